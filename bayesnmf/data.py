@@ -1,0 +1,221 @@
+"""The one door through which data enter: validation, missing cells, labels, storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+import xarray as xr
+
+#: Sparse input is expanded only while the dense array stays below this many bytes.
+DENSE_BUDGET = 4 * 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A validated data matrix with its missing cells and its names.
+
+    Build it with :meth:`Matrix.of`; the constructor trusts its arguments.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+        Float32 or float64. Missing cells are NaN.
+    observed : ndarray of bool of shape (n_rows, n_columns)
+        True where the cell is observed.
+    row_names, column_names : pandas.Index
+        Labels; 0, 1, 2, … where the input had none.
+
+    Examples
+    --------
+    >>> matrix = Matrix.of([[1.0, float("nan")], [3.0, 4.0]])
+    >>> matrix.shape, int(matrix.observed.sum())
+    ((2, 2), 3)
+    """
+
+    values: np.ndarray
+    observed: np.ndarray
+    row_names: pd.Index
+    column_names: pd.Index
+
+    @classmethod
+    def of(cls, V: Any, mask: Any = None) -> Matrix:
+        """Validate `V` and wrap it; a `Matrix` passes through.
+
+        Parameters
+        ----------
+        V : array, DataFrame, DataArray, SciPy sparse matrix or array, or Matrix
+            Shape (n_rows, n_columns), rows are samples. NaN means missing. The names of a
+            DataFrame or DataArray become the labels of every result. Float32 stays float32;
+            every other numeric type becomes float64.
+        mask : array of bool of shape (n_rows, n_columns), optional
+            True where a cell is observed. Combined with NaN: a cell counts when the mask is
+            True and the value is not NaN.
+
+        Returns
+        -------
+        Matrix
+
+        Raises
+        ------
+        TypeError
+            When `V` holds something other than real numbers.
+        ValueError
+            When `V` is empty or not two-dimensional, holds an infinite cell, has a row or a
+            column with no observed cell, or when `mask` has another shape. The message names
+            the first offending cell.
+        """
+        if isinstance(V, Matrix):
+            if mask is None:
+                return V
+            V = V.frame()
+        values, row_names, column_names = _unwrap(V)
+        values = _as_float(values, row_names, column_names)
+        if values.ndim != 2:
+            raise ValueError(
+                f"V has {values.ndim} dimension(s); it must have two, rows (samples) by columns "
+                "(features)"
+            )
+        if 0 in values.shape:
+            raise ValueError(f"V is empty: its shape is {values.shape}")
+        observed = ~np.isnan(values)
+        if mask is not None:
+            observed &= _as_mask(mask, values.shape)
+        # A fresh array, so that neither the caller's edits nor a masked cell's value leak in.
+        values = np.where(observed, values, np.asarray(np.nan, values.dtype))
+        matrix = cls(values, observed, _index(row_names, values.shape[0]),
+                     _index(column_names, values.shape[1]))  # fmt: skip
+        matrix.refuse(np.isinf(values), "is infinite", "Replace it with a number, or NaN if missing")
+        matrix._refuse_unobserved()
+        return matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n_rows, n_columns)."""
+        return self.values.shape  # type: ignore[return-value]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows (samples)."""
+        return self.shape[0]
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns (features)."""
+        return self.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating-point type, which sets the precision of the arithmetic."""
+        return self.values.dtype
+
+    @property
+    def cells(self) -> np.ndarray:
+        """The observed values, one-dimensional, in row order."""
+        return self.values[self.observed]
+
+    def filled(self, value: float) -> np.ndarray:
+        """Return the values with `value` in place of every missing cell."""
+        return np.where(self.observed, self.values, np.asarray(value, self.dtype))
+
+    def frame(self) -> pd.DataFrame:
+        """Return the labelled values, NaN where missing."""
+        return pd.DataFrame(self.values, self.row_names, self.column_names)
+
+    def refuse(self, bad: np.ndarray, what: str, mend: str) -> None:
+        """Raise ``ValueError`` naming the first observed cell where `bad` is True."""
+        bad = bad & self.observed
+        if not bad.any():
+            return
+        row, column = np.argwhere(bad)[0]
+        more = int(bad.sum()) - 1
+        others = f" (and {more} more)" if more else ""
+        raise ValueError(
+            f"V[{row}, {column}] = {self.values[row, column]:g}{self._names(row, column)} "
+            f"{what}{others}. {mend}."
+        )
+
+    def _names(self, row: int, column: int) -> str:
+        parts = [
+            f"{word} {names[i]!r}"
+            for word, names, i in (
+                ("row", self.row_names, row),
+                ("column", self.column_names, column),
+            )
+            if names.dtype != np.int64
+        ]
+        return f" ({', '.join(parts)})" if parts else ""
+
+    def _refuse_unobserved(self) -> None:
+        for axis, word, names in ((1, "row", self.row_names), (0, "column", self.column_names)):
+            empty = np.flatnonzero(~self.observed.any(axis=axis))
+            if empty.size:
+                others = f" (and {empty.size - 1} more)" if empty.size > 1 else ""
+                raise ValueError(
+                    f"{word} {names[empty[0]]!r} has no observed cell{others}: nothing can be "
+                    f"learned about it. Drop that {word}."
+                )
+
+
+def _unwrap(V: Any) -> tuple[np.ndarray, Any, Any]:
+    """Split a container into its array and its row and column names (None: unnamed)."""
+    if isinstance(V, pd.DataFrame):
+        return V.to_numpy(), V.index, V.columns
+    if isinstance(V, xr.DataArray):
+        if V.ndim != 2:
+            return V.to_numpy(), None, None
+        rows, columns = (V.indexes.get(dim) for dim in V.dims)
+        return V.to_numpy(), rows, columns
+    if scipy.sparse.issparse(V):
+        size = 8 * int(np.prod(V.shape))
+        if size > DENSE_BUDGET:
+            raise MemoryError(
+                f"this sparse matrix of shape {V.shape} would take {size / 2**30:.1f} GiB when "
+                f"dense, above the budget of {DENSE_BUDGET / 2**30:.0f} GiB. Use fewer columns "
+                "(features), or raise bayesnmf.data.DENSE_BUDGET."
+            )
+        return V.toarray(), None, None
+    return np.asarray(V), None, None
+
+
+def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarray:
+    """Convert to float32 or float64, or say which cell is not a number."""
+    if values.dtype == np.float32:
+        return values
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64)
+    if values.dtype.kind == "O":
+        # Mixed columns of a DataFrame arrive as objects; None and pandas.NA mean missing.
+        try:
+            return np.where(pd.isna(values), np.nan, values).astype(np.float64)
+        except (TypeError, ValueError):
+            pass
+    for position, value in np.ndenumerate(values):
+        if not isinstance(value, (int, float, np.number)):
+            where = ", ".join(str(i) for i in position)
+            names = ""
+            if row_names is not None and column_names is not None and len(position) == 2:
+                names = f" (row {row_names[position[0]]!r}, column {column_names[position[1]]!r})"
+            raise TypeError(
+                f"V[{where}] = {value!r}{names} is not a real number. Drop columns of text, or "
+                "pass them as the index."
+            )
+    raise TypeError(f"V has dtype {values.dtype}; it must hold real numbers")
+
+
+def _as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    mask = np.asarray(mask)
+    if mask.shape != shape:
+        raise ValueError(f"mask has shape {mask.shape}, but V has shape {shape}")
+    if mask.dtype != bool:
+        raise TypeError(
+            f"mask has dtype {mask.dtype}; it must be boolean, True where a cell is observed"
+        )
+    return mask
+
+
+def _index(names: Any, size: int) -> pd.Index:
+    return pd.RangeIndex(size) if names is None else pd.Index(names)

@@ -1,0 +1,35 @@
+"""Likelihoods of a cell given its mean WH; each owns all of its mathematics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._base import Likelihood
+from .beta import Beta
+from .gamma import Gamma
+from .gaussian import Gaussian
+from .negative_binomial import NegativeBinomial
+from .poisson import Poisson
+
+__all__ = ["Beta", "Gamma", "Gaussian", "Likelihood", "NegativeBinomial", "Poisson"]
+
+#: Every likelihood by name. A new class here inherits every test that the others have.
+REGISTRY: dict[str, type[Likelihood]] = {
+    cls.name: cls for cls in (Poisson, NegativeBinomial, Gaussian, Gamma, Beta)
+}
+
+
+def as_likelihood(likelihood: Any) -> Likelihood:
+    """Return `likelihood`, or the default instance of the likelihood that it names."""
+    if isinstance(likelihood, str):
+        if likelihood not in REGISTRY:
+            raise ValueError(
+                f"unknown likelihood {likelihood!r}; valid names: {', '.join(REGISTRY)}"
+            )
+        return REGISTRY[likelihood]()
+    if not isinstance(likelihood, Likelihood):
+        raise TypeError(
+            f"likelihood must be a name ({', '.join(REGISTRY)}) or an instance from "
+            f"bayesnmf.likelihoods, not {type(likelihood).__name__}"
+        )
+    return likelihood

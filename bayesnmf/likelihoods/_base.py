@@ -1,0 +1,214 @@
+"""What a likelihood has to offer; an algorithm uses this interface and nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+from bayesnmf.data import Matrix
+
+type Array = Any  # a NumPy or JAX array, or a tracer
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood(ABC):
+    """Distribution of one cell V_ij around its mean (WH)_ij, with its mathematics.
+
+    Every function of the cell takes `v` and `mean` (arrays that broadcast) and the likelihood's
+    parameters by name, and returns one number a cell. The instance holds what the user fixed;
+    what is left at None is inferred.
+    """
+
+    name: ClassVar[str]
+    #: The measure that the log density refers to; only equal ones can be compared.
+    base_measure: ClassVar[Literal["counting", "lebesgue"]]
+    #: A value inside the support, standing in for missing cells so that no NaN is computed.
+    placeholder: ClassVar[float] = 1.0
+    #: Exponent of the multiplicative update.
+    exponent: ClassVar[float] = 1.0
+    #: Whether the multiplicative update is proven never to increase the objective.
+    majorises: ClassVar[bool] = True
+    #: Names of the parameters beside the mean.
+    parameters: ClassVar[tuple[str, ...]] = ()
+    #: Names of fields that carry data: prior guesses and known values.
+    _data_fields: ClassVar[tuple[str, ...]] = ()
+
+    # -- parameters ---------------------------------------------------------------------------
+
+    @property
+    def known(self) -> dict[str, Array]:
+        """Return the parameters that are given, by name: numbers or per-cell arrays."""
+        values = ((name, getattr(self, name)) for name in self.parameters)
+        return {name: value for name, value in values if value is not None}
+
+    @property
+    def priors(self) -> dict[str, dist.Distribution]:
+        """Return the weak prior of each parameter that is inferred, by name."""
+        return {}
+
+    def start(self) -> dict[str, float]:
+        """Return a starting value for each inferred parameter."""
+        return {name: 1.0 for name in self.priors}
+
+    def bare(self) -> Self:
+        """Return this likelihood without its data: hashable, for compiled functions.
+
+        Two fits whose likelihoods differ only in their values share one compilation.
+        """
+        return replace(self, **{name: None for name in self._data_fields})
+
+    def resolve(self, matrix: Matrix) -> Self:
+        """Return this likelihood with known arrays checked against `matrix`."""
+        changes = {}
+        for name, value in self.known.items():
+            if np.ndim(value):
+                changes[name] = _known_array(self.name, name, value, matrix)
+        return replace(self, **changes) if changes else self
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return all(np.array_equal(a, b) if np.ndim(a) else a == b for a, b in pairs)
+
+    def __hash__(self) -> int:
+        values = (getattr(self, f.name) for f in fields(self))
+        return hash((type(self), *(None if np.ndim(v) else v for v in values)))
+
+    # -- data ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
+        """Raise ``ValueError`` naming the first cell outside the support.
+
+        With `quasi`, cells at which the log density is still a sensible objective pass.
+        """
+
+    def is_quasi(self, matrix: Matrix) -> bool:
+        """Return whether `matrix` makes this a quasi-likelihood: an objective, no density."""
+        return False
+
+    def typical_mean(self, matrix: Matrix) -> float:
+        """Return the average of WH that the data suggest, from their grand mean."""
+        return float(matrix.cells.mean())
+
+    # -- the density and its derivatives in the mean ------------------------------------------
+
+    @abstractmethod
+    def distribution(self, mean: Array, **parameters: Array) -> dist.Distribution:
+        """Return the NumPyro distribution of the cells."""
+
+    @abstractmethod
+    def log_density(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the log density, normalising constants included."""
+
+    def score(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the derivative of the log density in the mean."""
+        numerator, denominator = self.split(v, mean, **parameters)
+        return numerator - denominator
+
+    @abstractmethod
+    def weight(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the Fisher information about the mean: the variance of the score."""
+
+    @abstractmethod
+    def split(self, v: Array, mean: Array, **parameters: Array) -> tuple[Array, Array]:
+        """Return the score as numerator minus denominator of the multiplicative update.
+
+        Both are non-negative wherever `v` is.
+        """
+
+    def update(
+        self, w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array,
+        exponent: Array,
+    ) -> Array:  # fmt: skip
+        """Minimise the surrogate of the objective in one factor.
+
+        Parameters
+        ----------
+        w : array
+            The factor's current entries.
+        numerator, denominator : array
+            :meth:`split`, contracted with the other factor over observed cells.
+        pull, rate : array
+            The prior's part of the objective is ``rate * w - pull * log(w)``; `pull` is at least 0.
+        exponent : array
+            Exponent of the update, where the surrogate has no closed form.
+        """
+        return log_linear_step(w, numerator, denominator, pull, rate)
+
+    # -- counts -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def log_mass(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the log probability of the unit interval around the count `v`.
+
+        This puts a continuous likelihood of counts on the base measure of the discrete ones;
+        the mass below one half belongs to the count 0.
+        """
+
+
+def log_linear_step(w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array) -> Array:  # fmt: skip
+    """Minimise ``(denominator + rate) x - (numerator w + pull) log x`` over x >= 0.
+
+    The surrogate of every likelihood whose log density is ``v log(mean)`` plus a convex part.
+    """
+    return (w * numerator + pull) / positive(denominator + rate)
+
+
+def positive(x: Array) -> Array:
+    """Return `x` lifted to the smallest positive number, so that 0 / 0 becomes 0."""
+    return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+
+
+def refuse_fractions(likelihood: Likelihood, matrix: Matrix) -> None:
+    """Raise where a count is not an integer."""
+    matrix.refuse(
+        matrix.values != np.round(matrix.values),
+        f"is not an integer, so the {likelihood.name.replace('_', ' ')} likelihood gives it no density",
+        "Round the data to counts, use method='map' (a quasi-likelihood there), or choose the "
+        "gamma or Gaussian likelihood",
+    )
+
+
+def has_fractions(matrix: Matrix) -> bool:
+    """Return whether any observed cell is not an integer."""
+    cells = matrix.cells
+    return bool(np.any(cells != np.round(cells)))
+
+
+def require_positive(what: str, value: Any) -> None:
+    """Raise unless `value` is None or finite and positive throughout (NaN allowed in arrays)."""
+    if value is None:
+        return
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} must be a positive number or an array, not {value!r}") from None
+    bad = ~((array > 0) & np.isfinite(array))
+    if array.ndim:
+        bad &= ~np.isnan(array)
+    if bad.any():
+        where = f" at {tuple(int(i) for i in np.argwhere(bad)[0])}" if array.ndim else ""
+        raise ValueError(f"{what} must be positive and finite, not {array[bad].flat[0]:g}{where}")
+
+
+def _known_array(likelihood: str, name: str, value: Array, matrix: Matrix) -> np.ndarray:
+    array = np.asarray(value, matrix.dtype)
+    try:
+        array = np.broadcast_to(array, matrix.shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} of the {likelihood} likelihood has shape {np.shape(value)}, but V has shape "
+            f"{matrix.shape}"
+        ) from None
+    unknown = np.isnan(array) & matrix.observed
+    if unknown.any():
+        row, column = (int(i) for i in np.argwhere(unknown)[0])
+        raise ValueError(f"{name} is NaN at the observed cell V[{row}, {column}]")
+    return np.where(np.isnan(array), np.asarray(1.0, matrix.dtype), array)

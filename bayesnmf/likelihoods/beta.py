@@ -1,0 +1,140 @@
+"""Beta noise on proportions, with a link from the unbounded mean WH to (0, 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.scipy.special import betaln, digamma, polygamma
+
+from bayesnmf.data import Matrix
+
+from ._base import Array, Likelihood, positive, require_positive
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Beta(Likelihood):
+    r"""Proportions strictly inside (0, 1): ``Beta(phi mu, phi (1 - mu))`` with precision phi.
+
+    ``mu = 1 - exp(-(WH)_ij)`` under the "cloglog" link: ``1 - mu`` is the product over
+    components of ``exp(-W_ik H_kj)``, so components act as independent causes, and mu is close
+    to WH while that is small. Under "odds", ``mu = WH / (1 + WH)``.
+
+    Parameters
+    ----------
+    precision : float, optional
+        Positive; the variance is ``mu (1 - mu) / (precision + 1)``. None: inferred under an
+        exponential prior with mean 100.
+    link : {"cloglog", "odds"}, default "cloglog"
+        How WH becomes a proportion.
+
+    References
+    ----------
+    Ferrari, S. and Cribari-Neto, F. (2004). Beta regression for modelling rates and
+    proportions. Journal of Applied Statistics 31, 799-815. doi:10.1080/0266476042000214501
+
+    Examples
+    --------
+    >>> Beta().distribution(1.0, precision=5.0).mean.round(3).item()
+    0.6320000290870667
+    """
+
+    precision: Any = None
+    link: Literal["cloglog", "odds"] = "cloglog"
+
+    name: ClassVar[str] = "beta"
+    base_measure: ClassVar = "lebesgue"
+    placeholder: ClassVar[float] = 0.5
+    majorises: ClassVar[bool] = False
+    parameters: ClassVar = ("precision",)
+    _data_fields: ClassVar = ("precision",)
+
+    def __post_init__(self) -> None:
+        require_positive("the precision of the beta likelihood", self.precision)
+        if self.link not in ("cloglog", "odds"):
+            raise ValueError(f"unknown link {self.link!r} of Beta; valid names: cloglog, odds")
+
+    @property
+    def priors(self) -> dict[str, dist.Distribution]:
+        """Return an exponential with mean 100."""
+        return {} if self.known else {"precision": dist.Exponential(0.01)}
+
+    def start(self) -> dict[str, float]:
+        """Return the precision of a broad distribution."""
+        return {} if self.known else {"precision": 5.0}
+
+    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
+        """Refuse cells outside (0, 1)."""
+        n = matrix.cells.size
+        matrix.refuse(
+            (matrix.values <= 0) | (matrix.values >= 1),
+            "is not strictly between 0 and 1, and the beta likelihood gives it no density",
+            f"The usual squeeze is V * {(n - 1) / n:.6g} + {0.5 / n:.3g}, which is "
+            "(V (n - 1) + 0.5) / n with n the number of cells",
+        )
+
+    def typical_mean(self, matrix: Matrix) -> float:
+        """Return the WH at which mu is the grand mean of V."""
+        mean = super().typical_mean(matrix)
+        return float(-np.log1p(-mean)) if self.link == "cloglog" else mean / (1.0 - mean)
+
+    def proportion(self, mean: Array) -> tuple[Array, Array, Array]:
+        """Return mu, 1 - mu and the derivative of mu in the mean."""
+        # Beyond this mean the complement leaves the floating-point range.
+        tiny = jnp.finfo(jnp.result_type(mean, jnp.float32)).tiny
+        if self.link == "cloglog":
+            mean = jnp.clip(mean, tiny, -0.5 * jnp.log(tiny))
+            complement = jnp.exp(-mean)
+            return -jnp.expm1(-mean), complement, complement
+        mean = jnp.clip(mean, tiny, tiny**-0.5)
+        complement = 1.0 / (1.0 + mean)
+        return mean * complement, complement, complement * complement
+
+    def distribution(self, mean: Array, precision: Array) -> dist.Distribution:
+        """Return the NumPyro distribution of the cells."""
+        mu, complement, _ = self.proportion(mean)
+        return dist.Beta(precision * mu, precision * complement)
+
+    def log_density(self, v: Array, mean: Array, precision: Array) -> Array:
+        """Return the log density of a beta distribution in mean and precision."""
+        mu, complement, _ = self.proportion(mean)
+        a, b = precision * mu, precision * complement
+        return (a - 1.0) * jnp.log(v) + (b - 1.0) * jnp.log1p(-v) - betaln(a, b)
+
+    def weight(self, v: Array, mean: Array, precision: Array) -> Array:
+        """Return ``phi**2 c**2 (trigamma(phi mu) + trigamma(phi (1 - mu)))``, c = dmu/dmean."""
+        mu, complement, slope = self.proportion(mean)
+        trigammas = polygamma(1, precision * mu) + polygamma(1, precision * complement)
+        return (precision * slope) ** 2 * trigammas
+
+    def split(self, v: Array, mean: Array, precision: Array) -> tuple[Array, Array]:
+        """Return two non-negative parts whose difference is the score.
+
+        ``digamma(x) = [digamma(x + 1) + gamma_E] - [1 / x + gamma_E]`` with both brackets
+        positive, and ``log v``, ``log(1 - v)`` are negative.
+        """
+        mu, complement, slope = self.proportion(mean)
+        a, b = precision * mu, precision * complement
+        numerator = _lifted_digamma(b) + 1.0 / a - jnp.log1p(-v)
+        denominator = _lifted_digamma(a) + 1.0 / b - jnp.log(v)
+        return precision * slope * numerator, precision * slope * denominator
+
+    def update(
+        self, w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array,
+        exponent: Array,
+    ) -> Array:  # fmt: skip
+        """Return the heuristic ``w (numerator / denominator) ** exponent``."""
+        ratio = (w * numerator + pull) / positive(w * (denominator + rate))
+        return w * ratio**exponent
+
+    def log_mass(self, v: Array, mean: Array, precision: Array) -> Array:
+        """Raise: proportions are no counts."""
+        raise ValueError("the beta likelihood describes proportions, so it gives counts no mass")
+
+
+def _lifted_digamma(x: Array) -> Array:
+    return digamma(x + 1.0) + jnp.euler_gamma

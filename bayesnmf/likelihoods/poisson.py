@@ -1,0 +1,88 @@
+"""Poisson counts: the likelihood behind the Kullback-Leibler objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.scipy.special import gammaln, xlogy
+
+from bayesnmf.data import Matrix
+
+from ._base import Array, Likelihood, has_fractions, refuse_fractions, require_positive
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Poisson(Likelihood):
+    r"""Counts with variance equal to their mean: ``V_ij ~ Poisson(exposure_ij (WH)_ij)``.
+
+    Maximising it over W and H minimises the generalised Kullback-Leibler divergence.
+
+    Parameters
+    ----------
+    exposure : float or array of shape (n_rows, n_columns), optional
+        Known positive multiplier of the mean (observation time, sequencing depth,
+        mutational opportunity); an array that broadcasts, such as (n_rows, 1), is accepted.
+
+    References
+    ----------
+    Lee, D. D. and Seung, H. S. (1999). Learning the parts of objects by non-negative matrix
+    factorization. Nature 401, 788-791. doi:10.1038/44565
+
+    Examples
+    --------
+    >>> float(Poisson().score(3.0, 2.0))
+    0.5
+    """
+
+    exposure: Any = None
+
+    name: ClassVar[str] = "poisson"
+    base_measure: ClassVar = "counting"
+    parameters: ClassVar = ("exposure",)
+    _data_fields: ClassVar = ("exposure",)
+
+    def __post_init__(self) -> None:
+        require_positive("the exposure of the Poisson likelihood", self.exposure)
+
+    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
+        """Refuse negative cells and, unless `quasi`, fractions."""
+        matrix.refuse(matrix.values < 0, "is negative, but counts are not", "Check that cell")
+        if not quasi:
+            refuse_fractions(self, matrix)
+
+    def is_quasi(self, matrix: Matrix) -> bool:
+        """Return whether any cell is not an integer."""
+        return has_fractions(matrix)
+
+    def typical_mean(self, matrix: Matrix) -> float:
+        """Return the mean count per unit of exposure."""
+        if self.exposure is None:
+            return super().typical_mean(matrix)
+        exposure = np.broadcast_to(np.asarray(self.exposure, float), matrix.shape)
+        return float(matrix.cells.sum() / exposure[matrix.observed].sum())
+
+    def distribution(self, mean: Array, exposure: Array = 1.0) -> dist.Distribution:
+        """Return the NumPyro distribution of the counts."""
+        return dist.Poisson(exposure * mean)
+
+    def log_density(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+        """Return the log mass ``v log(E mean) - E mean - log v!`` with exposure E."""
+        expected = exposure * mean
+        return xlogy(v, expected) - expected - gammaln(v + 1.0)
+
+    def weight(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+        """Return ``E / mean``."""
+        return exposure / mean
+
+    def split(self, v: Array, mean: Array, exposure: Array = 1.0) -> tuple[Array, Array]:
+        """Return ``v / mean`` and ``E``."""
+        return v / mean, exposure * jnp.ones_like(mean)
+
+    def log_mass(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+        """Return the log density, which is a mass already."""
+        return self.log_density(v, mean, exposure)

@@ -1,0 +1,233 @@
+"""The model: a likelihood and two priors, written as a NumPyro program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from numpyro import handlers
+
+from bayesnmf.data import Matrix
+from bayesnmf.likelihoods import Likelihood, as_likelihood
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.priors import Prior, as_prior, resolve_rates
+
+
+@dataclass(frozen=True)
+class NMF:
+    """Bayesian non-negative matrix factorisation: a likelihood times priors on W and H.
+
+    ``V_ij ~ likelihood((WH)_ij)`` with ``W_ik ~ prior_W`` and ``H_kj ~ prior_H``. The instance
+    is a NumPyro program: it can be called under any handler, and given to ``NUTS``, ``SVI`` or
+    ``Predictive``.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of components, the rank of WH.
+    likelihood : str or Likelihood, default "poisson"
+        "poisson", "negative_binomial", "gaussian", "gamma", "beta", or an instance from
+        :mod:`bayesnmf.likelihoods`.
+    prior_W, prior_H : str or Prior, default "gamma"
+        "gamma", "exponential", "flat" (MAP only), or an instance from :mod:`bayesnmf.priors`.
+
+    Raises
+    ------
+    ValueError
+        For fewer than one component, or a name that is not known.
+
+    Examples
+    --------
+    >>> model = NMF(2, likelihood="gaussian")
+    >>> trace = handlers.trace(handlers.seed(model.resolve(np.eye(3)), 0)).get_trace(np.eye(3))
+    >>> sorted(name for name, site in trace.items() if site["type"] == "sample")
+    ['H', 'V', 'W', 'sigma']
+    """
+
+    n_components: int
+    likelihood: Likelihood = "poisson"  # type: ignore[assignment]
+    prior_W: Prior = "gamma"  # type: ignore[assignment]
+    prior_H: Prior = "gamma"  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n_components, bool) or not isinstance(
+            self.n_components, (int, np.integer)
+        ):
+            raise TypeError(f"n_components must be an integer, not {self.n_components!r}")
+        if self.n_components < 1:
+            raise ValueError(f"n_components must be at least 1, not {self.n_components}")
+        set_field = object.__setattr__  # the documented way to normalise a frozen dataclass
+        set_field(self, "n_components", int(self.n_components))
+        set_field(self, "likelihood", as_likelihood(self.likelihood))
+        set_field(self, "prior_W", as_prior(self.prior_W, "prior_W"))
+        set_field(self, "prior_H", as_prior(self.prior_H, "prior_H"))
+
+    def resolve(self, V: Any) -> NMF:
+        """Return this model with every data-scaled default replaced by its number.
+
+        Parameters
+        ----------
+        V : array or Matrix of shape (n_rows, n_columns)
+            NaN means missing.
+
+        Returns
+        -------
+        NMF
+            Its priors have rates, and its likelihood's known arrays have the shape of V.
+        """
+        matrix = Matrix.of(V)
+        likelihood = self.likelihood.resolve(matrix)
+        mean = likelihood.typical_mean(matrix)
+        # All-zero data suggest no scale; one count in the whole matrix is the least they allow.
+        mean = mean if mean > 0 else 1.0 / matrix.cells.size
+        prior_W, prior_H = resolve_rates(self.prior_W, self.prior_H, mean, self.n_components)
+        return replace(self, likelihood=likelihood, prior_W=prior_W, prior_H=prior_H)
+
+    def check(self, matrix: Matrix, *, draws: bool) -> None:
+        """Raise when `matrix` or a prior does not suit this model.
+
+        Parameters
+        ----------
+        matrix : Matrix
+            The data.
+        draws : bool
+            Whether posterior draws are asked for, which need proper priors and a true density.
+        """
+        self.likelihood.check(matrix, quasi=not draws)
+        for name, prior in (("prior_W", self.prior_W), ("prior_H", self.prior_H)):
+            if draws and not prior.proper:
+                raise ValueError(
+                    f"{name} is flat, which is no distribution: use method='map', or a gamma or "
+                    "exponential prior"
+                )
+
+    def __call__(
+        self, V: Array | None = None, *, shape: tuple[int, int] | None = None
+    ) -> dict[str, Array]:
+        """Run the generative program.
+
+        Parameters
+        ----------
+        V : array of shape (n_rows, n_columns), optional
+            Data to condition on; NaN means missing. None: V is drawn from the model.
+        shape : tuple of int, optional
+            Shape of V where it is not given.
+
+        Returns
+        -------
+        dict
+            The values of sites W, H and V.
+        """
+        if V is None and shape is None:
+            raise ValueError("give the model either V or the shape of V")
+        n_rows, n_columns = shape if V is None else V.shape  # type: ignore[misc]
+        rows = numpyro.plate("row", n_rows, dim=-2)
+        columns = numpyro.plate("column", n_columns, dim=-1)
+        with rows, numpyro.plate("component", self.n_components, dim=-1):
+            W = numpyro.sample("W", self.prior_W.distribution())
+        with numpyro.plate("component", self.n_components, dim=-2), columns:
+            H = numpyro.sample("H", self.prior_H.distribution())
+        parameters = dict(self.likelihood.known)
+        for name, prior in self.likelihood.priors.items():
+            parameters[name] = numpyro.sample(name, prior)
+        cells = self.likelihood.distribution(product(W, H), **parameters)
+        observed, values = observations(V, self.likelihood.placeholder)
+        with rows, columns, handlers.mask(mask=observed):
+            V = numpyro.sample("V", cells, obs=values)
+        return {"W": W, "H": H, "V": V}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A NumPyro program with sites W, H and V that is not an :class:`NMF`.
+
+    Parameters
+    ----------
+    function : callable
+        Called as ``function(V, shape=None, **options)``; see :mod:`bayesnmf.zoo` for the
+        contract.
+    options : dict
+        Keyword arguments of the function, such as ``n_components``.
+    reference : str
+        Name or path from which :func:`bayesnmf.load_model` loads it again; empty for a
+        function defined in the session.
+
+    Examples
+    --------
+    >>> def model(V=None, shape=None, n_components=2): ...
+    >>> Program(model, {"n_components": 3})
+    Program(function=model, options={'n_components': 3})
+    """
+
+    function: Callable[..., Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = ""
+
+    def __call__(
+        self, V: Array | None = None, *, shape: tuple[int, int] | None = None
+    ) -> Any:
+        """Run the program, conditioned on `V` where it is given."""
+        return self.function(V, shape=shape, **self.options)
+
+    def __repr__(self) -> str:
+        return f"Program(function={self.function.__name__}, options={dict(self.options)})"
+
+    def resolve(self, V: Any) -> Program:
+        """Return this program: it has no data-scaled defaults."""
+        return self
+
+    def check(self, matrix: Matrix, *, draws: bool) -> None:
+        """Run the program once on the data and check the sites that a fit needs."""
+        trace = handlers.trace(handlers.seed(self, 0)).get_trace(matrix.values)
+        missing = [name for name in ("W", "H", "V") if name not in trace]
+        if missing:
+            raise ValueError(f"the program {self.function.__name__} has no site {missing[0]!r}")
+        rank = trace["H"]["value"].shape[0]
+        expected = {"W": (matrix.n_rows, rank), "H": (rank, matrix.n_columns), "V": matrix.shape}
+        for name, wanted in expected.items():
+            got = jnp.shape(trace[name]["value"])
+            if got != wanted:
+                raise ValueError(
+                    f"site {name!r} of {self.function.__name__} has shape {got}, not {wanted}"
+                )
+
+
+type Model = NMF | Program
+
+
+def as_model(model: Any) -> Model:
+    """Return `model` if it is one, or wrap a plain function as a :class:`Program`."""
+    if isinstance(model, (NMF, Program)):
+        return model
+    if callable(model):
+        return Program(model)
+    raise TypeError(
+        f"model must be a bayesnmf.NMF, a loaded zoo model or a NumPyro program, not "
+        f"{type(model).__name__}"
+    )
+
+
+def product(W: Array, H: Array) -> Array:
+    """Return WH, lifted off zero by a hair so that logarithms and ratios stay finite."""
+    mean = W @ H
+    return jnp.maximum(mean, jnp.finfo(mean.dtype).tiny ** 0.5)
+
+
+def observations(V: Array | None, placeholder: float) -> tuple[Array, Array | None]:
+    """Split data with NaN into a mask and values that a density can be evaluated at."""
+    if V is None:
+        return True, None
+    V = jnp.asarray(V)
+    observed = ~jnp.isnan(V)
+    return observed, jnp.where(observed, V, jnp.asarray(placeholder, V.dtype))
+
+
+def log_joint(model: Model, V: Array, sites: Mapping[str, Array]) -> Array:
+    """Return the log joint density of any model at the values of its latent sites."""
+    density, _ = numpyro.infer.util.log_density(model, (jax.lax.stop_gradient(V),), {}, dict(sites))
+    return density
