@@ -128,10 +128,12 @@ class NMF:
         n_rows, n_columns = shape if V is None else V.shape  # type: ignore[misc]
         rows = numpyro.plate("row", n_rows, dim=-2)
         columns = numpyro.plate("column", n_columns, dim=-1)
-        with rows, numpyro.plate("component", self.n_components, dim=-1):
+        components = numpyro.plate("component", self.n_components, dim=-1)
+        with rows, components:
             W = numpyro.sample("W", self.prior_W.distribution())
-        with numpyro.plate("component", self.n_components, dim=-2), columns:
-            H = numpyro.sample("H", self.prior_H.distribution())
+        # A plate keeps one dimension throughout, so a row of H is one event of its component.
+        with components:
+            H = numpyro.sample("H", self.prior_H.distribution().expand([n_columns]).to_event(1))
         parameters = dict(self.likelihood.known)
         for name, prior in self.likelihood.priors.items():
             parameters[name] = numpyro.sample(name, prior)
@@ -223,6 +225,8 @@ def observations(V: Array | None, placeholder: float) -> tuple[Array, Array | No
     if V is None:
         return True, None
     V = jnp.asarray(V)
+    if not jnp.issubdtype(V.dtype, jnp.floating):
+        V = V.astype(float)
     observed = ~jnp.isnan(V)
     return observed, jnp.where(observed, V, jnp.asarray(placeholder, V.dtype))
 
