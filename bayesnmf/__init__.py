@@ -1,5 +1,25 @@
 """Non-negative matrix factorisation as Bayesian inference."""
 
+from bayesnmf import datasets, likelihoods, plots, priors
+from bayesnmf.checks import check
+from bayesnmf.fitting import fit
+from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
+from bayesnmf.posterior import Fit, load
+from bayesnmf.zoo import load_model
 
-__all__ = ["NMF"]
+__all__ = [
+    "MAP",
+    "MCMC",
+    "NMF",
+    "SVI",
+    "Fit",
+    "check",
+    "datasets",
+    "fit",
+    "likelihoods",
+    "load",
+    "load_model",
+    "plots",
+    "priors",
+]

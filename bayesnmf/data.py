@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,9 @@ class Matrix:
         values = np.where(observed, values, np.asarray(np.nan, values.dtype))
         matrix = cls(values, observed, _index(row_names, values.shape[0]),
                      _index(column_names, values.shape[1]))  # fmt: skip
-        matrix.refuse(np.isinf(values), "is infinite", "Replace it with a number, or NaN if missing")
+        matrix.refuse(
+            np.isinf(values), "is infinite", "Replace it with a number, or NaN if missing"
+        )
         matrix._refuse_unobserved()
         return matrix
 
@@ -140,12 +143,12 @@ class Matrix:
 
     def _names(self, row: int, column: int) -> str:
         parts = [
-            f"{word} {names[i]!r}"
+            f"{word} {_label(names, i)}"
             for word, names, i in (
                 ("row", self.row_names, row),
                 ("column", self.column_names, column),
             )
-            if names.dtype != np.int64
+            if not names.equals(pd.RangeIndex(len(names)))  # the default says nothing new
         ]
         return f" ({', '.join(parts)})" if parts else ""
 
@@ -155,13 +158,16 @@ class Matrix:
             if empty.size:
                 others = f" (and {empty.size - 1} more)" if empty.size > 1 else ""
                 raise ValueError(
-                    f"{word} {names[empty[0]]!r} has no observed cell{others}: nothing can be "
+                    f"{word} {_label(names, empty[0])} has no observed cell{others}: nothing can be "
                     f"learned about it. Drop that {word}."
                 )
 
 
 def _unwrap(V: Any) -> tuple[np.ndarray, Any, Any]:
     """Split a container into its array and its row and column names (None: unnamed)."""
+    if isinstance(V, np.ma.MaskedArray):
+        # np.asarray would bring the masked values back.
+        return np.where(np.ma.getmaskarray(V), np.nan, np.ma.getdata(V)), None, None
     if isinstance(V, pd.DataFrame):
         return V.to_numpy(), V.index, V.columns
     if isinstance(V, xr.DataArray):
@@ -170,7 +176,7 @@ def _unwrap(V: Any) -> tuple[np.ndarray, Any, Any]:
         rows, columns = (V.indexes.get(dim) for dim in V.dims)
         return V.to_numpy(), rows, columns
     if scipy.sparse.issparse(V):
-        size = 8 * int(np.prod(V.shape))
+        size = 8 * math.prod(V.shape)
         if size > DENSE_BUDGET:
             raise MemoryError(
                 f"this sparse matrix of shape {V.shape} would take {size / 2**30:.1f} GiB when "
@@ -178,7 +184,10 @@ def _unwrap(V: Any) -> tuple[np.ndarray, Any, Any]:
                 "(features), or raise bayesnmf.data.DENSE_BUDGET."
             )
         return V.toarray(), None, None
-    return np.asarray(V), None, None
+    try:
+        return np.asarray(V), None, None
+    except ValueError:
+        raise ValueError("V is a nested sequence whose rows differ in length") from None
 
 
 def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarray:
@@ -187,7 +196,8 @@ def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarr
         return values
     if values.dtype.kind in "biuf":
         return values.astype(np.float64)
-    if values.dtype.kind == "O":
+    # NumPy would read the text "1.5" as a number.
+    if values.dtype.kind == "O" and not any(isinstance(x, (str, bytes)) for x in values.flat):
         # Mixed columns of a DataFrame arrive as objects; None and pandas.NA mean missing.
         try:
             return np.where(pd.isna(values), np.nan, values).astype(np.float64)
@@ -198,7 +208,8 @@ def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarr
             where = ", ".join(str(i) for i in position)
             names = ""
             if row_names is not None and column_names is not None and len(position) == 2:
-                names = f" (row {row_names[position[0]]!r}, column {column_names[position[1]]!r})"
+                row, column = position
+                names = f" (row {_label(row_names, row)}, column {_label(column_names, column)})"
             raise TypeError(
                 f"V[{where}] = {value!r}{names} is not a real number. Drop columns of text, or "
                 "pass them as the index."
@@ -215,6 +226,12 @@ def _as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
             f"mask has dtype {mask.dtype}; it must be boolean, True where a cell is observed"
         )
     return mask
+
+
+def _label(names: Any, position: int) -> str:
+    """Return one label as a reader would write it, without its NumPy type."""
+    label = names[position]
+    return repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def _index(names: Any, size: int) -> pd.Index:

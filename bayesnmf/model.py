@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -16,8 +15,10 @@ from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Likelihood, as_likelihood
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.priors import Prior, as_prior, resolve_rates
+from bayesnmf.pytree import pytree
 
 
+@pytree(static=("n_components",))
 @dataclass(frozen=True)
 class NMF:
     """Bayesian non-negative matrix factorisation: a likelihood times priors on W and H.
@@ -170,9 +171,7 @@ class Program:
     options: Mapping[str, Any] = field(default_factory=dict)
     reference: str = ""
 
-    def __call__(
-        self, V: Array | None = None, *, shape: tuple[int, int] | None = None
-    ) -> Any:
+    def __call__(self, V: Array | None = None, *, shape: tuple[int, int] | None = None) -> Any:
         """Run the program, conditioned on `V` where it is given."""
         return self.function(V, shape=shape, **self.options)
 
@@ -229,9 +228,3 @@ def observations(V: Array | None, placeholder: float) -> tuple[Array, Array | No
         V = V.astype(float)
     observed = ~jnp.isnan(V)
     return observed, jnp.where(observed, V, jnp.asarray(placeholder, V.dtype))
-
-
-def log_joint(model: Model, V: Array, sites: Mapping[str, Array]) -> Array:
-    """Return the log joint density of any model at the values of its latent sites."""
-    density, _ = numpyro.infer.util.log_density(model, (jax.lax.stop_gradient(V),), {}, dict(sites))
-    return density

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpyro.distributions as dist
 
+from bayesnmf.pytree import pytree
 
+
+@pytree()
 @dataclass(frozen=True)
 class Gamma:
     """Independent gamma prior on every entry of a factor.
@@ -57,6 +61,7 @@ class Gamma:
         return dist.Gamma(self.shape, self.rate)
 
 
+@pytree()
 @dataclass(frozen=True)
 class Exponential:
     """Independent exponential prior on every entry of a factor: ``Gamma(1, rate)``.
@@ -98,6 +103,7 @@ class Exponential:
         return dist.Exponential(self.rate)
 
 
+@pytree()
 @dataclass(frozen=True)
 class Flat:
     """The improper uniform prior on the non-negative half-line, for MAP only.
@@ -166,5 +172,5 @@ def resolve_rates(
 
 
 def _require_positive(what: str, value: float) -> None:
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+    if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
         raise ValueError(f"{what} must be a positive number, not {value!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from jax.scipy.special import gammaln
 
 from bayesnmf.data import Matrix
 
@@ -35,8 +37,6 @@ class Likelihood(ABC):
     majorises: ClassVar[bool] = True
     #: Names of the parameters beside the mean.
     parameters: ClassVar[tuple[str, ...]] = ()
-    #: Names of fields that carry data: prior guesses and known values.
-    _data_fields: ClassVar[tuple[str, ...]] = ()
 
     # -- parameters ---------------------------------------------------------------------------
 
@@ -53,14 +53,7 @@ class Likelihood(ABC):
 
     def start(self) -> dict[str, float]:
         """Return a starting value for each inferred parameter."""
-        return {name: 1.0 for name in self.priors}
-
-    def bare(self) -> Self:
-        """Return this likelihood without its data: hashable, for compiled functions.
-
-        Two fits whose likelihoods differ only in their values share one compilation.
-        """
-        return replace(self, **{name: None for name in self._data_fields})
+        return dict.fromkeys(self.priors, 1.0)
 
     def resolve(self, matrix: Matrix) -> Self:
         """Return this likelihood with known arrays checked against `matrix`."""
@@ -74,11 +67,10 @@ class Likelihood(ABC):
         if type(self) is not type(other):
             return NotImplemented
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return all(np.array_equal(a, b) if np.ndim(a) else a == b for a, b in pairs)
+        return all(_same(a, b) for a, b in pairs)
 
     def __hash__(self) -> int:
-        values = (getattr(self, f.name) for f in fields(self))
-        return hash((type(self), *(None if np.ndim(v) else v for v in values)))
+        return hash((type(self), *(_hashable(getattr(self, f.name)) for f in fields(self))))
 
     # -- data ---------------------------------------------------------------------------------
 
@@ -92,6 +84,10 @@ class Likelihood(ABC):
     def is_quasi(self, matrix: Matrix) -> bool:
         """Return whether `matrix` makes this a quasi-likelihood: an objective, no density."""
         return False
+
+    def crude_mean(self, values: Array) -> Array:
+        """Return, cell by cell, the non-negative WH that the value itself suggests."""
+        return np.maximum(values, 0.0)
 
     def typical_mean(self, matrix: Matrix) -> float:
         """Return the average of WH that the data suggest, from their grand mean."""
@@ -166,6 +162,26 @@ def positive(x: Array) -> Array:
     return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
 
 
+def stirling_remainder(x: Array) -> Array:
+    """Return ``log Gamma(x) - [(x - 1/2) log x - x + log(2 pi) / 2]`` for x > 0.
+
+    Densities written with it keep their digits where differences of large log gamma functions
+    cancel. JAX's ``betaln`` is no way out: it is off by up to 1e-6 in float64.
+
+    References
+    ----------
+    Abramowitz, M. and Stegun, I. A. (1964). Handbook of mathematical functions, 6.1.41.
+    """
+    small = x < 10.0
+    near, far = jnp.where(small, x, 1.0), jnp.where(small, 10.0, x)
+    direct = gammaln(near) - ((near - 0.5) * jnp.log(near) - near + 0.5 * math.log(2 * math.pi))
+    square = 1.0 / (far * far)
+    series = jnp.zeros_like(far)
+    for coefficient in (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
+        series = series * square + coefficient
+    return jnp.where(small, direct, series / far)
+
+
 def refuse_fractions(likelihood: Likelihood, matrix: Matrix) -> None:
     """Raise where a count is not an integer."""
     matrix.refuse(
@@ -187,15 +203,30 @@ def require_positive(what: str, value: Any) -> None:
     if value is None:
         return
     try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} must be a positive number or an array, not {value!r}") from None
+        array = np.asarray(value)
+    except ValueError:  # nested lists of unequal length
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf":  # NumPy would read the text "0.5" as a number
+        raise TypeError(f"{what} must be a positive number or an array, not {value!r}")
     bad = ~((array > 0) & np.isfinite(array))
     if array.ndim:
         bad &= ~np.isnan(array)
     if bad.any():
         where = f" at {tuple(int(i) for i in np.argwhere(bad)[0])}" if array.ndim else ""
         raise ValueError(f"{what} must be positive and finite, not {array[bad].flat[0]:g}{where}")
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Return whether two fields are equal, NaN counting as equal to NaN in arrays."""
+    if np.ndim(a) or np.ndim(b):
+        return np.array_equal(a, b, equal_nan=True)
+    return bool(a == b)
+
+
+def _hashable(value: Any) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    return None if np.ndim(value) else float(value)
 
 
 def _known_array(likelihood: str, name: str, value: Array, matrix: Matrix) -> np.ndarray:

@@ -8,14 +8,16 @@ from typing import Any, ClassVar, Literal, final
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import betaln, digamma, polygamma
+from jax.scipy.special import digamma, polygamma
 
 from bayesnmf.data import Matrix
+from bayesnmf.pytree import pytree
 
-from ._base import Array, Likelihood, positive, require_positive
+from ._base import Array, Likelihood, positive, require_positive, stirling_remainder
 
 
 @final
+@pytree(static=("link",))
 @dataclass(frozen=True, eq=False)
 class Beta(Likelihood):
     r"""Proportions strictly inside (0, 1): ``Beta(phi mu, phi (1 - mu))`` with precision phi.
@@ -51,7 +53,6 @@ class Beta(Likelihood):
     placeholder: ClassVar[float] = 0.5
     majorises: ClassVar[bool] = False
     parameters: ClassVar = ("precision",)
-    _data_fields: ClassVar = ("precision",)
 
     def __post_init__(self) -> None:
         require_positive("the precision of the beta likelihood", self.precision)
@@ -77,15 +78,18 @@ class Beta(Likelihood):
             "(V (n - 1) + 0.5) / n with n the number of cells",
         )
 
+    def crude_mean(self, values: Array) -> Array:
+        """Return the inverse link of the proportions."""
+        return -np.log1p(-values) if self.link == "cloglog" else values / (1.0 - values)
+
     def typical_mean(self, matrix: Matrix) -> float:
         """Return the WH at which mu is the grand mean of V."""
-        mean = super().typical_mean(matrix)
-        return float(-np.log1p(-mean)) if self.link == "cloglog" else mean / (1.0 - mean)
+        return float(self.crude_mean(super().typical_mean(matrix)))
 
     def proportion(self, mean: Array) -> tuple[Array, Array, Array]:
         """Return mu, 1 - mu and the derivative of mu in the mean."""
         # Beyond this mean the complement leaves the floating-point range.
-        tiny = jnp.finfo(jnp.result_type(mean, jnp.float32)).tiny
+        tiny = jnp.finfo(jnp.result_type(float, mean)).tiny
         if self.link == "cloglog":
             mean = jnp.clip(mean, tiny, -0.5 * jnp.log(tiny))
             complement = jnp.exp(-mean)
@@ -103,7 +107,13 @@ class Beta(Likelihood):
         """Return the log density of a beta distribution in mean and precision."""
         mu, complement, _ = self.proportion(mean)
         a, b = precision * mu, precision * complement
-        return (a - 1.0) * jnp.log(v) + (b - 1.0) * jnp.log1p(-v) - betaln(a, b)
+        # Stirling's formula is taken out of the beta function, which leaves a Kullback-Leibler
+        # divergence that a large precision can multiply.
+        return (
+            a * jnp.log(v / mu) + b * (jnp.log1p(-v) - jnp.log(complement))
+            - jnp.log(v) - jnp.log1p(-v) + 0.5 * jnp.log(a * complement / (2 * jnp.pi))
+            + stirling_remainder(precision) - stirling_remainder(a) - stirling_remainder(b)
+        )  # fmt: skip
 
     def weight(self, v: Array, mean: Array, precision: Array) -> Array:
         """Return ``phi**2 c**2 (trigamma(phi mu) + trigamma(phi (1 - mu)))``, c = dmu/dmean."""

@@ -7,14 +7,16 @@ from typing import Any, ClassVar, final
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jax.scipy.special import gammainc, gammaincc, gammaln
+from jax.scipy.special import gammainc, gammaincc
 
 from bayesnmf.data import Matrix
+from bayesnmf.pytree import pytree
 
-from ._base import Array, Likelihood, positive, require_positive
+from ._base import Array, Likelihood, positive, require_positive, stirling_remainder
 
 
 @final
+@pytree()
 @dataclass(frozen=True, eq=False)
 class Gamma(Likelihood):
     r"""Positive data with constant relative noise: gamma with mean (WH)_ij and given shape.
@@ -46,7 +48,6 @@ class Gamma(Likelihood):
     base_measure: ClassVar = "lebesgue"
     exponent: ClassVar[float] = 0.5
     parameters: ClassVar = ("shape",)
-    _data_fields: ClassVar = ("shape",)
 
     def __post_init__(self) -> None:
         require_positive("the shape of the gamma likelihood", self.shape)
@@ -74,11 +75,13 @@ class Gamma(Likelihood):
 
     def log_density(self, v: Array, mean: Array, shape: Array) -> Array:
         """Return the log density of a gamma distribution in mean and shape."""
-        # Grouped around v / mean, so that a large shape does not cancel large logarithms.
+        # Grouped around v / mean and with Stirling's formula taken out of log Gamma(shape), so
+        # that a large shape does not cancel large logarithms.
         ratio = v / mean
         return (
-            shape * (jnp.log(ratio) - ratio) - jnp.log(v) + shape * jnp.log(shape) - gammaln(shape)
-        )
+            shape * (jnp.log(ratio) - (ratio - 1.0)) - jnp.log(v)
+            + 0.5 * jnp.log(shape / (2 * jnp.pi)) - stirling_remainder(shape)
+        )  # fmt: skip
 
     def weight(self, v: Array, mean: Array, shape: Array) -> Array:
         """Return ``shape / mean**2``."""
@@ -100,15 +103,19 @@ class Gamma(Likelihood):
     def log_mass(self, v: Array, mean: Array, shape: Array) -> Array:
         """Return the log probability that the cell rounds to the count `v`."""
         rate = shape / mean
-        lower, upper = jnp.maximum(v - 0.5, 0.0) * rate, (v + 0.5) * rate
-        in_body = v <= mean
+        lower, upper = jnp.maximum(v - 0.5, 0.0), v + 0.5
+        below = v <= mean
         # Subtract on the side of the distribution that holds little mass.
         mass = jnp.where(
-            in_body,
-            gammainc(shape, upper) - gammainc(shape, lower),
-            gammaincc(shape, lower) - gammaincc(shape, upper),
+            below,
+            gammainc(shape, rate * upper) - gammainc(shape, rate * lower),
+            gammaincc(shape, rate * lower) - gammaincc(shape, rate * upper),
         )
-        # Far in a tail the difference underflows; density times width is exact enough there.
-        tail = self.log_density(jnp.maximum(v, 0.25), mean, shape)
+        # Far in a tail the difference underflows. There the density falls exponentially from
+        # the end nearer to the mean, with a relative error of one over its squared z-score.
+        near = jnp.where(below, upper, lower)
+        decay = positive(jnp.abs(rate - (shape - 1.0) / near))
+        fall = jnp.log(-jnp.expm1(-decay * (upper - lower)) / decay)
+        tail = self.log_density(near, mean, shape) + fall
         safe = mass > jnp.finfo(mass.dtype).tiny ** 0.5
         return jnp.where(safe, jnp.log(jnp.where(safe, mass, 1.0)), tail)

@@ -11,11 +11,13 @@ import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 
 from bayesnmf.data import Matrix
+from bayesnmf.pytree import pytree
 
 from ._base import Array, Likelihood, positive, require_positive
 
 
 @final
+@pytree()
 @dataclass(frozen=True, eq=False)
 class Gaussian(Likelihood):
     r"""Noise of constant or known standard deviation: ``V_ij ~ Normal((WH)_ij, sigma_ij)``.
@@ -49,7 +51,6 @@ class Gaussian(Likelihood):
     name: ClassVar[str] = "gaussian"
     base_measure: ClassVar = "lebesgue"
     parameters: ClassVar = ("sigma",)
-    _data_fields: ClassVar = ("sigma", "scale")
 
     def __post_init__(self) -> None:
         require_positive("the sigma of the Gaussian likelihood", self.sigma)

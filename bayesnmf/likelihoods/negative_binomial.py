@@ -10,11 +10,20 @@ import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlogy
 
 from bayesnmf.data import Matrix
+from bayesnmf.pytree import pytree
 
-from ._base import Array, Likelihood, has_fractions, refuse_fractions, require_positive
+from ._base import (
+    Array,
+    Likelihood,
+    has_fractions,
+    refuse_fractions,
+    require_positive,
+    stirling_remainder,
+)
 
 
 @final
+@pytree()
 @dataclass(frozen=True, eq=False)
 class NegativeBinomial(Likelihood):
     r"""Overdispersed counts: mean ``L = (WH)_ij`` and variance ``L + L**2 / concentration``.
@@ -42,10 +51,11 @@ class NegativeBinomial(Likelihood):
     name: ClassVar[str] = "negative_binomial"
     base_measure: ClassVar = "counting"
     parameters: ClassVar = ("concentration",)
-    _data_fields: ClassVar = ("concentration",)
 
     def __post_init__(self) -> None:
-        require_positive("the concentration of the negative binomial likelihood", self.concentration)
+        require_positive(
+            "the concentration of the negative binomial likelihood", self.concentration
+        )
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:
@@ -72,10 +82,13 @@ class NegativeBinomial(Likelihood):
 
     def log_density(self, v: Array, mean: Array, concentration: Array) -> Array:
         """Return the log mass of the NB2 parametrisation."""
+        # Near Poisson, at a large r, the three log gamma functions cancel: Stirling's formula
+        # is subtracted from two of them by hand, and the terms grouped so that each is small.
         r = concentration
         return (
-            gammaln(v + r) - gammaln(r) - gammaln(v + 1.0)
-            - r * jnp.log1p(mean / r) + xlogy(v, mean / (mean + r))
+            (r - 0.5) * jnp.log1p(v / r) - r * jnp.log1p(mean / r)
+            + v * jnp.log((v + r) / (mean + r)) + stirling_remainder(v + r) - stirling_remainder(r)
+            + xlogy(v, mean) - v - gammaln(v + 1.0)
         )  # fmt: skip
 
     def weight(self, v: Array, mean: Array, concentration: Array) -> Array:

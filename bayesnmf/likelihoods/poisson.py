@@ -11,11 +11,13 @@ import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlogy
 
 from bayesnmf.data import Matrix
+from bayesnmf.pytree import pytree
 
 from ._base import Array, Likelihood, has_fractions, refuse_fractions, require_positive
 
 
 @final
+@pytree()
 @dataclass(frozen=True, eq=False)
 class Poisson(Likelihood):
     r"""Counts with variance equal to their mean: ``V_ij ~ Poisson(exposure_ij (WH)_ij)``.
@@ -44,7 +46,6 @@ class Poisson(Likelihood):
     name: ClassVar[str] = "poisson"
     base_measure: ClassVar = "counting"
     parameters: ClassVar = ("exposure",)
-    _data_fields: ClassVar = ("exposure",)
 
     def __post_init__(self) -> None:
         require_positive("the exposure of the Poisson likelihood", self.exposure)
@@ -58,6 +59,10 @@ class Poisson(Likelihood):
     def is_quasi(self, matrix: Matrix) -> bool:
         """Return whether any cell is not an integer."""
         return has_fractions(matrix)
+
+    def crude_mean(self, values: Array) -> Array:
+        """Return the count per unit of exposure."""
+        return values / (1.0 if self.exposure is None else self.exposure)
 
     def typical_mean(self, matrix: Matrix) -> float:
         """Return the mean count per unit of exposure."""

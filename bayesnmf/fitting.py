@@ -1,0 +1,108 @@
+"""fit: the one function that turns data and a model into a posterior."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import fields
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any
+
+import jax
+import numpy as np
+
+from bayesnmf.checks import check
+from bayesnmf.data import Matrix
+from bayesnmf.methods import Method, as_method
+from bayesnmf.model import NMF, as_model
+from bayesnmf.posterior import Fit, assemble
+
+
+def fit(
+    V: Any,
+    model: Any,
+    method: Any = "mcmc",
+    *,
+    mask: Any = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Fit:
+    """Fit a factorisation ``V ~ likelihood(WH)`` and return its posterior.
+
+    Parameters
+    ----------
+    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
+        Data; rows are samples, columns are features. NaN means missing. Names of a DataFrame or
+        DataArray label every result. Float32 data are fitted in single precision, all other
+        in double.
+    model : NMF, Program or callable
+        A :class:`bayesnmf.NMF`, a zoo model from :func:`bayesnmf.load_model`, or a NumPyro
+        program with sites W, H and V.
+    method : {"mcmc", "svi", "map"} or record, default "mcmc"
+        A :class:`bayesnmf.MCMC`, :class:`bayesnmf.SVI` or :class:`bayesnmf.MAP` for options.
+    mask : array of bool of shape (n_rows, n_columns), optional
+        True where a cell is observed; cells where it is False are left out, whatever they hold.
+    seed : int, default 0
+        Same data, model, method and seed give the same result, bit for bit.
+    progress : bool, default True
+        Whether to show progress bars.
+
+    Returns
+    -------
+    Fit
+        Labelled draws with aligned components.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When data, model or method do not fit together; the message names the cell or the
+        argument.
+
+    Warns
+    -----
+    UserWarning
+        When the rank exceeds both sides of V, so that the data cannot identify all components.
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(8, 6, 2, "poisson", seed=1)
+    >>> result = bn.fit(V, bn.NMF(2), "map", progress=False)
+    >>> result.W.shape, result.H.shape, result.converged
+    ((8, 2), (2, 6), True)
+    """
+    matrix, method, model = Matrix.of(V, mask), as_method(method), as_model(model)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed must be an integer, not {seed!r}")
+    # Precision follows the data; nothing outside this block sees the setting.
+    with jax.enable_x64(matrix.dtype == np.float64):
+        model.check(matrix, draws=method.needs_density)
+        if isinstance(model, NMF) and model.n_components > min(matrix.shape):
+            warnings.warn(
+                f"{model.n_components} components for a matrix of shape {matrix.shape}: above "
+                f"{min(matrix.shape)} the data cannot tell all of them apart",
+                stacklevel=2,
+            )
+        model = model.resolve(matrix)
+        begin = perf_counter()
+        draws = method.run(model, matrix, jax.random.key(seed), progress)
+        attrs = {
+            "bayesnmf_version": version("bayesnmf"),
+            "method": method.name,
+            "method_options": _options(method),
+            "seed": int(seed),
+            "seconds": perf_counter() - begin,
+        }
+        result = assemble(draws, model, matrix, attrs)
+    if draws.converged is None:
+        verdict = check(result)
+        result.tree.attrs["converged"] = int(bool(verdict.converged))
+        result.tree.attrs["message"] = f"{draws.message}. {verdict.message}"
+    return result
+
+
+def _options(method: Method) -> str:
+    values = {field.name: getattr(method, field.name) for field in fields(method)}
+    plain = {name: value for name, value in values.items() if isinstance(value, (str, int, float))}
+    return json.dumps(plain)

@@ -1,0 +1,30 @@
+"""Ways to a posterior: its mode, a variational approximation, draws of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .draws import Draws
+from .map import MAP
+from .mcmc import MCMC
+from .svi import SVI
+
+__all__ = ["MAP", "MCMC", "SVI", "Draws", "Method", "as_method"]
+
+type Method = MAP | SVI | MCMC
+
+METHODS: dict[str, type[Method]] = {cls.name: cls for cls in (MAP, SVI, MCMC)}
+
+
+def as_method(method: Any) -> Method:
+    """Return `method`, or the default record of the method that it names."""
+    if isinstance(method, str):
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}; valid names: {', '.join(METHODS)}")
+        return METHODS[method]()
+    if not isinstance(method, tuple(METHODS.values())):
+        raise TypeError(
+            f"method must be a name ({', '.join(METHODS)}) or a record bn.MAP, bn.SVI or bn.MCMC, "
+            f"not {type(method).__name__}"
+        )
+    return method

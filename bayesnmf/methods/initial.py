@@ -1,0 +1,97 @@
+"""Starting values of W and H."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesnmf.data import Matrix
+from bayesnmf.model import NMF
+
+#: A start is a pair of factors (W, H).
+type Start = tuple[np.ndarray, np.ndarray]
+
+
+def random_start(model: NMF, matrix: Matrix, key: jax.Array) -> Start:
+    """Draw half-normal factors whose product has the mean that the data suggest."""
+    k = model.n_components
+    key_W, key_H = jax.random.split(key)
+    # A half-normal of scale s has mean s sqrt(2 / pi); K products of two make one cell.
+    mean = max(model.likelihood.typical_mean(matrix), np.finfo(matrix.dtype).tiny ** 0.5)
+    scale = np.asarray(np.sqrt(mean / k * np.pi / 2), matrix.dtype)
+    shape_W, shape_H = (matrix.n_rows, k), (k, matrix.n_columns)
+    W = scale * jnp.abs(jax.random.normal(key_W, shape_W, matrix.dtype))
+    H = scale * jnp.abs(jax.random.normal(key_H, shape_H, matrix.dtype))
+    return np.asarray(W), np.asarray(H)
+
+
+def nndsvd_start(model: NMF, matrix: Matrix) -> Start:
+    """Build factors from the positive parts of the leading singular vectors.
+
+    Zeros are filled with the average of the data (the variant called nndsvda), since a zero
+    never leaves a multiplicative update. Missing cells are first filled with the product of
+    their row and column means.
+
+    References
+    ----------
+    Boutsidis, C. and Gallopoulos, E. (2008). SVD based initialization: a head start for
+    nonnegative matrix factorization. Pattern Recognition 41, 1350-1362.
+    doi:10.1016/j.patcog.2007.09.010
+    """
+    k = model.n_components
+    if k > min(matrix.shape):
+        raise ValueError(
+            f"init='nndsvd' needs n_components of at most {min(matrix.shape)}, the smaller side "
+            "of V; use init='random'"
+        )
+    target = _completed(model.likelihood.crude_mean(matrix.filled(model.likelihood.placeholder)),
+                        matrix.observed)  # fmt: skip
+    left, singular, right = np.linalg.svd(target, full_matrices=False)
+    W, H = np.zeros((matrix.n_rows, k)), np.zeros((k, matrix.n_columns))
+    for i in range(k):
+        u, v = left[:, i], right[i]
+        # Of the two sign halves of a singular pair, keep the one that carries more.
+        halves = [(np.maximum(s * u, 0), np.maximum(s * v, 0)) for s in (1.0, -1.0)]
+        norms = [(np.linalg.norm(a), np.linalg.norm(b)) for a, b in halves]
+        best = int(norms[1][0] * norms[1][1] > norms[0][0] * norms[0][1])
+        (a, b), (norm_a, norm_b) = halves[best], norms[best]
+        if norm_a * norm_b > 0:
+            size = np.sqrt(singular[i] * norm_a * norm_b)
+            W[:, i], H[i] = size * a / norm_a, size * b / norm_b
+    average = max(float(target.mean()), np.finfo(matrix.dtype).tiny ** 0.5)
+    W[W < 1e-6 * W.max(initial=0.0)] = average
+    H[H < 1e-6 * H.max(initial=0.0)] = average
+    return W.astype(matrix.dtype), H.astype(matrix.dtype)
+
+
+def given_start(model: NMF, matrix: Matrix, factors: tuple[Any, Any]) -> Start:
+    """Check a start given by the user."""
+    k = model.n_components
+    expected = (("W", (matrix.n_rows, k)), ("H", (k, matrix.n_columns)))
+    checked = []
+    for (name, shape), factor in zip(expected, factors, strict=True):
+        array = np.array(factor, matrix.dtype)
+        if array.shape != shape:
+            raise ValueError(f"the initial {name} has shape {array.shape}; it must be {shape}")
+        bad = ~(np.isfinite(array) & (array >= 0))
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"the initial {name} holds {array[where]:g} at {where}; it must be non-negative "
+                "and finite"
+            )
+        checked.append(array)
+    return checked[0], checked[1]
+
+
+def _completed(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    if observed.all():
+        return values
+    seen = np.where(observed, values, 0.0)
+    rows = seen.sum(axis=1, keepdims=True) / observed.sum(axis=1, keepdims=True)
+    columns = seen.sum(axis=0, keepdims=True) / observed.sum(axis=0, keepdims=True)
+    mean = max(values[observed].mean(), np.finfo(values.dtype).tiny)
+    return np.where(observed, values, rows * columns / mean)

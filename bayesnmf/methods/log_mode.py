@@ -1,0 +1,45 @@
+"""The mode in log space: where sampling and variational inference start."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesnmf.data import Matrix
+from bayesnmf.model import NMF, Model, product
+
+from .map import MAP, find_modes
+from .programs import latent_names, program_mode
+
+
+def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> dict[str, np.ndarray]:
+    """Return the values of the latent sites at the mode of their logarithms.
+
+    Unlike the mode itself it is strictly positive, so it has finite unconstrained coordinates.
+    """
+    if isinstance(model, NMF):
+        method = MAP(max_iter=2000, tol=1e-5)
+        return find_modes(method, model, matrix, key, progress, log_space=True)[0].sites
+    sites = program_mode(model, matrix, key, max_iter=2000).sites
+    return {name: sites[name] for name in latent_names(model, matrix)}
+
+
+def log_scales(model: Model, matrix: Matrix, mode: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return approximate posterior standard deviations of the logarithms of W and H.
+
+    The negative second derivative in ``log w`` at its mode is ``shape + w**2 sum(weight h**2)``
+    (Fisher weights in place of observed ones); its inverse square root ignores the coupling of
+    coefficients. Empty for a program, whose likelihood is not known.
+    """
+    if not isinstance(model, NMF):
+        return {}
+    likelihood = model.likelihood
+    W, H = jnp.asarray(mode["W"]), jnp.asarray(mode["H"])
+    parameters = {name: jnp.asarray(mode[name]) for name in likelihood.priors}
+    values = jnp.asarray(matrix.filled(likelihood.placeholder))
+    weight = likelihood.weight(values, product(W, H), **likelihood.known, **parameters)
+    weight = jnp.where(jnp.asarray(matrix.observed), weight, 0.0)
+    precision_W = model.prior_W.shape + W**2 * (weight @ (H**2).T)
+    precision_H = model.prior_H.shape + H**2 * ((W**2).T @ weight)
+    return {"W": np.asarray(precision_W**-0.5), "H": np.asarray(precision_H**-0.5)}

@@ -1,0 +1,112 @@
+"""What can be asked of any NumPyro program: its sites, its density, its mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.util import initialize_model, log_density
+
+from bayesnmf.data import Matrix
+from bayesnmf.model import Model, Program
+
+
+@dataclass(frozen=True)
+class ProgramMode:
+    """A mode of a program: its constrained sites and how the search ended."""
+
+    sites: dict[str, np.ndarray]
+    objective: float
+    n_iter: int
+    converged: bool
+    message: str
+
+
+def program_mode(model: Program, matrix: Matrix, key: jax.Array, max_iter: int) -> ProgramMode:
+    """Maximise the posterior density of a program's unconstrained sites by L-BFGS.
+
+    Positive sites are unconstrained by their logarithm, so this is the mode in log space,
+    which is interior: an exponential prior does not push it to zero.
+    """
+    from scipy.optimize import minimize
+
+    setup = initialize_model(key, model, model_args=(jnp.asarray(matrix.values),))
+    flat, unravel = ravel_pytree(setup.param_info.z)
+    gradient = jax.jit(jax.value_and_grad(lambda x: setup.potential_fn(unravel(x))))
+
+    def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = gradient(jnp.asarray(x, flat.dtype))
+        return float(value), np.asarray(slope, np.float64)
+
+    result = minimize(
+        fun, np.asarray(flat, np.float64), jac=True, method="L-BFGS-B",
+        options={"maxiter": max_iter, "maxfun": 4 * max_iter, "ftol": 1e-12, "gtol": 1e-6},
+    )  # fmt: skip
+    sites = setup.postprocess_fn(unravel(jnp.asarray(result.x, flat.dtype)))
+    ended = "converged" if result.success else f"not converged ({result.message})"
+    message = f"{ended} after {result.nit} L-BFGS steps in log space, objective {result.fun:.6g}"
+    return ProgramMode(
+        {name: np.asarray(value) for name, value in sites.items()},
+        float(result.fun), int(result.nit), bool(result.success), message,
+    )  # fmt: skip
+
+
+def latent_names(model: Model, matrix: Matrix) -> list[str]:
+    """Return the names of the program's latent sample sites."""
+    sites = trace(seed(model, 0)).get_trace(jnp.asarray(matrix.values))
+    return [
+        name for name, site in sites.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    ]  # fmt: skip
+
+
+def deterministic_sites(
+    model: Model, matrix: Matrix, draws: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Add the deterministic sites of a program to draws of its latent ones."""
+    V = jnp.asarray(matrix.values)
+    sites = trace(seed(model, 0)).get_trace(V)
+    names = [name for name, site in sites.items() if site["type"] == "deterministic"]
+    if not names:
+        return draws
+
+    def evaluate(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        traced = trace(seed(substitute(model, values), 0)).get_trace(V)
+        return {name: traced[name]["value"] for name in names}
+
+    extra = jax.jit(lambda chains: jax.lax.map(lambda c: jax.lax.map(evaluate, c), chains))(draws)
+    return {**draws, **jax.tree.map(np.asarray, extra)}
+
+
+def log_joint(model: Model, matrix: Matrix, draws: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the log joint density of data and latent sites at every (chain, draw)."""
+    V = jnp.asarray(matrix.values)
+
+    def evaluate(values: dict[str, jax.Array]) -> jax.Array:
+        return log_density(model, (V,), {}, values)[0]
+
+    return np.asarray(
+        jax.jit(lambda chains: jax.lax.map(lambda c: jax.lax.map(evaluate, c), chains))(draws)
+    )
+
+
+def site_dims(model: Model, matrix: Matrix) -> dict[str, list[str]]:
+    """Name the dimensions of each latent site by the plates that it is in."""
+    sites = trace(seed(model, 0)).get_trace(jnp.asarray(matrix.values))
+    dims = {}
+    for name, site in sites.items():
+        if site["type"] not in ("sample", "deterministic") or site.get("is_observed"):
+            continue
+        ndim = jnp.ndim(site["value"])
+        event = site["fn"].event_dim if site["type"] == "sample" else 0
+        names = [f"{name}_dim_{i}" for i in range(ndim)]
+        for frame in site["cond_indep_stack"]:
+            position = ndim - event + frame.dim
+            if 0 <= position < ndim:
+                names[position] = frame.name
+        dims[name] = names
+    return dims

@@ -1,0 +1,155 @@
+"""SVI: a variational approximation of the posterior with NumPyro's stochastic gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.infer import SVI as NumPyroSVI
+from numpyro.infer import Trace_ELBO, init_to_value
+from numpyro.infer.autoguide import AutoNormal
+from numpyro.optim import Adam
+from tqdm.auto import tqdm
+
+from bayesnmf.data import Matrix
+from bayesnmf.model import Model
+
+from .draws import Draws
+from .log_mode import log_mode, log_scales
+from .programs import deterministic_sites, log_joint
+
+#: Steps between two looks at the evidence lower bound.
+CHUNK = 250
+#: First step size of Adam, and the number of steps after which it has halved. The decay in
+#: 1 / step meets the Robbins-Monro conditions.
+STEP_SIZE, HALF_LIFE = 1e-2, 500
+#: Draws of the guide that estimate the final bound.
+NUM_FINAL = 256
+
+
+@dataclass(frozen=True)
+class SVI:
+    """Variational inference with a log-normal guide that treats all entries as independent.
+
+    Starts at the mode in log space with the spread of its curvature, then maximises the
+    evidence lower bound (ELBO).
+
+    Parameters
+    ----------
+    algorithm : {"auto", "guide"}, default "auto"
+        "guide": NumPyro's stochastic variational inference. "auto" is the best there is for
+        the model.
+    num_steps : int, default 20000
+        Gradient steps at most.
+    tol : float, default 1e-5
+        Stop when 250 steps improve the mean ELBO by less than `tol` nats per observed cell, or by
+        less than its Monte Carlo error.
+    num_samples : int, default 1000
+        Draws from the fitted guide.
+
+    Notes
+    -----
+    Independence between W and H is wrong: it understates posterior spread, most of all along
+    the directions in which W and H trade scale. Use MCMC where intervals matter.
+
+    References
+    ----------
+    Kucukelbir, A. et al. (2017). Automatic differentiation variational inference. Journal of
+    Machine Learning Research 18 (14), 1-45. https://jmlr.org/papers/v18/16-107.html
+
+    Examples
+    --------
+    >>> SVI(num_samples=200).algorithm
+    'auto'
+    """
+
+    algorithm: str = "auto"
+    num_steps: int = 20_000
+    tol: float = 1e-5
+    num_samples: int = 1000
+
+    name: ClassVar[str] = "svi"
+    needs_density: ClassVar[bool] = True
+    _algorithms: ClassVar[tuple[str, ...]] = ("auto", "guide")
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in self._algorithms:
+            raise ValueError(
+                f"unknown algorithm {self.algorithm!r}; valid: {', '.join(self._algorithms)}"
+            )
+        for name in ("num_steps", "num_samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.tol >= 0:
+            raise ValueError(f"tol must be 0 or more, not {self.tol}")
+
+    def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
+        """Fit the guide and return draws of it as one chain."""
+        key_mode, key_init, key_draws, key_elbo = jax.random.split(key, 4)
+        V = jnp.asarray(matrix.values)
+        mode = log_mode(model, matrix, key_mode, progress)
+        guide = AutoNormal(model, init_loc_fn=init_to_value(values=mode))
+        scales = log_scales(model, matrix, mode)
+        initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
+        engine = NumPyroSVI(model, guide, Adam(_step_size), Trace_ELBO())
+        state = engine.init(key_init, V, init_params=initial)
+        state, n_steps, converged = self._climb(engine, state, V, matrix, progress)
+        params = engine.get_params(state)
+        elbo, error = _final_elbo(engine, params, V, key_elbo)
+        draws = guide.sample_posterior(key_draws, params, sample_shape=(1, self.num_samples))
+        sites = deterministic_sites(model, matrix, jax.tree.map(np.asarray, draws))
+        ended = "converged" if converged else "stopped at num_steps, not converged,"
+        return Draws(
+            sites,
+            {"lp": log_joint(model, matrix, jax.tree.map(np.asarray, draws))},
+            converged,
+            f"{ended} after {n_steps} steps, ELBO {elbo:.6g} (Monte Carlo error {error:.2g})",
+            {"elbo": elbo, "elbo_error": error, "n_iter": n_steps},
+        )
+
+    def _climb(
+        self, engine: NumPyroSVI, state: Any, V: jax.Array, matrix: Matrix, progress: bool
+    ) -> tuple[Any, int, bool]:
+        """Take steps until they no longer improve the bound."""
+        n_steps, before, allowed = 0, -np.inf, self.tol * matrix.cells.size
+        with tqdm(total=self.num_steps, desc="svi", disable=not progress, leave=False) as bar:
+            while n_steps < self.num_steps:
+                steps = min(CHUNK, self.num_steps - n_steps)
+                state, losses = _steps(engine, state, V, num_steps=steps)
+                bound = -np.asarray(losses, np.float64)
+                n_steps += steps
+                bar.update(steps)
+                bar.set_postfix(elbo=f"{bound.mean():.6g}", refresh=False)
+                error = bound.std() / np.sqrt(steps)
+                if bound.mean() - before <= max(allowed, error):
+                    return state, n_steps, True
+                before = bound.mean()
+        return state, n_steps, False
+
+
+def _step_size(step: jax.Array) -> jax.Array:
+    return STEP_SIZE / (1.0 + step / HALF_LIFE)
+
+
+@partial(jax.jit, static_argnames=("engine", "num_steps"))
+def _steps(
+    engine: NumPyroSVI, state: Any, V: jax.Array, *, num_steps: int
+) -> tuple[Any, jax.Array]:
+    return jax.lax.scan(lambda state, _: engine.update(state, V), state, length=num_steps)
+
+
+def _final_elbo(
+    engine: NumPyroSVI, params: dict[str, jax.Array], V: jax.Array, key: jax.Array
+) -> tuple[float, float]:
+    """Estimate the bound by independent draws of the guide, and the estimate's error."""
+
+    def loss(key: jax.Array) -> jax.Array:
+        return engine.loss.loss(key, params, engine.model, engine.guide, V)
+
+    losses = jax.jit(lambda keys: jax.lax.map(loss, keys))(jax.random.split(key, NUM_FINAL))
+    bound = -np.asarray(losses, np.float64)
+    return float(bound.mean()), float(bound.std(ddof=1) / np.sqrt(NUM_FINAL))

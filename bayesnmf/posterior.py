@@ -1,0 +1,258 @@
+"""Fit: one posterior, labelled and aligned, whatever method it came from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesnmf import storage
+from bayesnmf.components import align
+from bayesnmf.data import Matrix
+from bayesnmf.methods import Draws
+from bayesnmf.methods.programs import site_dims
+from bayesnmf.model import NMF, Model
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A posterior of W and H, with the model and the data that it came from.
+
+    Returned by :func:`bayesnmf.fit` and :func:`bayesnmf.load`.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        ArviZ groups. ``posterior``: W (chain, draw, row, component), H (chain, draw,
+        component, column), the likelihood's inferred parameters; each row of H sums to 1 and W
+        carries the mass; components are matched over draws and chains and numbered by
+        decreasing mass. ``sample_stats``: log joint density ``lp``, sampler statistics, the
+        ``scale`` that was moved from H into W, the ``match`` cosine of each component.
+        ``observed_data``: V, NaN where missing. ``constant_data``: the mask ``observed``, and known
+        per-cell arrays.
+    model : NMF, Program or None
+        The model with every default resolved; None when it was a function of a session that
+        has ended.
+    """
+
+    tree: xr.DataTree
+    model: Model | None
+
+    @property
+    def W(self) -> xr.DataArray:
+        """Posterior mean of W, of dims (row, component)."""
+        return self.tree["posterior/W"].mean(("chain", "draw"))
+
+    @property
+    def H(self) -> xr.DataArray:
+        """Posterior mean of H, of dims (component, column)."""
+        return self.tree["posterior/H"].mean(("chain", "draw"))
+
+    @property
+    def mean(self) -> xr.DataArray:
+        """Posterior mean of WH, of dims (row, column)."""
+        posterior = self.tree["posterior"]
+        W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
+        n_draws = W.shape[0] * W.shape[1]
+        # One product over (draw, component) pairs, so that no draw's WH is ever formed.
+        stacked_W = np.moveaxis(W, 2, 0).reshape(W.shape[2], -1)
+        stacked_H = H.reshape(-1, H.shape[3])
+        coords = {dim: posterior.coords[dim] for dim in ("row", "column")}
+        return xr.DataArray(stacked_W @ stacked_H / n_draws, coords, ("row", "column"), name="mean")
+
+    @property
+    def mass(self) -> xr.DataArray:
+        """Draws of each component's mass, the sum of its part of WH: (chain, draw, component)."""
+        return self.tree["posterior/W"].sum("row").rename("mass")
+
+    @property
+    def V(self) -> pd.DataFrame:
+        """The data, NaN where missing."""
+        return self.tree["observed_data/V"].to_pandas()
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return self.tree["posterior"].sizes["component"]
+
+    @property
+    def method(self) -> str:
+        """Name of the method: "map", "svi" or "mcmc"."""
+        return str(self.tree.attrs["method"])
+
+    @property
+    def converged(self) -> bool:
+        """Whether the method met its criterion; for MCMC, the verdict of :func:`bayesnmf.check`."""
+        return bool(self.tree.attrs["converged"])
+
+    @property
+    def message(self) -> str:
+        """How the fit ended."""
+        return str(self.tree.attrs["message"])
+
+    def summary(self, interval: float = 0.9, top: int = 3) -> pd.DataFrame:
+        """Summarise each component's mass and its leading columns.
+
+        Parameters
+        ----------
+        interval : float, default 0.9
+            Probability of the equal-tailed intervals.
+        top : int, default 3
+            Number of leading columns named.
+
+        Returns
+        -------
+        DataFrame
+            One row a component: posterior mean, standard deviation and interval of its mass (in
+            the units of WH summed over cells), its share of the total mass, and the columns
+            with the largest posterior mean of H with their weights. Standard deviations and
+            intervals are NaN for a single draw.
+        """
+        if not 0 < interval < 1:
+            raise ValueError(f"interval must lie between 0 and 1, not {interval}")
+        mass = self.mass.stack(sample=("chain", "draw")).to_numpy()
+        H = self.H
+        leading = np.argsort(-H.to_numpy(), axis=1, kind="stable")[:, :top]
+        single = mass.shape[1] == 1
+        tails = (0.5 - interval / 2, 0.5 + interval / 2)
+        low, high = np.quantile(mass, tails, axis=1) * (np.nan if single else 1.0)
+        return pd.DataFrame(
+            {
+                "mass": mass.mean(axis=1),
+                "sd": np.full(len(mass), np.nan) if single else mass.std(axis=1, ddof=1),
+                f"{100 * tails[0]:g}%": low,
+                f"{100 * tails[1]:g}%": high,
+                "share": mass.mean(axis=1) / mass.mean(axis=1).sum(),
+                "leading columns": [
+                    ", ".join(f"{H['column'].values[j]} {H.values[k, j]:.2f}" for j in columns)
+                    for k, columns in enumerate(leading)
+                ],
+            },
+            index=pd.Index(H["component"].to_numpy(), name="component"),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fit to ``.nc`` (HDF5 netCDF) or ``.zarr``; :func:`bayesnmf.load` reads it.
+
+        Raises
+        ------
+        ValueError
+            When the name ends in something else.
+        """
+        storage.write(self.tree, path)
+
+    def __repr__(self) -> str:
+        sizes = self.tree["posterior"].sizes
+        name = self.model.likelihood.name if isinstance(self.model, NMF) else repr(self.model)
+        return (
+            f"<Fit: {sizes['row']} x {sizes['column']}, {self.n_components} components, {name}, "
+            f"{self.method}, {sizes['chain']} chain(s) x {sizes['draw']} draw(s)>\n{self.message}"
+        )
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Read a fit that :meth:`Fit.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        A ``.nc`` file or a ``.zarr`` folder.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is nothing at `path`.
+    ValueError
+        When it holds something other than a bayesnmf result.
+    """
+    tree = storage.read(path)
+    constant = tree["constant_data"].to_dataset() if "constant_data" in tree else None
+    return Fit(tree, storage.model_from_json(tree.attrs[storage.MODEL_ATTRIBUTE], constant))
+
+
+def assemble(draws: Draws, model: Model, matrix: Matrix, attrs: dict[str, Any]) -> Fit:
+    """Scale, match and label raw draws."""
+    aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"))
+    dims = {"W": ["row", "component"], "H": ["component", "column"]}
+    posterior = {"W": aligned.W, "H": aligned.H}
+    for name in draws.sites.keys() - {"W", "H"}:
+        posterior[name] = draws.sites[name]
+    if not isinstance(model, NMF):
+        dims = {**site_dims(model, matrix), **dims}
+        posterior |= {
+            name: _reordered(posterior[name], dims[name], aligned.order)
+            for name in posterior.keys() - {"W", "H"}
+        }
+    stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
+    known = model.likelihood.known if isinstance(model, NMF) else {}
+    per_cell = {name: value for name, value in known.items() if np.ndim(value)}
+    tree = _tree(
+        matrix,
+        posterior,
+        stats,
+        {"observed": matrix.observed, **per_cell},
+        {**dims, "scale": ["component"], "match": ["component"]},
+    )
+    tree.attrs.update(attrs)
+    tree.attrs.update(
+        {name: value for name, value in draws.info.items() if value is not None},
+        converged=int(bool(draws.converged)),
+        message=draws.message,
+    )
+    tree.attrs[storage.MODEL_ATTRIBUTE] = storage.model_to_json(model)
+    return Fit(tree, model)
+
+
+def _tree(
+    matrix: Matrix, posterior: dict[str, Any], stats: dict[str, Any], constant: dict[str, Any],
+    dims: dict[str, list[str]],
+) -> xr.DataTree:  # fmt: skip
+    from arviz_base import from_dict
+
+    cell = ["row", "column"]
+    tree = from_dict(
+        {
+            "posterior": posterior,
+            "sample_stats": stats,
+            "observed_data": {"V": matrix.values},
+            "constant_data": constant,
+        },
+        dims={**dims, "V": cell, **dict.fromkeys(constant, cell)},
+        coords={
+            "row": _labels(matrix.row_names),
+            "column": _labels(matrix.column_names),
+            "component": np.arange(posterior["H"].shape[2]),
+        },
+    )
+    for group in tree.children.values():
+        # The time of creation would make equal fits differ.
+        group.attrs.pop("created_at", None)
+    return tree
+
+
+def _labels(names: pd.Index) -> np.ndarray:
+    """Return coordinate labels that netCDF can store: numbers, or text."""
+    if names.dtype.kind in "iuf":
+        return names.to_numpy()
+    if isinstance(names, pd.MultiIndex):
+        return np.array([" / ".join(map(str, name)) for name in names])
+    return np.array([str(name) for name in names])
+
+
+def _reordered(values: np.ndarray, dims: list[str], order: np.ndarray) -> np.ndarray:
+    """Apply the matching to a further site that has a component dimension."""
+    if "component" not in dims:
+        return values
+    axis = 2 + dims.index("component")
+    index = order.reshape(
+        *order.shape[:2], *(-1 if i == axis else 1 for i in range(2, values.ndim))
+    )
+    return np.take_along_axis(values, index, axis=axis)

@@ -1,0 +1,41 @@
+"""Frozen dataclasses as JAX pytrees, so that compiled functions take models as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import jax
+
+
+def pytree[T](*, static: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
+    """Register a frozen dataclass as a pytree whose leaves are its fields.
+
+    Numbers and arrays become traced arguments: two models that differ only in those share one
+    compilation, and a field left at None is part of the structure. JAX rebuilds instances
+    around tracers, so the constructor and its validation are bypassed.
+
+    Parameters
+    ----------
+    static : tuple of str
+        Fields that select code rather than hold data.
+    """
+
+    def register(cls: type[T]) -> type[T]:
+        names = tuple(f.name for f in fields(cls) if f.name not in static)  # type: ignore[arg-type]
+
+        def flatten(instance: T) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+            leaves = tuple(getattr(instance, name) for name in names)
+            return leaves, tuple(getattr(instance, name) for name in static)
+
+        def unflatten(meta: tuple[Any, ...], leaves: tuple[Any, ...]) -> T:
+            instance = object.__new__(cls)
+            for name, value in (*zip(names, leaves, strict=True), *zip(static, meta, strict=True)):
+                object.__setattr__(instance, name, value)
+            return instance
+
+        jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+        return cls
+
+    return register

@@ -1,0 +1,125 @@
+"""A fit on disk: its tree as netCDF or Zarr, its model as JSON in an attribute."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesnmf import likelihoods, priors
+from bayesnmf.model import NMF, Model, Program
+from bayesnmf.zoo import load_model
+
+#: Attribute of the tree's root that marks a bayesnmf result and holds its model.
+MODEL_ATTRIBUTE = "bayesnmf_model"
+
+
+def write(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
+    """Write a tree to `path`: ``.nc`` (HDF5 netCDF) or ``.zarr``.
+
+    A file appears under its name only when it is complete, so that an interrupted save leaves
+    an earlier one in place.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot save to {path}: there is no folder {path.parent}")
+    if path.suffix == ".zarr":
+        _require_zarr()
+        tree.to_zarr(path, mode="w", consolidated=False)
+    elif path.suffix == ".nc":
+        partial = path.with_name(path.name + ".partial")
+        try:
+            tree.to_netcdf(partial, engine="h5netcdf")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    else:
+        raise ValueError(f"cannot save to {path}: its name must end in .nc or .zarr")
+
+
+def read(path: str | os.PathLike[str]) -> xr.DataTree:
+    """Read a tree that :func:`write` wrote, into memory.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is nothing at `path`.
+    ValueError
+        When it holds something other than a bayesnmf result.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no file {path}")
+    wrong = f"{path} is not a bayesnmf result (write one with fit.save or bayesnmf fit --out)"
+    if path.suffix == ".zarr":
+        _require_zarr()
+        options: dict[str, Any] = {"engine": "zarr", "consolidated": False}
+    else:
+        options = {"engine": "h5netcdf"}
+    try:
+        with xr.open_datatree(path, **options) as opened:
+            tree = opened.load()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(wrong) from error
+    if MODEL_ATTRIBUTE not in tree.attrs:
+        raise ValueError(wrong)
+    return tree
+
+
+def model_to_json(model: Model) -> str:
+    """Describe a model in JSON; its known per-cell arrays are named, not included."""
+    if isinstance(model, Program):
+        return json.dumps({"program": model.reference, "options": dict(model.options)})
+    return json.dumps(
+        {
+            "n_components": model.n_components,
+            "likelihood": _record(model.likelihood),
+            "prior_W": _record(model.prior_W),
+            "prior_H": _record(model.prior_H),
+        }
+    )
+
+
+def model_from_json(text: str, arrays: xr.Dataset | None) -> Model | None:
+    """Rebuild the model; None for a program that has no file to load it from."""
+    record = json.loads(text)
+    if "program" in record:
+        reference = record["program"]
+        return load_model(reference, **record["options"]) if reference else None
+    return NMF(
+        record["n_components"],
+        _instance(record["likelihood"], likelihoods.REGISTRY, arrays),
+        _instance(record["prior_W"], priors.REGISTRY, arrays),
+        _instance(record["prior_H"], priors.REGISTRY, arrays),
+    )
+
+
+def _record(instance: Any) -> dict[str, Any]:
+    values = {field.name: getattr(instance, field.name) for field in fields(instance)}
+    return {
+        "name": instance.name,
+        **{name: "array" if np.ndim(value) else value for name, value in values.items()},
+    }
+
+
+def _instance(record: dict[str, Any], registry: dict[str, Any], arrays: xr.Dataset | None) -> Any:
+    values = dict(record)
+    cls = registry[values.pop("name")]
+    for name, value in values.items():
+        if value == "array" and arrays is not None:
+            values[name] = arrays[name].to_numpy()
+    return cls(**values)
+
+
+def _require_zarr() -> None:
+    try:
+        import zarr  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "saving to .zarr needs the zarr package: pip install 'bayesnmf[zarr]', or save to .nc"
+        ) from None

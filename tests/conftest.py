@@ -1,0 +1,58 @@
+"""What every test shares: strict JAX promotion, a compilation cache, precision, real data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "numpyro_promotion: runs NumPyro's NUTS, which divides float by int arrays itself, and so "
+        "lifts strict dtype promotion",
+    )
+    # Compiled programs outlive the session, beside pytest's own cache.
+    if getattr(config, "cache", None) is not None:
+        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+@pytest.fixture(autouse=True)
+def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Make JAX refuse implicit promotion of dtypes and of ranks.
+
+    NumPyro's handlers, `Predictive` and `SVI` with `AutoNormal` pass under both. Its NUTS passes
+    under strict ranks only: mark a test, class or module that runs it with
+    ``pytest.mark.numpyro_promotion``.
+    """
+    lifted = request.node.get_closest_marker("numpyro_promotion") is not None
+    with (
+        jax.numpy_dtype_promotion("standard" if lifted else "strict"),
+        jax.numpy_rank_promotion("raise"),
+    ):
+        yield
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Compute in double precision, as a fit of float64 data does."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real matrices, which lies beside the repository."""
+    for folder in (ROOT.parent / "shared" / "data", ROOT / "shared" / "data"):
+        if folder.is_dir():
+            return folder
+    pytest.skip(
+        f"the real matrices are not in {ROOT.parent.name}/shared/data, beside the repository"
+    )
