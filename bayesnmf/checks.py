@@ -1,4 +1,4 @@
-"""Checks of a fit: has it converged, judged on what is identifiable?"""
+"""Checks of a fit: whether it has converged, judged on what is identifiable."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Matrix:
     @property
     def shape(self) -> tuple[int, int]:
         """Shape (n_rows, n_columns)."""
-        return self.values.shape  # type: ignore[return-value]
+        return self.values.shape
 
     @property
     def n_rows(self) -> int:

@@ -45,17 +45,17 @@ class Fit:
     @property
     def W(self) -> xr.DataArray:
         """Posterior mean of W, of dims (row, component)."""
-        return self.tree["posterior/W"].mean(("chain", "draw"))
+        return self.tree["posterior"].dataset["W"].mean(("chain", "draw"))
 
     @property
     def H(self) -> xr.DataArray:
         """Posterior mean of H, of dims (component, column)."""
-        return self.tree["posterior/H"].mean(("chain", "draw"))
+        return self.tree["posterior"].dataset["H"].mean(("chain", "draw"))
 
     @property
     def mean(self) -> xr.DataArray:
         """Posterior mean of WH, of dims (row, column)."""
-        posterior = self.tree["posterior"]
+        posterior = self.tree["posterior"].dataset
         W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
         n_draws = W.shape[0] * W.shape[1]
         # One product over (draw, component) pairs, so that no draw's WH is ever formed.
@@ -67,12 +67,13 @@ class Fit:
     @property
     def mass(self) -> xr.DataArray:
         """Draws of each component's mass, the sum of its part of WH: (chain, draw, component)."""
-        return self.tree["posterior/W"].sum("row").rename("mass")
+        return self.tree["posterior"].dataset["W"].sum("row").rename("mass")
 
     @property
     def V(self) -> pd.DataFrame:
         """The data, NaN where missing."""
-        return self.tree["observed_data/V"].to_pandas()
+        V = self.tree["observed_data"].dataset["V"]
+        return pd.DataFrame(V.to_numpy(), V.indexes["row"], V.indexes["column"])
 
     @property
     def n_components(self) -> int:

@@ -129,7 +129,9 @@ class Flat:
 
 type Prior = Gamma | Exponential | Flat
 
-REGISTRY: dict[str, type] = {cls.name: cls for cls in (Gamma, Exponential, Flat)}
+REGISTRY: dict[str, type[Gamma] | type[Exponential] | type[Flat]] = {
+    cls.name: cls for cls in (Gamma, Exponential, Flat)
+}
 
 _UNRESOLVED = (
     "the prior's rate is not set. Give it a number, or call model.resolve(V) to take it from data"
@@ -142,7 +144,7 @@ def as_prior(prior: Any, argument: str) -> Prior:
         if prior not in REGISTRY:
             raise ValueError(f"unknown {argument} {prior!r}; valid names: {', '.join(REGISTRY)}")
         return REGISTRY[prior]()
-    if not isinstance(prior, tuple(REGISTRY.values())):
+    if not isinstance(prior, (Gamma, Exponential, Flat)):
         raise TypeError(
             f"{argument} must be a name ({', '.join(REGISTRY)}) or an instance from "
             f"bayesnmf.priors, not {type(prior).__name__}"

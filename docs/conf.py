@@ -1,10 +1,16 @@
 """Sphinx configuration. The build needs no network: there is no intersphinx on purpose."""
 
+import os
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+# For the kernels that run the examples: the same arithmetic everywhere, and no word from tqdm
+# about notebook widgets, which a page has no use for.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
 project = "bayesnmf"
 author = "The bayesnmf developers"
@@ -26,6 +32,8 @@ exclude_patterns = ["_build", "jupyter_execute"]
 autodoc_typehints = "none"  # numpydoc's Parameters sections give the types
 autodoc_member_order = "bysource"
 autosummary_generate = True
+# Some file systems take bayesnmf.fit and bayesnmf.Fit for the same file.
+autosummary_filename_map = {"bayesnmf.Fit": "bayesnmf.Fit-class"}
 numpydoc_show_class_members = False  # the class template lists them
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
@@ -33,6 +41,7 @@ myst_heading_anchors = 3
 # A page shows what the code does now: outputs cached across builds would outlive the code.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_output_stderr = "remove-warn"  # an example that warns fails the build
 nb_execution_timeout = 300
 
 html_math_renderer = "mathml"

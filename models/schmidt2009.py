@@ -35,7 +35,8 @@ Limitations
 - The rates are given numbers, one for a whole factor; the paper allows one for each entry.
 - The defaults are proper but suit data of order 1: the prior mean of WH is
   n_components / (rate_W * rate_H), and theta is in squared units of V. Set them to the scale
-  of V. The paper's limit of rates, k and theta at 0 is improper and is not offered.
+  of V. Rates, k and theta of 0, the defaults of the first author's sampler, are improper and
+  are not offered.
 - Noise has one variance and may make cells negative, which counts and proportions cannot be.
 - W and H are identified only up to scale, as far as the priors allow, and permutation.
 """

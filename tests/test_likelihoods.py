@@ -210,7 +210,7 @@ def expectation(law: Any, function: Callable[[np.ndarray], np.ndarray]) -> float
     if isinstance(law.dist, stats.rv_discrete):
         v = np.arange(law.isf(1e-16) + 50)
         return float(np.sum(law.pmf(v) * function(v)))
-    nodes, weights = np.polynomial.legendre.leggauss(1000)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
     return float(np.sum(0.5 * weights * function(law.ppf(0.5 * (nodes + 1)))))
 
 

@@ -13,7 +13,7 @@ __all__ = ["MAP", "MCMC", "SVI", "Draws", "Method", "as_method"]
 
 type Method = MAP | SVI | MCMC
 
-METHODS: dict[str, type[Method]] = {cls.name: cls for cls in (MAP, SVI, MCMC)}
+METHODS: dict[str, type[MAP] | type[SVI] | type[MCMC]] = {cls.name: cls for cls in (MAP, SVI, MCMC)}
 
 
 def as_method(method: Any) -> Method:
@@ -22,7 +22,7 @@ def as_method(method: Any) -> Method:
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; valid names: {', '.join(METHODS)}")
         return METHODS[method]()
-    if not isinstance(method, tuple(METHODS.values())):
+    if not isinstance(method, (MAP, SVI, MCMC)):
         raise TypeError(
             f"method must be a name ({', '.join(METHODS)}) or a record bn.MAP, bn.SVI or bn.MCMC, "
             f"not {type(method).__name__}"

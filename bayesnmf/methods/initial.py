@@ -11,6 +11,8 @@ import numpy as np
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF
 
+#: Entries below this share of the largest count as zero in a start from singular vectors.
+NEGLIGIBLE = 1e-6
 #: A start is a pair of factors (W, H).
 type Start = tuple[np.ndarray, np.ndarray]
 
@@ -62,8 +64,8 @@ def nndsvd_start(model: NMF, matrix: Matrix) -> Start:
             size = np.sqrt(singular[i] * norm_a * norm_b)
             W[:, i], H[i] = size * a / norm_a, size * b / norm_b
     average = max(float(target.mean()), np.finfo(matrix.dtype).tiny ** 0.5)
-    W[W < 1e-6 * W.max(initial=0.0)] = average
-    H[H < 1e-6 * H.max(initial=0.0)] = average
+    for factor in (W, H):
+        factor[factor < NEGLIGIBLE * factor.max()] = average
     return W.astype(matrix.dtype), H.astype(matrix.dtype)
 
 

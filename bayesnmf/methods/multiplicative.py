@@ -149,21 +149,33 @@ def _update_parameters(
     model: NMF, data: Data, mean: Array, parameters: dict[str, Array]
 ) -> dict[str, Array]:
     """Take one safeguarded Newton step in the logarithm of each inferred parameter."""
-    for name, prior in model.likelihood.priors.items():
-
-        def value(log_parameter: Array, name: str = name, prior: object = prior) -> Array:
-            x = jnp.exp(log_parameter)
-            log_prior = prior.log_prob(x) + log_parameter  # type: ignore[attr-defined]
-            return -_log_likelihood(model, data, mean, {**parameters, name: x}) - log_prior
-
-        current = jnp.log(parameters[name])
-        slope, curvature = jax.grad(value)(current), jax.grad(jax.grad(value))(current)
-        # Where the objective is not convex, |curvature| still gives a descent direction.
-        step = jnp.clip(-slope / jnp.abs(curvature), -1.0, 1.0)
-        step = jnp.where(jnp.isfinite(step), step, -jnp.sign(slope))
-        _, updated = _halve_until_no_worse(
-            lambda size, current=current, step=step: current + size * step,
-            value, jnp.ones_like(current), current, value(current),
-        )  # fmt: skip
+    for name in model.likelihood.priors:
+        updated = _newton_step(
+            partial(_parameter_objective, model, data, mean, parameters, name),
+            jnp.log(parameters[name]),
+        )
         parameters = {**parameters, name: jnp.exp(updated)}
     return parameters
+
+
+def _parameter_objective(
+    model: NMF, data: Data, mean: Array, parameters: dict[str, Array], name: str,
+    log_parameter: Array,
+) -> Array:  # fmt: skip
+    """Return the objective as a function of the logarithm of one parameter."""
+    x = jnp.exp(log_parameter)
+    log_prior = model.likelihood.priors[name].log_prob(x) + log_parameter
+    return -_log_likelihood(model, data, mean, {**parameters, name: x}) - log_prior
+
+
+def _newton_step(value: Callable[[Array], Array], current: Array) -> Array:
+    slope, curvature = jax.grad(value)(current), jax.grad(jax.grad(value))(current)
+    # Where the objective is not convex, |curvature| still gives a descent direction.
+    step = jnp.clip(-slope / jnp.abs(curvature), -1.0, 1.0)
+    step = jnp.where(jnp.isfinite(step), step, -jnp.sign(slope))
+
+    def candidate(size: Array) -> Array:
+        return current + size * step
+
+    size = jnp.ones_like(current)
+    return _halve_until_no_worse(candidate, value, size, current, value(current))[1]
