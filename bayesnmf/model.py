@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro import handlers
+from numpyro.infer import init_to_feasible
 
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Likelihood, as_likelihood
@@ -183,19 +184,33 @@ class Program:
         return self
 
     def check(self, matrix: Matrix, *, draws: bool) -> None:
-        """Run the program once on the data and check the sites that a fit needs."""
-        trace = handlers.trace(handlers.seed(self, 0)).get_trace(matrix.values)
-        missing = [name for name in ("W", "H", "V") if name not in trace]
-        if missing:
-            raise ValueError(f"the program {self.function.__name__} has no site {missing[0]!r}")
-        rank = trace["H"]["value"].shape[0]
-        expected = {"W": (matrix.n_rows, rank), "H": (rank, matrix.n_columns), "V": matrix.shape}
-        for name, wanted in expected.items():
-            got = jnp.shape(trace[name]["value"])
+        """Raise when the program lacks a site, gives one a wrong shape, or rules out a cell."""
+        name = self.function.__name__
+        trace = self._trace(matrix)
+        for site in ("W", "H", "V"):
+            if site not in trace:
+                raise ValueError(f"the program {name} has no site {site!r}")
+        rank = jnp.shape(trace["W"]["value"])[-1:]
+        expected = {
+            "W": (matrix.n_rows, *rank), "H": (*rank, matrix.n_columns), "V": matrix.shape,
+        }  # fmt: skip
+        for site, wanted in expected.items():
+            got = jnp.shape(trace[site]["value"])
             if got != wanted:
-                raise ValueError(
-                    f"site {name!r} of {self.function.__name__} has shape {got}, not {wanted}"
-                )
+                raise ValueError(f"site {site!r} of {name} has shape {got}, not {wanted}")
+        if not trace["V"]["is_observed"]:
+            raise ValueError(f"site 'V' of {name} is not conditioned on the data; pass it as obs=")
+        support = trace["V"]["fn"].support
+        matrix.refuse(
+            ~np.asarray(support(matrix.values)),
+            f"lies outside the support of the program {name}",
+            "Check that cell, or choose another model",
+        )
+
+    def _trace(self, matrix: Matrix) -> dict[str, Any]:
+        """Run the program on data at an arbitrary feasible point, which needs no sampling."""
+        feasible = handlers.substitute(handlers.seed(self, 0), substitute_fn=init_to_feasible)
+        return handlers.trace(feasible).get_trace(jnp.asarray(matrix.values))
 
 
 type Model = NMF | Program

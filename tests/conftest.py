@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,6 +18,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "numpyro_promotion: runs NumPyro's NUTS, which divides float by int arrays itself, and so "
         "lifts strict dtype promotion",
     )
+    # The same examples in every run, and no verdict on how long a compilation takes.
+    settings.register_profile("bayesnmf", derandomize=True, deadline=None)
+    settings.load_profile("bayesnmf")
     # Compiled programs outlive the session, beside pytest's own cache.
     if getattr(config, "cache", None) is not None:
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))

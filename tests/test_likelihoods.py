@@ -185,7 +185,7 @@ def test_score_is_the_derivative_on_the_grid(name):
 
 
 @every_case
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data(), log_mean=st.floats(-12, 9), log_parameter=st.floats(-3, 6))
 def test_split_is_nonnegative_and_differs_by_the_score(name, data, log_mean, log_parameter):
     case = CASES[name]

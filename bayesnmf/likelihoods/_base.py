@@ -103,6 +103,19 @@ class Likelihood(ABC):
     def log_density(self, v: Array, mean: Array, **parameters: Array) -> Array:
         """Return the log density, normalising constants included."""
 
+    def gain(self, v: Array, mean: Array, step: Array, **parameters: Array) -> Array:
+        """Return the log density at ``mean + step`` minus the log density at `mean`.
+
+        Overridden where the difference can be had without cancellation, so that a line search
+        still sees the sign of the last tiny improvements.
+        """
+        after = self.log_density(v, mean + step, **parameters)
+        return after - self.log_density(v, mean, **parameters)
+
+    def log_kernel(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the log density without the terms that do not involve the mean."""
+        return self.log_density(v, mean, **parameters)
+
     def score(self, v: Array, mean: Array, **parameters: Array) -> Array:
         """Return the derivative of the log density in the mean."""
         numerator, denominator = self.split(v, mean, **parameters)

@@ -83,6 +83,14 @@ class Gamma(Likelihood):
             + 0.5 * jnp.log(shape / (2 * jnp.pi)) - stirling_remainder(shape)
         )  # fmt: skip
 
+    def gain(self, v: Array, mean: Array, step: Array, shape: Array) -> Array:
+        """Return ``shape (v step / (mean (mean + step)) - log1p(step / mean))``."""
+        return shape * (v / mean * (step / (mean + step)) - jnp.log1p(step / mean))
+
+    def log_kernel(self, v: Array, mean: Array, shape: Array) -> Array:
+        """Return ``-shape (v / mean + log mean)``."""
+        return -shape * (v / mean + jnp.log(mean))
+
     def weight(self, v: Array, mean: Array, shape: Array) -> Array:
         """Return ``shape / mean**2``."""
         return shape / (mean * mean)

@@ -94,6 +94,14 @@ class Gaussian(Likelihood):
         z = (v - mean) / sigma
         return -0.5 * z * z - jnp.log(sigma) - 0.5 * jnp.log(2 * jnp.pi)
 
+    def gain(self, v: Array, mean: Array, step: Array, sigma: Array) -> Array:
+        """Return ``step (v - mean - step / 2) / sigma**2``."""
+        return step * (v - mean - 0.5 * step) / (sigma * sigma)
+
+    def log_kernel(self, v: Array, mean: Array, sigma: Array) -> Array:
+        """Return ``-(v - mean)**2 / (2 sigma**2)``."""
+        return -0.5 * ((v - mean) / sigma) ** 2
+
     def weight(self, v: Array, mean: Array, sigma: Array) -> Array:
         """Return ``1 / sigma**2``."""
         return jnp.broadcast_to(1.0 / (sigma * sigma), jnp.shape(mean))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jax.scipy.special import gammaln, xlogy
+from jax.scipy.special import gammaln, xlog1py, xlogy
 
 from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
@@ -90,6 +90,15 @@ class NegativeBinomial(Likelihood):
             + v * jnp.log((v + r) / (mean + r)) + stirling_remainder(v + r) - stirling_remainder(r)
             + xlogy(v, mean) - v - gammaln(v + 1.0)
         )  # fmt: skip
+
+    def gain(self, v: Array, mean: Array, step: Array, concentration: Array) -> Array:
+        """Return the difference of the two logarithmic terms."""
+        tail = jnp.log1p(step / (mean + concentration))
+        return xlog1py(v, step / mean) - (v + concentration) * tail
+
+    def log_kernel(self, v: Array, mean: Array, concentration: Array) -> Array:
+        """Return ``v log mean - (v + r) log(mean + r)``."""
+        return xlogy(v, mean) - (v + concentration) * jnp.log(mean + concentration)
 
     def weight(self, v: Array, mean: Array, concentration: Array) -> Array:
         """Return ``r / (mean (mean + r))``."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import gammaln, xlogy
+from jax.scipy.special import gammaln, xlog1py, xlogy
 
 from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
@@ -79,6 +79,14 @@ class Poisson(Likelihood):
         """Return the log mass ``v log(E mean) - E mean - log v!`` with exposure E."""
         expected = exposure * mean
         return xlogy(v, expected) - expected - gammaln(v + 1.0)
+
+    def gain(self, v: Array, mean: Array, step: Array, exposure: Array = 1.0) -> Array:
+        """Return ``v log1p(step / mean) - E step``."""
+        return xlog1py(v, step / mean) - exposure * step
+
+    def log_kernel(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+        """Return ``v log mean - E mean``."""
+        return xlogy(v, mean) - exposure * mean
 
     def weight(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
         """Return ``E / mean``."""
