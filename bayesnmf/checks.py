@@ -84,23 +84,23 @@ def check(fit: Fit) -> Check:
 
 def _verdict(table: pd.DataFrame, n_chains: int, fit: Fit) -> tuple[bool, str]:
     needed = MIN_ESS_PER_CHAIN * n_chains
-    ess = table[["ess_bulk", "ess_tail"]].min(axis=1)
-    faults = [
-        *(f"R-hat of {name} is {value:.3f}" for name, value in table["rhat"].items()
-          if value > MAX_RHAT),
-        *(f"ESS of {name} is {value:.0f}" for name, value in ess.items() if value < needed),
-    ]  # fmt: skip
-    diverging = fit.tree["sample_stats"].get("diverging")
+    rhat, ess = table["rhat"], table[["ess_bulk", "ess_tail"]].min(axis=1)
+    diverging = fit.tree["sample_stats"].dataset.get("diverging")
     n_diverging = 0 if diverging is None else int(diverging.sum())
     notes = f" {n_diverging} transitions diverged." if n_diverging else ""
+    faults = []
+    if rhat.max() > MAX_RHAT:
+        faults.append(f"R-hat reaches {rhat.max():.3f} ({rhat.idxmax()}; limit {MAX_RHAT})")
+    if ess.min() < needed:
+        faults.append(f"ESS falls to {ess.min():.0f} ({ess.idxmin()}; needed {needed})")
     if not faults:
         return True, (
-            f"Converged: R-hat is at most {table['rhat'].max():.3f} (limit {MAX_RHAT}) and ESS at "
-            f"least {ess.min():.0f} (limit {needed}) on every quantity.{notes}"
+            f"Converged: R-hat is at most {rhat.max():.3f} (limit {MAX_RHAT}) and ESS at least "
+            f"{ess.min():.0f} (needed {needed}) on every quantity.{notes}"
         )
     return False, (
-        f"Not converged: {'; '.join(faults)} (limits {MAX_RHAT} and {needed}).{notes} Run more "
-        "draws; if R-hat stays high, try fewer components."
+        f"Not converged: {', '.join(faults)}.{notes} Run more draws; if R-hat stays high, try "
+        "fewer components."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -165,7 +166,7 @@ class Program:
     --------
     >>> def model(V=None, shape=None, n_components=2): ...
     >>> Program(model, {"n_components": 3})
-    Program(function=model, options={'n_components': 3})
+    Program(model, options={'n_components': 3})
     """
 
     function: Callable[..., Any]
@@ -177,7 +178,12 @@ class Program:
         return self.function(V, shape=shape, **self.options)
 
     def __repr__(self) -> str:
-        return f"Program(function={self.function.__name__}, options={dict(self.options)})"
+        return f"Program({self.name}, options={dict(self.options)})"
+
+    @property
+    def name(self) -> str:
+        """Name of the zoo file, or of the function."""
+        return Path(self.reference).stem or self.function.__name__
 
     def resolve(self, V: Any) -> Program:
         """Return this program: it has no data-scaled defaults."""
@@ -185,7 +191,7 @@ class Program:
 
     def check(self, matrix: Matrix, *, draws: bool) -> None:
         """Raise when the program lacks a site, gives one a wrong shape, or rules out a cell."""
-        name = self.function.__name__
+        name = self.name
         trace = self._trace(matrix)
         for site in ("W", "H", "V"):
             if site not in trace:

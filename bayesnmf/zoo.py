@@ -77,7 +77,7 @@ def load_model(name_or_path: str | os.PathLike[str], **options: Any) -> Program:
     Examples
     --------
     >>> load_model("cemgil2009", n_components=3, shape_H=0.5)
-    Program(function=model, options={'n_components': 3, 'shape_H': 0.5})
+    Program(cemgil2009, options={'n_components': 3, 'shape_H': 0.5})
     """
     path, reference = _locate(name_or_path)
     source, tree = _parse(path)
@@ -138,11 +138,11 @@ def check_contract(program: Program) -> None:
         _check_shapes(program, shape, n_components)
         _check_missing(program, shape)
     except _Breach as breach:
-        raise ValueError(f"the model {_name(program)} breaks the contract: {breach}") from None
+        raise ValueError(f"the model {program.name} breaks the contract: {breach}") from None
     except Exception as error:
         options = ", ".join(f"{name}={value!r}" for name, value in program.options.items())
         raise ValueError(
-            f"the model {_name(program)} does not run with "
+            f"the model {program.name} does not run with "
             f"{options or 'its default options'} ({_reason(error)})"
         ) from error
 
@@ -208,10 +208,6 @@ def _n_components(program: Program) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"n_components must be a whole number, at least 1, not {value!r}")
     return int(value)
-
-
-def _name(program: Program) -> str:
-    return Path(program.reference).stem or program.function.__name__
 
 
 def _reason(error: Exception) -> str:
