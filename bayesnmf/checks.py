@@ -37,6 +37,8 @@ class Check:
     message: str
 
     def __repr__(self) -> str:
+        if self.table.empty:
+            return self.message
         with pd.option_context("display.width", 100):
             return f"{self.message}\n{self.table.to_string(float_format='{:.4g}'.format)}"
 
@@ -64,12 +66,12 @@ def check(fit: Fit) -> Check:
     of MCMC. Bayesian Analysis 16, 667-718. doi:10.1214/20-BA1221
     """
     if fit.method == "map":
-        return Check(_table({}), fit.converged, f"A mode has no draws to diagnose: {fit.message}.")
+        return Check(_table({}), fit.converged, f"A mode has no draws to diagnose; it {fit.message}.")
     table = _table(_quantities(fit))
     if fit.method == "svi":
         message = (
-            f"{'Converged' if fit.converged else 'Not converged'}: {fit.message}. Its draws are "
-            "independent, so R-hat and ESS say nothing of the approximation; compare with MCMC."
+            f"Variational fit {fit.message}. Its draws are independent, so R-hat and ESS say "
+            "nothing of the approximation; compare with MCMC."
         )
         return Check(table, fit.converged, message)
     n_chains = fit.tree["posterior"].sizes["chain"]

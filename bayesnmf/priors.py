@@ -41,9 +41,9 @@ class Gamma:
     proper = True
 
     def __post_init__(self) -> None:
-        _require_positive("the shape of a gamma prior", self.shape)
+        _keep_positive(self, "shape", "the shape of a gamma prior")
         if self.rate is not None:
-            _require_positive("the rate of a gamma prior", self.rate)
+            _keep_positive(self, "rate", "the rate of a gamma prior")
 
     @property
     def mean(self) -> float | None:
@@ -85,7 +85,7 @@ class Exponential:
 
     def __post_init__(self) -> None:
         if self.rate is not None:
-            _require_positive("the rate of an exponential prior", self.rate)
+            _keep_positive(self, "rate", "the rate of an exponential prior")
 
     @property
     def mean(self) -> float | None:
@@ -147,7 +147,7 @@ def as_prior(prior: Any, argument: str) -> Prior:
     if not isinstance(prior, (Gamma, Exponential, Flat)):
         raise TypeError(
             f"{argument} must be a name ({', '.join(REGISTRY)}) or an instance from "
-            f"bayesnmf.priors, not {type(prior).__name__}"
+            f"bayesnmf.priors, not {prior!r}"
         )
     return prior
 
@@ -173,6 +173,9 @@ def resolve_rates(
     return prior_W, prior_H
 
 
-def _require_positive(what: str, value: float) -> None:
-    if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
+def _keep_positive(prior: Any, name: str, what: str) -> None:
+    """Raise unless a field is a positive number, and keep it as a plain float."""
+    value = getattr(prior, name)
+    if not (isinstance(value, Real) and math.isfinite(value) and float(value) > 0):
         raise ValueError(f"{what} must be a positive number, not {value!r}")
+    object.__setattr__(prior, name, float(value))

@@ -41,6 +41,7 @@ myst_heading_anchors = 3
 # A page shows what the code does now: outputs cached across builds would outlive the code.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_merge_streams = True
 nb_output_stderr = "remove-warn"  # an example that warns fails the build
 nb_execution_timeout = 300
 

@@ -30,6 +30,6 @@ def as_likelihood(likelihood: Any) -> Likelihood:
     if not isinstance(likelihood, Likelihood):
         raise TypeError(
             f"likelihood must be a name ({', '.join(REGISTRY)}) or an instance from "
-            f"bayesnmf.likelihoods, not {type(likelihood).__name__}"
+            f"bayesnmf.likelihoods, not {likelihood!r}"
         )
     return likelihood

@@ -38,6 +38,13 @@ class Likelihood(ABC):
     #: Names of the parameters beside the mean.
     parameters: ClassVar[tuple[str, ...]] = ()
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.default is None:  # what the user may give: a number or an array
+                what = f"the {field.name} of the {self.name.replace('_', ' ')} likelihood"
+                value = require_positive(what, getattr(self, field.name))
+                object.__setattr__(self, field.name, value)
+
     # -- parameters ---------------------------------------------------------------------------
 
     @property
@@ -70,7 +77,8 @@ class Likelihood(ABC):
         return all(_same(a, b) for a, b in pairs)
 
     def __hash__(self) -> int:
-        return hash((type(self), *(_hashable(getattr(self, f.name)) for f in fields(self))))
+        values = (getattr(self, f.name) for f in fields(self))
+        return hash((type(self), *(None if np.ndim(v) else v for v in values)))
 
     # -- data ---------------------------------------------------------------------------------
 
@@ -211,10 +219,13 @@ def has_fractions(matrix: Matrix) -> bool:
     return bool(np.any(cells != np.round(cells)))
 
 
-def require_positive(what: str, value: Any) -> None:
-    """Raise unless `value` is None or finite and positive throughout (NaN allowed in arrays)."""
+def require_positive(what: str, value: Any) -> Any:
+    """Return `value`, a single number as a plain float, if it is None or positive and finite.
+
+    In arrays NaN is allowed, for missing cells.
+    """
     if value is None:
-        return
+        return None
     try:
         array = np.asarray(value)
     except ValueError:  # nested lists of unequal length
@@ -227,6 +238,7 @@ def require_positive(what: str, value: Any) -> None:
     if bad.any():
         where = f" at {tuple(int(i) for i in np.argwhere(bad)[0])}" if array.ndim else ""
         raise ValueError(f"{what} must be positive and finite, not {array[bad].flat[0]:g}{where}")
+    return value if array.ndim else float(array)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -234,12 +246,6 @@ def _same(a: Any, b: Any) -> bool:
     if np.ndim(a) or np.ndim(b):
         return np.array_equal(a, b, equal_nan=True)
     return bool(a == b)
-
-
-def _hashable(value: Any) -> Any:
-    if value is None or isinstance(value, str):
-        return value
-    return None if np.ndim(value) else float(value)
 
 
 def _known_array(likelihood: str, name: str, value: Array, matrix: Matrix) -> np.ndarray:

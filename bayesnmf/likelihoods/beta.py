@@ -13,7 +13,7 @@ from jax.scipy.special import digamma, polygamma
 from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
 
-from ._base import Array, Likelihood, positive, require_positive, stirling_remainder
+from ._base import Array, Likelihood, positive, stirling_remainder
 
 
 @final
@@ -55,7 +55,7 @@ class Beta(Likelihood):
     parameters: ClassVar = ("precision",)
 
     def __post_init__(self) -> None:
-        require_positive("the precision of the beta likelihood", self.precision)
+        super().__post_init__()
         if self.link not in ("cloglog", "odds"):
             raise ValueError(f"unknown link {self.link!r} of Beta; valid names: cloglog, odds")
 

@@ -12,7 +12,7 @@ from jax.scipy.special import gammainc, gammaincc
 from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
 
-from ._base import Array, Likelihood, positive, require_positive, stirling_remainder
+from ._base import Array, Likelihood, positive, stirling_remainder
 
 
 @final
@@ -48,9 +48,6 @@ class Gamma(Likelihood):
     base_measure: ClassVar = "lebesgue"
     exponent: ClassVar[float] = 0.5
     parameters: ClassVar = ("shape",)
-
-    def __post_init__(self) -> None:
-        require_positive("the shape of the gamma likelihood", self.shape)
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:

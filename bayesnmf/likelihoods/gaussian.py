@@ -13,7 +13,7 @@ from jax.scipy.special import log_ndtr
 from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
 
-from ._base import Array, Likelihood, positive, require_positive
+from ._base import Array, Likelihood, positive
 
 
 @final
@@ -51,10 +51,6 @@ class Gaussian(Likelihood):
     name: ClassVar[str] = "gaussian"
     base_measure: ClassVar = "lebesgue"
     parameters: ClassVar = ("sigma",)
-
-    def __post_init__(self) -> None:
-        require_positive("the sigma of the Gaussian likelihood", self.sigma)
-        require_positive("the scale of the Gaussian likelihood", self.scale)
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:

@@ -17,7 +17,6 @@ from ._base import (
     Likelihood,
     has_fractions,
     refuse_fractions,
-    require_positive,
     stirling_remainder,
 )
 
@@ -51,11 +50,6 @@ class NegativeBinomial(Likelihood):
     name: ClassVar[str] = "negative_binomial"
     base_measure: ClassVar = "counting"
     parameters: ClassVar = ("concentration",)
-
-    def __post_init__(self) -> None:
-        require_positive(
-            "the concentration of the negative binomial likelihood", self.concentration
-        )
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:
@@ -97,8 +91,8 @@ class NegativeBinomial(Likelihood):
         return xlog1py(v, step / mean) - (v + concentration) * tail
 
     def log_kernel(self, v: Array, mean: Array, concentration: Array) -> Array:
-        """Return ``v log mean - (v + r) log(mean + r)``."""
-        return xlogy(v, mean) - (v + concentration) * jnp.log(mean + concentration)
+        """Return ``v log mean - (v + r) log(1 + mean / r)``."""
+        return xlogy(v, mean) - (v + concentration) * jnp.log1p(mean / concentration)
 
     def weight(self, v: Array, mean: Array, concentration: Array) -> Array:
         """Return ``r / (mean (mean + r))``."""

@@ -13,7 +13,7 @@ from jax.scipy.special import gammaln, xlog1py, xlogy
 from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
 
-from ._base import Array, Likelihood, has_fractions, refuse_fractions, require_positive
+from ._base import Array, Likelihood, has_fractions, refuse_fractions
 
 
 @final
@@ -46,9 +46,6 @@ class Poisson(Likelihood):
     name: ClassVar[str] = "poisson"
     base_measure: ClassVar = "counting"
     parameters: ClassVar = ("exposure",)
-
-    def __post_init__(self) -> None:
-        require_positive("the exposure of the Poisson likelihood", self.exposure)
 
     def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""

@@ -23,10 +23,13 @@ from .log_mode import log_mode, log_scales
 from .programs import deterministic_sites, log_joint
 
 #: Steps between two looks at the evidence lower bound.
-CHUNK = 250
+CHUNK = 1000
+#: Looks in a row without improvement after which the bound has converged: one alone is often
+#: noise, since the bound climbs slowly along the ridge where W and H trade scale.
+PATIENCE = 3
 #: First step size of Adam, and the number of steps after which it has halved. The decay in
 #: 1 / step meets the Robbins-Monro conditions.
-STEP_SIZE, HALF_LIFE = 1e-2, 500
+STEP_SIZE, HALF_LIFE = 2e-2, 2000
 #: Draws of the guide that estimate the final bound.
 NUM_FINAL = 256
 
@@ -43,11 +46,11 @@ class SVI:
     algorithm : {"auto", "guide"}, default "auto"
         "guide": NumPyro's stochastic variational inference. "auto" is the best there is for
         the model.
-    num_steps : int, default 20000
+    num_steps : int, default 50000
         Gradient steps at most.
     tol : float, default 1e-5
-        Stop when 250 steps improve the mean ELBO by less than `tol` nats per observed cell, or by
-        less than its Monte Carlo error.
+        Stop when for three times 1000 steps the mean ELBO has not improved by more than `tol` nats
+        per observed cell and by more than its Monte Carlo error.
     num_samples : int, default 1000
         Draws from the fitted guide.
 
@@ -68,7 +71,7 @@ class SVI:
     """
 
     algorithm: str = "auto"
-    num_steps: int = 20_000
+    num_steps: int = 50_000
     tol: float = 1e-5
     num_samples: int = 1000
 
@@ -115,9 +118,9 @@ class SVI:
         self, engine: NumPyroSVI, state: Any, V: jax.Array, matrix: Matrix, progress: bool
     ) -> tuple[Any, int, bool]:
         """Take steps until they no longer improve the bound."""
-        n_steps, before, allowed = 0, -np.inf, self.tol * matrix.cells.size
+        n_steps, best, waited = 0, -np.inf, 0
         with tqdm(total=self.num_steps, desc="svi", disable=not progress, leave=False) as bar:
-            while n_steps < self.num_steps:
+            while n_steps < self.num_steps and waited < PATIENCE:
                 steps = min(CHUNK, self.num_steps - n_steps)
                 state, losses = _steps(engine, state, V, num_steps=steps)
                 bound = -np.asarray(losses, np.float64)
@@ -125,10 +128,10 @@ class SVI:
                 bar.update(steps)
                 bar.set_postfix(elbo=f"{bound.mean():.6g}", refresh=False)
                 error = bound.std() / np.sqrt(steps)
-                if bound.mean() - before <= max(allowed, error):
-                    return state, n_steps, True
-                before = bound.mean()
-        return state, n_steps, False
+                improved = bound.mean() - best > max(self.tol * matrix.cells.size, error)
+                waited = 0 if improved else waited + 1
+                best = max(best, bound.mean())
+        return state, n_steps, waited == PATIENCE
 
 
 def _step_size(step: jax.Array) -> jax.Array:

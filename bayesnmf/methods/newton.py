@@ -1,0 +1,142 @@
+"""Block Newton steps: all rows of one factor at once, each with its own exact Hessian.
+
+Given H, the rows of W are independent problems in K unknowns, and the other way round. With the
+score s and the weight w of the likelihood at every cell, row i of W has gradient ``-s_i H'`` and
+Hessian ``sum_j w_ij H_kj H_lj``; the Hessians of all rows are one matrix product of the weights
+with the products of pairs of rows of H. The non-negative quadratic problems are solved by a few
+sweeps of coordinate descent, in lockstep over rows, and a line search along each row's step
+makes every step a descent.
+
+Factors are held component first: x is (component, row) for W and (component, column) for H, so
+that one function serves both; `axis` is the axis of V that the other factor runs along.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.model import NMF
+from bayesnmf.priors import Prior
+
+from .multiplicative import Data, pull
+
+#: Sweeps of coordinate descent on each row's quadratic problem; more than two do not pay.
+SWEEPS = 2
+#: Halvings of a row's step before it stays where it is.
+MAX_HALVINGS = 30
+#: Relative lift of the Hessian's diagonal, against components that coincide.
+RIDGE = 1e-6
+#: A step keeps at least this share of an entry whose prior keeps it off zero.
+KEEP = 0.1
+
+
+class HalfStep(NamedTuple):
+    """Result of one half step: the new factor, and the gradient at the old one."""
+
+    x: Array
+    gradient: Array
+
+
+def half_step(
+    model: NMF, data: Data, x: Array, y: Array, mean: Array, parameters: dict[str, Array],
+    prior: Prior, *, axis: int, log_space: bool,
+) -> HalfStep:  # fmt: skip
+    """Improve factor `x` with `y` held; `mean` is their product on the cells of V."""
+    likelihood = model.likelihood
+    parameters = {**likelihood.known, **parameters}
+    log_weight = pull(prior, log_space).astype(x.dtype)
+    rate = jnp.asarray(prior.rate, x.dtype)
+    floor = jnp.finfo(x.dtype).tiny ** 0.5
+    lifted = jnp.maximum(x, floor)
+    score = _kept(data, likelihood.score(data.values, mean, **parameters))
+    weight = _kept(data, likelihood.weight(data.values, mean, **parameters))
+    gradient = rate - log_weight / lifted - contract(y, score, axis)
+    hessian = _hessians(y, weight, axis, ridge=log_weight / lifted**2 + floor)
+    lowest = -x * jnp.where(log_weight > 0, 1.0 - KEEP, 1.0)
+    step = _descend(hessian, gradient, lowest)
+    along = product(step, y, axis)
+
+    def change(size: Array) -> Array:
+        """Return the change of the objective, row by row, after `size` of the step."""
+        cells = likelihood.gain(
+            data.values, mean, jnp.expand_dims(size, axis) * along, **parameters
+        )
+        prior_part = size * jnp.sum(rate * step, axis=0) - jnp.sum(
+            jnp.where(log_weight > 0, log_weight * jnp.log1p(size * step / lifted), 0.0), axis=0
+        )
+        return prior_part - jnp.sum(_kept(data, cells), axis=axis)
+
+    size = _backtrack(change, jnp.ones(x.shape[1], x.dtype))
+    return HalfStep(jnp.maximum(x + size * step, 0.0), gradient)
+
+
+def contract(y: Array, cells: Array, axis: int) -> Array:
+    """Return ``sum_j y_kj cells_ij`` along `axis` of the cells, component first."""
+    return lax.dot_general(y, cells, (((1,), (axis,)), ((), ())))
+
+
+def product(x: Array, y: Array, axis: int) -> Array:
+    """Return the cells ``sum_k x_ki y_kj``, oriented as V."""
+    first, second = (x, y) if axis == 1 else (y, x)
+    return lax.dot_general(first, second, (((0,), (0,)), ((), ())))
+
+
+def _hessians(y: Array, weight: Array, axis: int, ridge: Array) -> Array:
+    """Return every row's Hessian, of shape (component, component, row)."""
+    n_components = y.shape[0]
+    first, second = np.tril_indices(n_components)
+    position = np.zeros((n_components, n_components), int)
+    position[first, second] = position[second, first] = np.arange(len(first))
+    # Only the Hessian may be single: an error there bends the step, not the optimum.
+    pairs = (y[first] * y[second]).astype(jnp.float32)
+    packed = contract(pairs, weight.astype(jnp.float32), axis).astype(y.dtype)
+    full = packed[position]
+    diagonal = np.arange(n_components)
+    lifted = full[diagonal, diagonal] * (1.0 + RIDGE) + ridge
+    return full.at[diagonal, diagonal].set(lifted)
+
+
+def _descend(hessian: Array, gradient: Array, lowest: Array) -> Array:
+    """Minimise ``d' Q d / 2 + g' d`` over ``d >= lowest`` by coordinate descent in every row."""
+    n_components = gradient.shape[0]
+
+    def update(i: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        step, slope = state
+        k = i % n_components
+        column = lax.dynamic_index_in_dim(hessian, k, keepdims=False)
+        old = lax.dynamic_index_in_dim(step, k, keepdims=False)
+        least = lax.dynamic_index_in_dim(lowest, k, keepdims=False)
+        here = lax.dynamic_index_in_dim(slope, k, keepdims=False)
+        curvature = lax.dynamic_index_in_dim(column, k, keepdims=False)
+        new = jnp.maximum(old - here / curvature, least)
+        slope = slope + column * (new - old)
+        return lax.dynamic_update_index_in_dim(step, new, k, 0), slope
+
+    start = (jnp.zeros_like(gradient), gradient)
+    return lax.fori_loop(0, SWEEPS * n_components, update, start)[0]
+
+
+def _backtrack(change: jax.typing.ArrayLike, size: Array) -> Array:
+    """Shrink each row's step until it does not increase the objective; else to zero."""
+
+    def uphill(state: tuple[Array, Array, Array]) -> Array:
+        _, value, count = state
+        return jnp.any(~(value <= 0)) & (count < MAX_HALVINGS)
+
+    def shrink(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        size, value, count = state
+        size = jnp.where(value <= 0, size, 0.3 * size)
+        return size, change(size), count + 1
+
+    size, value, _ = lax.while_loop(uphill, shrink, (size, change(size), jnp.asarray(0)))
+    return jnp.where(value <= 0, size, 0.0)
+
+
+def _kept(data: Data, cells: Array) -> Array:
+    return cells if data.observed is None else jnp.where(data.observed, cells, 0.0)
