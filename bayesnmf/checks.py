@@ -66,7 +66,9 @@ def check(fit: Fit) -> Check:
     of MCMC. Bayesian Analysis 16, 667-718. doi:10.1214/20-BA1221
     """
     if fit.method == "map":
-        return Check(_table({}), fit.converged, f"A mode has no draws to diagnose; it {fit.message}.")
+        return Check(
+            _table({}), fit.converged, f"A mode has no draws to diagnose; it {fit.message}."
+        )
     table = _table(_quantities(fit))
     if fit.method == "svi":
         message = (

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Column labels are all drawn up to this many, then thinned.
 MAX_LABELS = 100
+#: Rows of an image are named up to this many.
+MAX_ROW_LABELS = 40
 #: With more columns than this, a component is drawn as a line.
 MAX_BARS = 150
 
@@ -53,46 +55,65 @@ def components(
         raise ValueError(f"unknown kind {kind!r}; valid: auto, bar, line")
     if not 0 < interval < 1:
         raise ValueError(f"interval must lie between 0 and 1, not {interval}")
-    H = fit.tree["posterior/H"]
-    mean = fit.H
-    low, high = H.quantile((0.5 - interval / 2, 0.5 + interval / 2), ("chain", "draw")).to_numpy()
-    summary = fit.summary(interval)
-    n_columns = mean.sizes["column"]
-    names = mean["column"].to_numpy()
+    H, mean = fit.tree["posterior/H"], fit.H.to_numpy()
+    bounds = H.quantile((0.5 - interval / 2, 0.5 + interval / 2), ("chain", "draw")).to_numpy()
+    names = H["column"].to_numpy()
     numeric = names.dtype.kind in "iuf"
     as_line = kind == "line" or (
-        kind == "auto" and (n_columns > MAX_BARS or names.dtype.kind == "f")
+        kind == "auto" and (len(names) > MAX_BARS or names.dtype.kind == "f")
     )
-    x = names if numeric else np.arange(n_columns)
-    width = float(np.clip(0.12 * n_columns, 6, 14))
+    x = names if numeric else np.arange(len(names))
+    has_draws = H.sizes["chain"] * H.sizes["draw"] > 1
     figure, panels = plt.subplots(
-        fit.n_components, 1, figsize=(width, 1.6 * fit.n_components + 0.8), sharex=True,
-        squeeze=False, layout="constrained",
+        fit.n_components, 1, sharex=True, squeeze=False, layout="constrained",
+        figsize=(float(np.clip(0.14 * len(names), 6, 14)), 1.6 * fit.n_components + 0.8),
     )  # fmt: skip
-    for k, axes in enumerate(panels[:, 0]):
-        colour = f"C{k % 10}"
-        has_draws = H.sizes["chain"] * H.sizes["draw"] > 1
-        if as_line:
-            axes.plot(x, mean[k], color=colour, linewidth=1)
-            if has_draws:
-                axes.fill_between(x, low[k], high[k], color=colour, alpha=0.3, linewidth=0)
-        else:
-            axes.bar(x, mean[k], color=colour, alpha=0.75)
-            if has_draws:
-                axes.vlines(x, low[k], high[k], color="black", linewidth=0.9)
-        row = summary.iloc[k]
-        axes.set_title(
-            f"component {summary.index[k]}: mass {row['mass']:,.4g}, {100 * row['share']:.0f} %",
-            loc="left", fontsize=9,
-        )  # fmt: skip
+    titles = _titles(fit, interval)
+    for k, (axes, title) in enumerate(zip(panels[:, 0], titles, strict=True)):
+        draw = _draw_line if as_line else _draw_bars
+        draw(axes, x, mean[k], bounds[:, k] if has_draws else None, f"C{k % 10}")
+        axes.set_title(title, loc="left", fontsize=9)
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
+        axes.tick_params(axis="x", length=0)
+        axes.tick_params(axis="y", labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
     last = panels[-1, 0]
     last.set_xlabel("column")
     if not numeric:
         _label_columns(last, names)
-    figure.supylabel(f"H (bars or lines: mean; {100 * interval:g} % interval)", fontsize=9)
+    drawn = f"mean and {100 * interval:g} % interval" if has_draws else "mode"
+    figure.supylabel(f"weight in H ({drawn})", fontsize=9)
     return figure
+
+
+def _titles(fit: Fit, interval: float) -> list[str]:
+    """Say each component's mass, its interval where there is one, and its share."""
+    titles = []
+    for component, row in fit.summary(interval).iterrows():
+        low, high = row.iloc[2:4]
+        spread = "" if np.isnan(low) else f" ({format_number(low)} to {format_number(high)})"
+        titles.append(
+            f"component {component}: mass {format_number(row['mass'])}{spread}, "
+            f"{100 * row['share']:.0f} % of all"
+        )
+    return titles
+
+
+def _draw_bars(
+    axes: Axes, x: np.ndarray, mean: np.ndarray, bounds: np.ndarray | None, colour: str
+) -> None:
+    axes.bar(x, mean, color=colour, alpha=0.75)
+    if bounds is not None:
+        axes.vlines(x, *bounds, color="black", linewidth=0.9)
+
+
+def _draw_line(
+    axes: Axes, x: np.ndarray, mean: np.ndarray, bounds: np.ndarray | None, colour: str
+) -> None:
+    axes.plot(x, mean, color=colour, linewidth=1)
+    if bounds is not None:
+        axes.fill_between(x, *bounds, color=colour, alpha=0.3, linewidth=0)
 
 
 def reconstruction(fit: Fit) -> Figure:
@@ -113,7 +134,8 @@ def reconstruction(fit: Fit) -> Figure:
 
     V = fit.V.to_numpy()
     expected, deviation = _expectation(fit)
-    residual = (V - expected) / deviation
+    # A mode can expect exactly 0, without spread; the difference itself then stands there.
+    residual = np.divide(V - expected, deviation, out=V - expected, where=deviation > 0)
     shown = np.isfinite(V)
     limits = {"vmin": min(0.0, float(V[shown].min())), "vmax": float(np.quantile(V[shown], 0.99))}
     limit = float(np.quantile(np.abs(residual[shown]), 0.99)) or 1.0
@@ -128,9 +150,24 @@ def reconstruction(fit: Fit) -> Figure:
         axes.set_facecolor("0.8")
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("column")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         figure.colorbar(image, ax=axes, shrink=0.8, extend="both")
     panels[0].set_ylabel("row")
+    rows = fit.W["row"].to_numpy()
+    if len(rows) <= MAX_ROW_LABELS:
+        panels[0].set_yticks(range(len(rows)), [str(row) for row in rows], fontsize=7)
     return figure
+
+
+def format_number(value: float) -> str:
+    """Write a number without an exponent, to four digits or to the unit.
+
+    Examples
+    --------
+    >>> format_number(83848.6), format_number(1.23456)
+    ('83,849', '1.235')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _expectation(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +185,9 @@ def _expectation(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _label_columns(axes: Axes, names: np.ndarray) -> None:
-    step = -(-len(names) // MAX_LABELS)
-    positions = np.arange(0, len(names), step)
-    size = float(np.clip(900 / len(positions) / 1.2, 4, 9))
-    axes.set_xticks(positions, [str(name) for name in names[positions]], rotation=90, fontsize=size)
+    positions = np.arange(0, len(names), -(-len(names) // MAX_LABELS))
+    # Equally wide letters make near-equal names such as T[C>G]A and T[C>G]T comparable.
+    axes.set_xticks(
+        positions, [str(name) for name in names[positions]], rotation=90, family="monospace",
+        fontsize=float(np.clip(700 / len(positions), 4, 9)),
+    )  # fmt: skip

@@ -26,6 +26,11 @@ def pytest_configure(config: pytest.Config) -> None:
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+        # A run that is killed while writing leaves an entry that cannot be read: compile instead.
+        for action in ("reading", "writing"):
+            config.addinivalue_line(
+                "filterwarnings", f"ignore:Error {action} persistent compilation cache entry"
+            )
 
 
 @pytest.fixture(autouse=True)

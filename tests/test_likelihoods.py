@@ -1,15 +1,10 @@
-"""Every likelihood's mathematics against SciPy, automatic differentiation and brute force.
-
-A likelihood that joins the registry needs one line in `CASES` and inherits every test here.
-"""
+"""Every likelihood's density and its derivatives, against SciPy and automatic differentiation."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import jax
@@ -18,116 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special, stats
+from likelihood_cases import CASES, compiled, every_case, spread
+from scipy import stats
 
-from bayesnmf.likelihoods import (
-    REGISTRY,
-    Beta,
-    Gamma,
-    Gaussian,
-    Likelihood,
-    NegativeBinomial,
-    Poisson,
-)
+from bayesnmf.likelihoods import REGISTRY, Likelihood
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-COUNTS = (0.0, 1.0, 2.0, 7.0, 100.0, 5000.0)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A likelihood, its law according to SciPy, and where to look.
-
-    `extreme` spans a grid of parameter values on which densities are compared; `ordinary` lists
-    settings in which expectations are computed and data are drawn.
-    """
-
-    likelihood: Likelihood
-    law: Callable[..., Any]  # law(mean, **parameters) -> frozen SciPy distribution
-    values: tuple[float, ...]
-    means: tuple[float, ...]
-    draw: st.SearchStrategy[float]
-    extreme: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    ordinary: tuple[dict[str, float], ...] = ({},)
-
-    def grid(self, dtype: type = np.float64) -> tuple[np.ndarray, np.ndarray, dict]:
-        """Return values, means and parameters that broadcast against each other."""
-        v = np.array(self.values, dtype).reshape(-1, 1, 1)
-        mean = np.array(self.means, dtype).reshape(1, -1, 1)
-        return v, mean, {k: np.array(p, dtype).reshape(1, 1, -1) for k, p in self.extreme.items()}
-
-    def log_density(self, v: Any, mean: Any, **parameters: Any) -> np.ndarray:
-        """Return SciPy's log density or log mass."""
-        law = self.law(mean, **parameters)
-        return law.logpmf(v) if isinstance(law.dist, stats.rv_discrete) else law.logpdf(v)
-
-
-def _beta(link: str) -> Case:
-    def law(mean, precision):
-        complement = np.exp(-mean) if link == "cloglog" else 1 / (1 + mean)
-        mu = -np.expm1(-mean) if link == "cloglog" else mean / (1 + mean)
-        return stats.beta(precision * mu, precision * complement)
-
-    return Case(
-        Beta(link=link), law, (1e-12, 0.01, 0.4, 0.9, 1 - 1e-9), (1e-6, 0.3, 2.0, 30.0),
-        st.floats(1e-9, 1 - 1e-9), {"precision": (0.1, 5.0, 20.0, 1e4)},
-        ({"precision": 6.0}, {"precision": 40.0}),
-    )  # fmt: skip
-
-
-CASES = {
-    "poisson": Case(
-        Poisson(), stats.poisson, COUNTS, (1e-6, 1e-3, 0.4, 3.0, 250.0, 1e5),
-        st.integers(0, 10**5).map(float),
-    ),
-    "poisson-exposure": Case(
-        Poisson(exposure=[[2.0]]), lambda mean, exposure: stats.poisson(exposure * mean),
-        COUNTS, (1e-6, 0.4, 3.0, 250.0), st.integers(0, 10**5).map(float),
-        {"exposure": (1e-3, 0.7, 40.0)}, ({"exposure": 0.5}, {"exposure": 3.0}),
-    ),
-    "negative_binomial": Case(
-        NegativeBinomial(), lambda mean, concentration: stats.nbinom(
-            concentration, concentration / (concentration + mean)),
-        COUNTS, (1e-3, 0.4, 3.0, 250.0, 1e5), st.integers(0, 10**5).map(float),
-        {"concentration": (0.05, 2.0, 9.9, 300.0)},
-        ({"concentration": 0.4}, {"concentration": 30.0}),
-    ),
-    "gaussian": Case(
-        Gaussian(), lambda mean, sigma: stats.norm(loc=mean, scale=sigma),
-        (-1e4, -2.0, 0.0, 0.3, 5.0, 1e6), (1e-8, 0.5, 20.0, 1e5),
-        st.floats(-1e6, 1e6), {"sigma": (1e-3, 1.0, 1e4)}, ({"sigma": 0.3}, {"sigma": 5.0}),
-    ),
-    "gamma": Case(
-        Gamma(), lambda mean, shape: stats.gamma(shape, scale=mean / shape),
-        (1e-12, 1e-3, 0.8, 4.0, 1e6), (1e-8, 0.5, 20.0, 1e5), st.floats(1e-9, 1e9),
-        {"shape": (0.05, 1.0, 9.9, 30.0, 1e5)}, ({"shape": 0.8}, {"shape": 20.0}),
-    ),
-    "beta-cloglog": _beta("cloglog"),
-    "beta-odds": _beta("odds"),
-}  # fmt: skip
-
-every_case = pytest.mark.parametrize("name", CASES)
-of_counts = pytest.mark.parametrize("name", [n for n in CASES if not n.startswith("beta")])
-majorising = pytest.mark.parametrize("name", [n for n in CASES if not n.startswith("beta")])
-
-
-@cache
-def compiled(name: str, function: str) -> Callable[..., Any]:
-    """Return one compiled function of a case's likelihood; ``gradient`` is by autodiff."""
-    likelihood = CASES[name].likelihood
-
-    def total(mean, v, parameters):
-        return jnp.sum(likelihood.log_density(v, mean, **parameters))
-
-    if function == "gradient":
-        return jax.jit(lambda v, mean, **parameters: jax.grad(total)(mean, v, parameters))
-    return jax.jit(getattr(likelihood, function))
-
-
-def spread(*arrays: Any) -> list[np.ndarray]:
-    """Return the arrays broadcast to full size, so that each cell has its own mean."""
-    return [np.array(a) for a in np.broadcast_arrays(*arrays)]
 
 
 def test_every_likelihood_has_a_case():
@@ -265,153 +156,31 @@ def test_single_precision_stays_single_and_close(name):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
 
 
-# -- multiplicative updates -------------------------------------------------------------------
-
-
-def simulate(case: Case, missing: bool) -> tuple[np.ndarray, np.ndarray, dict, np.ndarray]:
-    """Return data of rank 2, the mask, parameters and a random stream."""
-    rng = np.random.default_rng(11)
-    W, H = rng.gamma(1.0, size=(8, 2)), rng.gamma(1.0, size=(2, 7))
-    # Known parameters may differ from cell to cell.
-    low, high = (case.ordinary[i] for i in (0, -1))
-    parameters = {k: rng.uniform(low[k], high[k], (8, 7)) for k in low}
-    if name_of_parameter := next(iter(case.likelihood.priors), None):
-        parameters = {name_of_parameter: low[name_of_parameter]}
-    V = case.law(W @ H, **parameters).rvs(size=(8, 7), random_state=rng).astype(float)
-    observed = rng.random((8, 7)) > 0.3 if missing else np.ones((8, 7), bool)
-    return V, observed, parameters, rng
-
-
-@majorising
-@pytest.mark.parametrize("shape", [1.0, 2.0])
-@pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
-def test_updates_never_increase_the_objective(name, shape, missing):
+@every_case
+def test_log_kernel_is_the_density_up_to_what_the_mean_does_not_touch(name):
     case = CASES[name]
-    V, observed, parameters, rng = simulate(case, missing)
-    V = np.where(observed, V, case.likelihood.placeholder)
-    factors = [rng.gamma(2.0, size=(8, 2)), rng.gamma(2.0, size=(2, 7))]
-    rates = (0.3, 1.7)
-
-    def objective():
-        log_density = case.log_density(V, factors[0] @ factors[1], **parameters)
-        prior = [special.xlogy(shape - 1, x) - b * x for x, b in zip(factors, rates, strict=True)]
-        return -log_density[observed].sum() - sum(p.sum() for p in prior)
-
-    path = [objective()]
-    for step in range(60):
-        W, H = factors
-        parts = compiled(name, "split")(V, W @ H, **parameters)
-        side = step % 2
-        numerator, denominator = (
-            (np.where(observed, p, 0.0) @ H.T) if side == 0 else (W.T @ np.where(observed, p, 0.0))
-            for p in parts
+    for parameters in case.ordinary:
+        v, mean = spread(np.array(case.values[1:4]).reshape(-1, 1), [[0.02, 0.5, 3.0]])
+        rest = case.log_density(v, mean, **parameters) - compiled(name, "log_kernel")(
+            v, mean, **parameters
         )
-        factors[side] = np.asarray(
-            compiled(name, "update")(factors[side], numerator, denominator, shape - 1,
-                                     rates[side], case.likelihood.exponent)
-        )  # fmt: skip
-        path.append(objective())
-    assert all(factor.min() >= 0 for factor in factors)
-    assert np.max(np.diff(path)) <= 1e-12 * np.abs(path).max()
-    assert path[-1] < path[0] - 1
+        expected = np.broadcast_to(rest[:, :1], rest.shape)
+        np.testing.assert_allclose(rest, expected, rtol=1e-10, atol=1e-12)
 
 
 @every_case
-@pytest.mark.parametrize("pull", [0.0, 1.0])
-def test_updates_stop_where_the_gradient_vanishes(name, pull):
-    rng = np.random.default_rng(5)
-    w, rate = rng.uniform(1.0, 3.0, (4, 3)), 0.5
-    denominator = rng.uniform(1.0, 4.0, w.shape)
-    # The gradient of the objective is denominator + rate - numerator - pull / w.
-    balance = denominator + rate - pull / w
-    update = compiled(name, "update")
-    for exponent in (0.5, 1.0):
+def test_gain_is_the_difference_of_two_densities(name):
+    case = CASES[name]
+    gain = compiled(name, "gain")
+    for parameters in case.ordinary:
+        v, mean, step = spread(
+            np.array(case.values[1:5]).reshape(-1, 1, 1), [[[0.02], [0.5], [3.0]]], [[[-0.9, 2.0]]]
+        )
+        before, after = (case.log_density(v, m, **parameters) for m in (mean, mean * (1 + step)))
         np.testing.assert_allclose(
-            update(w, balance, denominator, pull, rate, exponent), w, rtol=1e-12
+            gain(v, mean, mean * step, **parameters), after - before, rtol=1e-9, atol=1e-12
         )
-        assert np.all(update(w, 1.3 * balance, denominator, pull, rate, exponent) > w)
-        assert np.all(update(w, 0.7 * balance, denominator, pull, rate, exponent) < w)
-
-
-@pytest.mark.parametrize("name", [n for n, c in CASES.items() if not c.likelihood.majorises])
-def test_a_heuristic_update_can_be_damped_to_nothing(name):
-    w, numerator, denominator = np.random.default_rng(2).gamma(1.0, size=(3, 4, 2))
-    update = compiled(name, "update")
-    np.testing.assert_array_equal(update(w, numerator, denominator, 0.5, 0.1, 0.0), w)
-
-
-def test_only_beta_lacks_a_proof():
-    assert [n for n, c in CASES.items() if not c.likelihood.majorises] == [
-        "beta-cloglog",
-        "beta-odds",
-    ]
-
-
-# -- counts under a continuous likelihood ---------------------------------------------------
-
-
-@of_counts
-def test_masses_of_the_counts_sum_to_one(name):
-    case = CASES[name]
-    for parameters in case.ordinary:
-        means = np.array([[0.02, 0.3, 1.0, 7.3, 150.0]])
-        end = int(case.law(150.0, **parameters).isf(1e-14)) + 50
-        masses = compiled(name, "log_mass")(
-            np.arange(float(end)).reshape(-1, 1), means, **parameters
-        )
-        np.testing.assert_allclose(np.exp(masses).sum(axis=0), 1.0, rtol=1e-11)
-
-
-@pytest.mark.parametrize("name", ["gaussian", "gamma"])
-def test_mass_is_the_probability_of_rounding_to_the_count(name):
-    case = CASES[name]
-    for parameters in case.ordinary:
-        v, mean = spread(np.arange(40.0).reshape(-1, 1), [[0.02, 0.3, 1.0, 7.3, 30.0]])
-        law = case.law(mean, **parameters)
-        upper = law.cdf(v + 0.5)
-        expected = np.where(v == 0, upper, upper - law.cdf(v - 0.5))
-        ours = np.exp(compiled(name, "log_mass")(v, mean, **parameters))
-        np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-13)
-
-
-def log_erlang_tail(shape: int, x: float, upper: bool) -> float:
-    """Return the log probability beyond `x`, a sum over Poisson counts, for integer shapes."""
-    k = np.arange(shape) if upper else np.arange(shape, shape + 20000)
-    return float(special.logsumexp(k * np.log(x) - special.gammaln(k + 1.0)) - x)
-
-
-@pytest.mark.parametrize("shape", [1, 5, 100, 3000])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gamma_masses_far_in_the_tails(shape, dtype):
-    for mean in (0.1, 1.0, 30.0, 1000.0):
-        rate = shape / mean
-        for v in (0, 1, 3, 20, 60, 300, 1500):
-            if v > mean:
-                near, far = (log_erlang_tail(shape, (v + d) * rate, True) for d in (-0.5, 0.5))
-            elif (v + 0.5) * rate > 1.5 * shape:
-                continue  # no tail: the body is compared with SciPy above
-            else:
-                near = log_erlang_tail(shape, (v + 0.5) * rate, False)
-                far = log_erlang_tail(shape, (v - 0.5) * rate, False) if v else -np.inf
-            expected = near + np.log(-np.expm1(min(far - near, -1e-300)))
-            with jax.enable_x64(dtype == np.float64):
-                got = Gamma().log_mass(*map(dtype, (v, mean)), shape=dtype(shape))
-            assert got == pytest.approx(expected, rel=1e-4, abs=0.02), (mean, v)
-
-
-@pytest.mark.parametrize("v", [0.0, 2.0, 50.0, 4000.0])
-def test_gaussian_masses_far_in_the_tails(v):
-    mean, sigma = np.array([0.1, 30.0, 1000.0]), 0.7
-    edges = (np.array([v - 0.5, v + 0.5])[:, None] - mean) / sigma
-    high, low = stats.norm.logsf(np.sort(np.abs(edges), axis=0))
-    if v == 0:  # everything below one half
-        high, low = stats.norm.logcdf(edges[1]), -np.inf
-    expected = high + np.log1p(-np.exp(low - high))
-    np.testing.assert_allclose(
-        Gaussian().log_mass(np.full(3, v), mean, sigma=sigma), expected, rtol=1e-9
-    )
-
-
-def test_beta_gives_counts_no_mass():
-    with pytest.raises(ValueError, match="gives counts no mass"):
-        Beta().log_mass(1.0, 0.5, precision=5.0)
+        if type(case.likelihood).gain is not Likelihood.gain:  # claims not to cancel
+            small = 1e-13 * mean
+            expected = compiled(name, "score")(v, mean, **parameters) * small
+            np.testing.assert_allclose(gain(v, mean, small, **parameters), expected, rtol=1e-9)

@@ -14,7 +14,7 @@ from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
 from . import squarem
-from .multiplicative import Data, _log_likelihood, _update_parameters, pull
+from .multiplicative import Data, _log_likelihood, _update_parameters, kept, pull
 from .newton import contract, half_step, product
 from .squarem import Factors, Mapped
 
@@ -90,8 +90,7 @@ def certificate(model: NMF, data: Data, point: Factors, *, log_space: bool) -> A
     """Return the scaled optimality residual of both factors at one point."""
     W, H, parameters = point
     score = model.likelihood.score(data.values, cells(W, H), **model.likelihood.known, **parameters)
-    if data.observed is not None:
-        score = jnp.where(data.observed, score, 0.0)
+    score = kept(data, score)
 
     def residual(x: Array, y: Array, prior: Prior, axis: int) -> Array:
         lifted = jnp.maximum(x, jnp.finfo(x.dtype).tiny ** 0.5)
@@ -111,7 +110,7 @@ def _objective(model: NMF, data: Data, point: Factors, mean: Array, log_space: b
             total -= prior.log_prob(parameters[name]) + jnp.log(parameters[name])
     else:
         kernel = model.likelihood.log_kernel(data.values, mean, **model.likelihood.known)
-        total = -jnp.sum(kernel if data.observed is None else jnp.where(data.observed, kernel, 0.0))
+        total = -jnp.sum(kept(data, kernel))
     for prior, factor in ((model.prior_W, W), (model.prior_H, H)):
         total += jnp.sum(prior.rate * factor) - jnp.sum(xlogy(pull(prior, log_space), factor))
     return total

@@ -104,7 +104,8 @@ def _jittered(start: dict[str, jax.Array], key: jax.Array, num_chains: int) -> d
     """Repeat a start once a chain, with independent noise."""
     keys = jax.random.split(key, len(start))
     return {
-        name: value + JITTER * jax.random.normal(k, (num_chains, *jnp.shape(value)), value.dtype)
+        name: value[None]
+        + JITTER * jax.random.normal(k, (num_chains, *jnp.shape(value)), value.dtype)
         for (name, value), k in zip(start.items(), keys, strict=True)
     }
 

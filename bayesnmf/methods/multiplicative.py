@@ -29,10 +29,18 @@ class Point(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Cells with any value of the support where missing, and the mask of observed ones."""
+    """Cells with any value of the support where missing, and the mask of observed ones.
+
+    The mask is None for a complete matrix, whose arithmetic then has no selects.
+    """
 
     values: Array
-    observed: Array
+    observed: Array | None
+
+
+def kept(data: Data, cells: Array) -> Array:
+    """Return `cells` with 0 where missing."""
+    return cells if data.observed is None else jnp.where(data.observed, cells, 0.0)
 
 
 def pull(prior: Prior, log_space: bool) -> Array:
@@ -96,19 +104,19 @@ def iterate(model: NMF, data: Data, point: Point, *, num_steps: int, log_space: 
 def _log_likelihood(model: NMF, data: Data, mean: Array, parameters: dict[str, Array]) -> Array:
     likelihood = model.likelihood
     cells = likelihood.log_density(data.values, mean, **likelihood.known, **parameters)
-    return jnp.sum(jnp.where(data.observed, cells, 0.0))
+    return jnp.sum(kept(data, cells))
 
 
 def _update_factor(model: NMF, data: Data, point: Point, name: str, log_space: bool) -> Point:
     likelihood, (W, H) = model.likelihood, (point.W, point.H)
     parts = likelihood.split(data.values, product(W, H), **likelihood.known, **point.parameters)
-    kept = (jnp.where(data.observed, part, 0.0) for part in parts)
+    seen = [kept(data, part) for part in parts]
     if name == "W":
         factor, prior = W, model.prior_W
-        numerator, denominator = (part @ H.T for part in kept)
+        numerator, denominator = (part @ H.T for part in seen)
     else:
         factor, prior = H, model.prior_H
-        numerator, denominator = (W.T @ part for part in kept)
+        numerator, denominator = (W.T @ part for part in seen)
     rate = jnp.asarray(prior.rate, factor.dtype)
     log_weight = pull(prior, log_space).astype(factor.dtype)
 

@@ -24,7 +24,7 @@ from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
-from .multiplicative import Data, pull
+from .multiplicative import Data, kept, pull
 
 #: Sweeps of coordinate descent on each row's quadratic problem; more than two do not pay.
 SWEEPS = 2
@@ -54,8 +54,8 @@ def half_step(
     rate = jnp.asarray(prior.rate, x.dtype)
     floor = jnp.finfo(x.dtype).tiny ** 0.5
     lifted = jnp.maximum(x, floor)
-    score = _kept(data, likelihood.score(data.values, mean, **parameters))
-    weight = _kept(data, likelihood.weight(data.values, mean, **parameters))
+    score = kept(data, likelihood.score(data.values, mean, **parameters))
+    weight = kept(data, likelihood.weight(data.values, mean, **parameters))
     gradient = rate - log_weight / lifted - contract(y, score, axis)
     hessian = _hessians(y, weight, axis, ridge=log_weight / lifted**2 + floor)
     lowest = -x * jnp.where(log_weight > 0, 1.0 - KEEP, 1.0)
@@ -70,7 +70,7 @@ def half_step(
         prior_part = size * jnp.sum(rate * step, axis=0) - jnp.sum(
             jnp.where(log_weight > 0, log_weight * jnp.log1p(size * step / lifted), 0.0), axis=0
         )
-        return prior_part - jnp.sum(_kept(data, cells), axis=axis)
+        return prior_part - jnp.sum(kept(data, cells), axis=axis)
 
     size = _backtrack(change, jnp.ones(x.shape[1], x.dtype))
     return HalfStep(jnp.maximum(x + size * step, 0.0), gradient)
@@ -136,7 +136,3 @@ def _backtrack(change: jax.typing.ArrayLike, size: Array) -> Array:
 
     size, value, _ = lax.while_loop(uphill, shrink, (size, change(size), jnp.asarray(0)))
     return jnp.where(value <= 0, size, 0.0)
-
-
-def _kept(data: Data, cells: Array) -> Array:
-    return cells if data.observed is None else jnp.where(data.observed, cells, 0.0)

@@ -1,0 +1,330 @@
+"""The command line: one verb for each thing that the library does with a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from bayesnmf import checks, demo, files, fitting, plots, posterior
+from bayesnmf.data import Matrix
+from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
+from bayesnmf.likelihoods import as_likelihood
+from bayesnmf.methods import METHODS, as_method
+from bayesnmf.model import NMF
+from bayesnmf.priors import REGISTRY as PRIORS
+from bayesnmf.priors import as_prior
+
+#: What the shell sees: `check` found no convergence; an error; Ctrl-C.
+NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, 130
+#: What bad input raises. Anything else is a fault of the package and keeps its traceback.
+EXPECTED = (ValueError, TypeError, OSError, MemoryError, ImportError)
+#: Seconds that an interrupted computation has to end by itself.
+GRACE = 1.0
+RESULTS, IMAGES = (".nc", ".zarr"), (".png", ".pdf", ".svg")
+PLOTS = {"components": plots.components, "reconstruction": plots.reconstruction}
+
+# Typer carries a Click of its own since 0.26, so its class of usage errors is taken from here.
+UsageError: Any = typer.BadParameter.__base__
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Errors are one line on standard error, with exit status 2.",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after the program's name. None: those that the shell gave.
+
+    Returns
+    -------
+    int
+        0; 1 when ``check`` found no convergence; 2 after an error, which is one line on standard
+        error; 130 after Ctrl-C.
+
+    Examples
+    --------
+    >>> main(["fit", "absent.csv", "--rank", "2", "--out", "fit.nc"])
+    2
+    """
+    with _warnings_in_one_line(), _prompt_interrupt():
+        try:
+            status = get_command(app).main(arguments, prog_name="bayesnmf", standalone_mode=False)
+        except UsageError as error:
+            return _complain(_usage(error))
+        except EXPECTED as error:
+            return _complain(_sentence(error))
+        except (KeyboardInterrupt, typer.Abort):
+            status = INTERRUPTED
+        if status == INTERRUPTED:
+            _complain("interrupted")
+        return status or 0
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Non-negative matrix factorisation as Bayesian inference."""
+    if version:
+        typer.echo(f"bayesnmf {installed_version('bayesnmf')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  bayesnmf fit counts.csv --rank 5 --out fit.nc\n"
+    "  bayesnmf fit counts.csv --rank 5 --method map --starts 10 --out mode.nc\n"
+    "  bayesnmf fit spectra.npy --rank 3 --likelihood gaussian --method svi --out fit.nc"
+)
+def fit(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Matrix, rows are samples: csv, tsv, npy, npz, mtx or parquet."
+        ),
+    ],
+    rank: Annotated[int, typer.Option(min=1, help="Number of components.")],
+    out: Annotated[Path, typer.Option(help="Result to write: .nc or .zarr.")],
+    likelihood: Annotated[str, typer.Option(help=f"One of {', '.join(LIKELIHOODS)}.")] = "poisson",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "mcmc",
+    prior_w: Annotated[str, typer.Option(help=f"One of {', '.join(PRIORS)}.")] = "gamma",
+    prior_h: Annotated[str, typer.Option(help="As --prior-w.")] = "gamma",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    warmup: Annotated[
+        int | None, typer.Option(min=0, help="mcmc: steps of each chain that are dropped.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="mcmc: draws of each chain; svi: draws in all.")
+    ] = None,
+    chains: Annotated[int | None, typer.Option(min=1, help="mcmc: independent chains.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="mcmc: which sampler.")] = None,
+    algorithm: Annotated[str | None, typer.Option(help="svi: which algorithm.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="svi: gradient steps at most.")] = None,
+    solver: Annotated[str | None, typer.Option(help="map: which solver.")] = None,
+    init: Annotated[str | None, typer.Option(help="map: random or nndsvd.")] = None,
+    starts: Annotated[int | None, typer.Option(min=1, help="map: random starts.")] = None,
+    max_iter: Annotated[int | None, typer.Option(min=1, help="map: iterations at most.")] = None,
+    tol: Annotated[float | None, typer.Option(min=0, help="map, svi: when to stop.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Fit a factorisation to a data file, and save its posterior.
+
+    Options whose help begins with the name of a method belong to that method.
+    """
+    _require_target(out, RESULTS)
+    options = {
+        "--warmup": ("num_warmup", warmup), "--samples": ("num_samples", samples),
+        "--chains": ("num_chains", chains), "--kernel": ("kernel", kernel),
+        "--algorithm": ("algorithm", algorithm), "--steps": ("num_steps", steps),
+        "--solver": ("solver", solver), "--init": ("init", init), "--starts": ("n_init", starts),
+        "--max-iter": ("max_iter", max_iter), "--tol": ("tol", tol),
+    }  # fmt: skip
+    record = _method(method, {flag: pair for flag, pair in options.items() if pair[1] is not None})
+    priors = as_prior(prior_w, "--prior-w"), as_prior(prior_h, "--prior-h")
+    model = NMF(rank, as_likelihood(likelihood), *priors)
+    V = Matrix.of(files.read(data))
+    say = (lambda text: None) if quiet else typer.echo
+    say(f"{data}: {V.n_rows} rows x {V.n_columns} columns, missing cells: {(~V.observed).sum()}\n")
+    progress = sys.stderr.isatty() and not quiet
+    result = fitting.fit(V, model, record, seed=seed, progress=progress)
+    result.save(out)
+    say(f"{_table(result)}\n\n{result.message}\nSaved to {out}")
+
+
+@app.command(epilog="\b\nExample:\n  bayesnmf check fit.nc && bayesnmf plot fit.nc")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A result of bayesnmf fit.")],
+) -> None:
+    """Judge whether a fit has converged.
+
+    Exit status 0 when it has, 1 when it has not or that cannot be judged, and 2 after an error.
+    """
+    verdict = checks.check(posterior.load(file))
+    typer.echo(verdict.message if verdict.table.empty else str(verdict))
+    if not verdict.converged:
+        raise typer.Exit(NOT_CONVERGED)
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  bayesnmf plot fit.nc\n"
+    "  bayesnmf plot fit.nc --kind reconstruction --out residuals.pdf"
+)
+def plot(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A result of bayesnmf fit.")],
+    kind: Annotated[str, typer.Option(help="components or reconstruction.")] = "components",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Image to write: .png, .pdf or .svg.", show_default="FILE-KIND.png"),
+    ] = None,
+) -> None:
+    """Draw the components of a fit, or its residuals.
+
+    Components are drawn with their 90 % intervals; a reconstruction shows the data, what the fit
+    expects of them, and the difference in standard deviations.
+    """
+    if kind not in PLOTS:
+        raise ValueError(f"unknown --kind {kind!r}; valid: {', '.join(PLOTS)}")
+    result = posterior.load(file)
+    out = file.with_name(f"{file.stem}-{kind}.png") if out is None else out
+    _require_target(out, IMAGES)
+    _draw(kind, result, out)
+    typer.echo(out)
+
+
+@app.command("demo", epilog="\b\nExample:\n  bayesnmf demo --out signatures.png")
+def run_demo(
+    out: Annotated[Path, typer.Option(help="Image to write.")] = Path("bayesnmf-demo.png"),
+) -> None:
+    """Find mutational signatures in 21 breast cancers.
+
+    Takes a minute or two: an example of what the package does, on real data that it holds.
+    """
+    begin = time.perf_counter()
+    _require_target(out, IMAGES)
+    typer.echo(demo.introduction())
+    sys.stdout.flush()
+    result = demo.run(progress=sys.stderr.isatty())
+    typer.echo(f"\n{demo.report(result)}\n")
+    _draw("components", result, out)
+    typer.echo(f"Plot of the components: {out}\nTime in all: {time.perf_counter() - begin:.0f} s")
+
+
+def _draw(kind: str, result: posterior.Fit, out: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had
+    PLOTS[kind](result).savefig(out, dpi=150)
+
+
+def _method(name: str, options: dict[str, tuple[str, Any]]) -> Any:
+    """Return the method's record, or say which option is another method's."""
+    as_method(name)  # refuses an unknown name
+    names = {other: {field.name for field in fields(cls)} for other, cls in METHODS.items()}
+    for flag, (field, _) in options.items():
+        if field not in names[name]:
+            owners = " or ".join(other for other in names if field in names[other])
+            raise ValueError(f"{flag} belongs to --method {owners}, not to --method {name}")
+    return METHODS[name](**dict(options.values()))
+
+
+def _table(result: posterior.Fit) -> str:
+    """Write the summary as text, without the columns that say nothing of a single draw."""
+    summary = result.summary()
+    if result.method == "map":
+        summary = summary.drop(columns=summary.columns[1:4])
+    numbers = summary.columns.difference(["share", "leading columns"])
+    text = {name: summary[name].map(plots.format_number) for name in numbers}
+    text["share"] = summary["share"].map("{:.1%}".format)
+    last = summary["leading columns"]
+    width = max(15, last.str.len().max())
+    written = summary.assign(**text, **{"leading columns": last.str.ljust(width)})
+    written.columns = [*written.columns[:-1], "leading columns".ljust(width)]
+    lines = written.rename_axis(None).to_string().splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _require_target(path: Path, endings: tuple[str, ...]) -> None:
+    """Raise unless a file of this name can be written: better now than after a long fit."""
+    if path.suffix not in endings:
+        raise ValueError(f"--out {path}: the name must end in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"--out {path}: there is no folder {path.parent}")
+    if path.is_dir() and path.suffix != ".zarr":
+        raise ValueError(f"--out {path}: that is a folder")
+    try:
+        # Permissions tell too little (root, read-only disks), so something is written.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"--out {path}: cannot write there ({error.strerror})") from error
+
+
+# -- what goes to standard error ---------------------------------------------------------------
+
+
+def _complain(sentence: str) -> int:
+    print(f"bayesnmf: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+    return ERROR
+
+
+def _usage(error: Any) -> str:
+    text = error.format_message().rstrip(".")
+    where = error.ctx.command_path if error.ctx else "bayesnmf"
+    return f"{text[:1].lower()}{text[1:]} (see {where} --help)"
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or ("out of memory" if isinstance(error, MemoryError) else repr(error))
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show each warning that is meant for users as one line on standard error."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _complain(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("default", category=UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _prompt_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end a run within moments.
+
+    Python hands it to the main thread, which compiled code keeps until a chain is done. Its
+    wakeup descriptor is written to at once, so a thread that reads it can end the process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    (reader, writer), ended = os.pipe(), threading.Event()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watch = threading.Thread(target=_end_when_interrupted, args=(reader, ended), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+
+
+def _end_when_interrupted(reader: int, ended: threading.Event) -> None:
+    while received := os.read(reader, 1):
+        if received[0] == signal.SIGINT and not ended.wait(GRACE):
+            if sys.stderr.isatty():
+                print(file=sys.stderr)  # below the progress bar
+            _complain("interrupted")
+            os._exit(INTERRUPTED)
+    os.close(reader)

@@ -1,0 +1,104 @@
+"""The demonstration: real counts in, components with their uncertainty out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from bayesnmf import datasets
+from bayesnmf.checks import check
+from bayesnmf.fitting import fit
+from bayesnmf.methods import MCMC
+from bayesnmf.model import NMF
+from bayesnmf.plots import format_number
+from bayesnmf.posterior import Fit
+
+N_COMPONENTS = 4
+METHOD = MCMC()
+#: Leading channels that are named of each component, and the probability of every interval.
+N_LEADING, INTERVAL = 5, 0.9
+
+INTRODUCTION = """\
+Mutational signatures of breast cancer
+
+Data    {n_rows} tumours x {n_columns} channels, {total:,.0f} mutations (Nik-Zainal et al. 2012). A channel is a
+        mutation with its two neighbours: T[C>G]A is a C between T and A that became G.
+Model   V ~ Poisson(W H) with gamma priors. Each of the {n_components} components is a process that mutates
+        DNA. Its row of H is its signature: shares of the channels, which sum to 1. Its column
+        of W is the number of mutations that it caused in each tumour; their sum is its mass.
+Method  MCMC: {num_chains} chains of {num_samples:,} draws, after {num_warmup:,} steps of warm-up each."""
+
+READING = """\
+An interval holds {percent} of the posterior: factorisations that explain the counts about equally
+well are all in it. Known signatures to look for: C>T before a G is the decay of methylated
+cytosine, which goes on all life long; C>T and C>G after a T are the work of APOBEC enzymes.
+
+Have the chains found the same posterior? R-hat near 1 says that they agree, and ESS is the number
+of independent draws that theirs are worth.
+{verdict}"""
+
+
+def introduction() -> str:
+    """Say what the data, the model and the method are."""
+    V = datasets.breast21()
+    return INTRODUCTION.format(
+        n_rows=V.shape[0], n_columns=V.shape[1], total=V.to_numpy().sum(),
+        n_components=N_COMPONENTS, **vars(METHOD),
+    )  # fmt: skip
+
+
+def run(*, progress: bool = False) -> Fit:
+    """Fit the embedded breast-cancer counts by MCMC, with a fixed seed.
+
+    Parameters
+    ----------
+    progress : bool, default False
+        Whether to show progress bars.
+
+    Returns
+    -------
+    Fit
+        Its rows are tumours and its columns are channels.
+    """
+    return fit(datasets.breast21(), NMF(N_COMPONENTS), METHOD, progress=progress)
+
+
+def report(result: Fit) -> str:
+    """Write each component's mass and leading channels with intervals, and the convergence.
+
+    Parameters
+    ----------
+    result : Fit
+        What :func:`run` returned.
+
+    Returns
+    -------
+    str
+        One block of lines a component, how to read them, and the verdict of :func:`check`.
+    """
+    draws = result.tree["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    percent = f"{100 * INTERVAL:g} %"
+    lines = [f"{'':28}{'mean':>7}   {percent} interval"]
+    for component, share in result.summary()["share"].items():
+        W, H = (draws[name].sel(component=component) for name in ("W", "H"))
+        lines += [
+            f"component {component}: {100 * share:.0f} % of all mutations",
+            _line("mutations", W.sum("row"), format_number),
+            *(_line(f"of them in {name}", x, format_number) for name, x in _leading(W, 1)),
+            *(_line(f"share of {name}", x, "{:.3f}".format) for name, x in _leading(H, N_LEADING)),
+        ]
+    return "\n".join([*lines, "", READING.format(percent=percent, verdict=check(result))])
+
+
+def _leading(factor: xr.DataArray, number: int) -> list[tuple[str, xr.DataArray]]:
+    """Return names and draws of the entries with the largest posterior means."""
+    names = factor[factor.dims[0]].to_numpy()
+    order = np.argsort(-factor.mean("sample").to_numpy(), kind="stable")
+    return [(str(names[i]), factor[i]) for i in order[:number]]
+
+
+def _line(what: str, draws: xr.DataArray, write: Callable[[float], str]) -> str:
+    low, high = np.quantile(draws, (0.5 - INTERVAL / 2, 0.5 + INTERVAL / 2))
+    return f"    {what:<24}{write(float(draws.mean())):>7}   {write(low)} to {write(high)}"

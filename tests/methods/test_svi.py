@@ -1,0 +1,107 @@
+"""SVI: what it reports, when it stops, and what must not change it.
+
+Its bound and its draws are compared with an exact posterior in ``statistical/test_rank_one.py``.
+"""
+
+from __future__ import annotations
+
+import exact
+import numpy as np
+import pytest
+import small
+
+import bayesnmf as bn
+
+plain = pytest.mark.parametrize("name", small.PLAIN)
+SHORT = bn.SVI(num_steps=20, num_samples=5)
+
+
+def test_records_refuse_what_is_not_an_option():
+    for options, words in (
+        ({"algorithm": "advi"}, "unknown algorithm 'advi'; valid: auto"),
+        ({"num_steps": 0}, "num_steps must be at least 1, not 0"),
+        ({"num_samples": 0}, "num_samples must be at least 1, not 0"),
+        ({"tol": -1e-3}, "tol must be 0 or more, not -0.001"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            bn.SVI(**options)
+
+
+@plain
+def test_draws_are_positive_and_of_one_chain(name):
+    fit = small.fitted(name, "svi")
+    posterior = fit.tree["posterior"]
+    assert (posterior.sizes["chain"], posterior.sizes["draw"]) == (1, 20)
+    assert set(posterior.data_vars) == {"W", "H", *fit.model.likelihood.priors}
+    for values in posterior.data_vars.values():
+        assert np.isfinite(values).all()
+        assert (values > 0).all()
+
+
+@pytest.mark.parametrize("method", ["svi", "mcmc"])
+@plain
+def test_the_log_density_of_every_draw_is_scipys(name, method):
+    """Of data, factors in their original scale, and parameters, constants included."""
+    fit = small.fitted(name, method)
+    V, posterior = fit.V.to_numpy(), fit.tree["posterior"]
+    W, H = small.originals(fit)
+    lp = fit.tree["sample_stats/lp"].to_numpy()
+    for chain, draw in ((0, 0), (-1, -1)):
+        values = {p: float(posterior[p][chain, draw]) for p in fit.model.likelihood.priors}
+        expected = exact.log_joint(fit.model, V, W[chain, draw], H[chain, draw], **values)
+        # NumPyro's negative binomial is off by up to 1e-6 a cell.
+        assert lp[chain, draw] == pytest.approx(expected, rel=1e-9, abs=3e-5)
+
+
+@plain
+def test_the_bound_is_near_the_log_density_of_its_draws(name):
+    """Not above what the draws can say: E[log joint] plus the entropy of independent factors."""
+    fit = small.fitted(name, "svi")
+    assert np.isfinite(fit.tree.attrs["elbo"])
+    assert 0 < fit.tree.attrs["elbo_error"] < 1
+    assert f"ELBO {fit.tree.attrs['elbo']:.6g}" in fit.message
+
+
+def test_more_steps_raise_the_bound_until_it_stops():
+    V = small.data(small.LIKELIHOODS["poisson"])
+    few = small.run(V, small.model("poisson"), bn.SVI(num_steps=10, num_samples=2))
+    many = small.run(V, small.model("poisson"), bn.SVI(num_samples=2))
+    assert not few.converged
+    assert few.message.startswith("stopped at num_steps, not converged, after 10 steps")
+    assert many.converged
+    assert many.tree.attrs["n_iter"] % 250 == 0
+    gain = many.tree.attrs["elbo"] - few.tree.attrs["elbo"]
+    assert gain > 3 * np.hypot(many.tree.attrs["elbo_error"], few.tree.attrs["elbo_error"])
+
+
+@plain
+def test_masked_values_change_nothing_bit_for_bit(name):
+    V = small.data(small.LIKELIHOODS[name])
+    mask = np.ones(V.shape, bool)
+    mask[[0, 2], [1, 4]] = False
+    fits = [
+        small.run(np.where(mask, V, value), small.model(name), SHORT, mask=given)
+        for value, given in ((0.3, mask), (-np.inf, mask), (np.nan, None))
+    ]
+    assert small.same(fits[0], fits[1])
+    assert small.same(fits[0], fits[2])
+
+
+def test_the_seed_decides():
+    V = small.data(small.LIKELIHOODS["gaussian"])
+    a, b, c = (small.run(V, small.model("gaussian"), SHORT, seed=seed) for seed in (4, 4, 5))
+    assert small.same(a, b)
+    assert not np.array_equal(a.W, c.W)
+
+
+def test_permuted_rows_and_columns_give_the_same_bound():
+    """Random numbers fall on other cells, so the fits agree within their Monte Carlo error."""
+    V = small.data(small.LIKELIHOODS["poisson"])
+    rng = np.random.default_rng(0)
+    rows, columns = rng.permutation(6), rng.permutation(5)
+    model = bn.NMF(1, "poisson", bn.priors.Gamma(1.5, 0.8), bn.priors.Gamma(1.0, 1.1))
+    a = small.run(V, model, bn.SVI(num_samples=400))
+    b = small.run(V[rows][:, columns], model, bn.SVI(num_samples=400))
+    error = np.hypot(a.tree.attrs["elbo_error"], b.tree.attrs["elbo_error"])
+    assert abs(a.tree.attrs["elbo"] - b.tree.attrs["elbo"]) < 3.3 * error + 0.1
+    np.testing.assert_allclose(b.H, a.H.to_numpy()[:, columns], atol=0.02)
