@@ -12,6 +12,8 @@ from bayesnmf.posterior import Fit
 #: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
+#: Draws of a chain below which neither can be computed.
+MIN_DRAWS = 4
 #: Cells or entries of each array that are diagnosed; a fixed random subset of larger arrays.
 MAX_CELLS = 400
 
@@ -83,6 +85,13 @@ def check(fit: Fit) -> Check:
             "method=bn.MCMC(num_chains=4)."
         )
         return Check(table, None, message)
+    n_draws = fit.tree["posterior"].sizes["draw"]
+    if n_draws < MIN_DRAWS:
+        message = (
+            f"Cannot judge convergence: R-hat needs at least {MIN_DRAWS} draws a chain, and this "
+            f"fit has {n_draws}. Run more draws."
+        )
+        return Check(table, None, message)
     return Check(table, *_verdict(table, n_chains, fit))
 
 
@@ -137,16 +146,17 @@ def _table(quantities: dict[str, np.ndarray]) -> pd.DataFrame:
     axes = {"chain_axis": 0, "draw_axis": 1}
     rows = {}
     for name, draws in quantities.items():
-        # A constant (an empty row's zero) has no R-hat and needs none.
-        varying = draws[..., np.ptp(draws, axis=(0, 1)) > 0]
+        # A constant (an empty row's zero) has no R-hat and needs none; NaN does not equal itself.
+        varying = draws[..., ~(np.ptp(draws, axis=(0, 1)) == 0)]
         worst = {"entries": draws.shape[-1], "rhat": np.nan, "ess_bulk": np.nan, "ess_tail": np.nan}
-        if varying.shape[-1] and varying.shape[1] >= 4:
-            worst["ess_bulk"] = np.min(array_stats.ess(varying, **axes))
-            worst["ess_tail"] = np.min(
-                array_stats.ess(varying, **axes, method="tail", prob=(0.05, 0.95))
-            )
+        if varying.shape[-1] and varying.shape[1] >= MIN_DRAWS:
+            bulk = array_stats.ess(varying, **axes)
+            tail = array_stats.ess(varying, **axes, method="tail", prob=(0.05, 0.95))
+            # Draws that are not finite have none of these; that is no convergence.
+            worst["ess_bulk"] = np.min(np.nan_to_num(bulk, nan=0.0))
+            worst["ess_tail"] = np.min(np.nan_to_num(tail, nan=0.0))
             if len(draws) > 1:
-                worst["rhat"] = np.max(array_stats.rhat(varying, **axes))
+                worst["rhat"] = np.max(np.nan_to_num(array_stats.rhat(varying, **axes), nan=np.inf))
         rows[name] = worst
     columns = ["entries", "rhat", "ess_bulk", "ess_tail"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

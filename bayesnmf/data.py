@@ -84,7 +84,7 @@ class Matrix:
             raise ValueError(f"V is empty: its shape is {values.shape}")
         observed = ~np.isnan(values)
         if mask is not None:
-            observed &= _as_mask(mask, values.shape)
+            observed &= _as_mask(mask, values.shape, row_names, column_names)
         # A fresh array, so that neither the caller's edits nor a masked cell's value leak in.
         values = np.where(observed, values, np.asarray(np.nan, values.dtype))
         matrix = cls(values, observed, _index(row_names, values.shape[0]),
@@ -217,7 +217,16 @@ def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarr
     raise TypeError(f"V has dtype {values.dtype}; it must hold real numbers")
 
 
-def _as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _as_mask(mask: Any, shape: tuple[int, ...], row_names: Any, column_names: Any) -> np.ndarray:
+    if isinstance(mask, pd.DataFrame) and mask.shape == shape and row_names is not None:
+        # A labelled mask is matched by its labels, as pandas would.
+        for word, ours, theirs in (
+            ("rows", row_names, mask.index), ("columns", column_names, mask.columns),
+        ):  # fmt: skip
+            if not pd.Index(ours).sort_values().equals(theirs.sort_values()):
+                raise ValueError(f"the {word} of mask have other names than those of V")
+        if not (mask.index.equals(row_names) and mask.columns.equals(column_names)):
+            mask = mask.loc[list(row_names), list(column_names)]
     mask = np.asarray(mask)
     if mask.shape != shape:
         raise ValueError(f"mask has shape {mask.shape}, but V has shape {shape}")

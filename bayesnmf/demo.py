@@ -16,7 +16,7 @@ from bayesnmf.plots import format_number
 from bayesnmf.posterior import Fit
 
 N_COMPONENTS = 4
-METHOD = MCMC()
+METHOD = MCMC(num_warmup=500, num_samples=2000)
 #: Leading channels that are named of each component, and the probability of every interval.
 N_LEADING, INTERVAL = 5, 0.9
 

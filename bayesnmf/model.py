@@ -21,7 +21,7 @@ from bayesnmf.pytree import pytree
 
 
 @pytree(static=("n_components",))
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class NMF:
     """Bayesian non-negative matrix factorisation: a likelihood times priors on W and H.
 
@@ -53,22 +53,26 @@ class NMF:
     """
 
     n_components: int
-    likelihood: Likelihood = "poisson"  # type: ignore[assignment]
-    prior_W: Prior = "gamma"  # type: ignore[assignment]
-    prior_H: Prior = "gamma"  # type: ignore[assignment]
+    likelihood: Likelihood
+    prior_W: Prior
+    prior_H: Prior
 
-    def __post_init__(self) -> None:
-        if isinstance(self.n_components, bool) or not isinstance(
-            self.n_components, (int, np.integer)
-        ):
-            raise TypeError(f"n_components must be an integer, not {self.n_components!r}")
-        if self.n_components < 1:
-            raise ValueError(f"n_components must be at least 1, not {self.n_components}")
-        set_field = object.__setattr__  # the documented way to normalise a frozen dataclass
-        set_field(self, "n_components", int(self.n_components))
-        set_field(self, "likelihood", as_likelihood(self.likelihood))
-        set_field(self, "prior_W", as_prior(self.prior_W, "prior_W"))
-        set_field(self, "prior_H", as_prior(self.prior_H, "prior_H"))
+    def __init__(
+        self,
+        n_components: int,
+        likelihood: str | Likelihood = "poisson",
+        prior_W: str | Prior = "gamma",
+        prior_H: str | Prior = "gamma",
+    ) -> None:
+        if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
+            raise TypeError(f"n_components must be an integer, not {n_components!r}")
+        if n_components < 1:
+            raise ValueError(f"n_components must be at least 1, not {n_components}")
+        set_field = object.__setattr__  # how a frozen dataclass sets its own fields
+        set_field(self, "n_components", int(n_components))
+        set_field(self, "likelihood", as_likelihood(likelihood))
+        set_field(self, "prior_W", as_prior(prior_W, "prior_W"))
+        set_field(self, "prior_H", as_prior(prior_H, "prior_H"))
 
     def resolve(self, V: Any) -> NMF:
         """Return this model with every data-scaled default replaced by its number.

@@ -119,6 +119,7 @@ class Fit:
         H = self.H
         leading = np.argsort(-H.to_numpy(), axis=1, kind="stable")[:, :top]
         single = mass.shape[1] == 1
+        total = mass.mean(axis=1).sum()
         tails = (0.5 - interval / 2, 0.5 + interval / 2)
         low, high = np.quantile(mass, tails, axis=1) * (np.nan if single else 1.0)
         return pd.DataFrame(
@@ -127,7 +128,7 @@ class Fit:
                 "sd": np.full(len(mass), np.nan) if single else mass.std(axis=1, ddof=1),
                 f"{100 * tails[0]:g}%": low,
                 f"{100 * tails[1]:g}%": high,
-                "share": mass.mean(axis=1) / mass.mean(axis=1).sum(),
+                "share": mass.mean(axis=1) / (total if total > 0 else np.nan),
                 "leading columns": [
                     ", ".join(f"{H['column'].values[j]} {H.values[k, j]:.2f}" for j in columns)
                     for k, columns in enumerate(leading)
@@ -232,6 +233,8 @@ def _tree(
             "column": _labels(matrix.column_names),
             "component": np.arange(posterior["H"].shape[2]),
         },
+        # ArviZ suspects swapped dimensions where there are more chains than draws.
+        check_conventions=False,
     )
     for group in tree.children.values():
         # The time of creation would make equal fits differ.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,26 @@ def write(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {path.parent}")
-    if path.suffix == ".zarr":
-        _require_zarr()
-        tree.to_zarr(path, mode="w", consolidated=False)
-    elif path.suffix == ".nc":
-        partial = path.with_name(path.name + ".partial")
-        try:
-            tree.to_netcdf(partial, engine="h5netcdf")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    else:
+    if path.suffix not in (".nc", ".zarr"):
         raise ValueError(f"cannot save to {path}: its name must end in .nc or .zarr")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        if path.suffix == ".zarr":
+            _require_zarr()
+            tree.to_zarr(partial, mode="w", consolidated=False)
+            _remove(path)  # no system call replaces a folder that has contents
+        else:
+            tree.to_netcdf(partial, engine="h5netcdf")
+        partial.replace(path)
+    finally:
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read(path: str | os.PathLike[str]) -> xr.DataTree:

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "numpyro_promotion: runs NumPyro's NUTS, which divides float by int arrays itself, and so "
-        "lifts strict dtype promotion",
+        "numpyro_promotion(kind): goes through a part of NumPyro that promotes implicitly: "
+        "'dtype', the default, or 'rank'; lifts that strictness and keeps the other",
     )
     # The same examples in every run, and no verdict on how long a compilation takes.
     settings.register_profile("bayesnmf", derandomize=True, deadline=None)
@@ -37,14 +37,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
     """Make JAX refuse implicit promotion of dtypes and of ranks.
 
-    NumPyro's handlers, `Predictive` and `SVI` with `AutoNormal` pass under both. Its NUTS passes
-    under strict ranks only: mark a test, class or module that runs it with
-    ``pytest.mark.numpyro_promotion``.
+    NumPyro's handlers, `Predictive` and `SVI` with `AutoNormal` pass under both. Its NUTS divides
+    float by int arrays, and drawing from its guides adds dimensions: mark a test, class or module
+    that runs them with ``pytest.mark.numpyro_promotion`` or ``.numpyro_promotion("rank")``.
     """
-    lifted = request.node.get_closest_marker("numpyro_promotion") is not None
+    marks = request.node.iter_markers("numpyro_promotion")
+    lifted = {mark.args[0] if mark.args else "dtype" for mark in marks}
     with (
-        jax.numpy_dtype_promotion("standard" if lifted else "strict"),
-        jax.numpy_rank_promotion("raise"),
+        jax.numpy_dtype_promotion("standard" if "dtype" in lifted else "strict"),
+        jax.numpy_rank_promotion("allow" if "rank" in lifted else "raise"),
     ):
         yield
 

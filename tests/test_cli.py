@@ -21,6 +21,9 @@ import xarray as xr
 
 import bayesnmf as bn
 from bayesnmf import cli, demo
+from bayesnmf.data import Matrix
+from bayesnmf.methods import Draws
+from bayesnmf.posterior import Fit, assemble
 
 COUNTS = "gene,alpha,beta,gamma,delta\ns1,3,0,5,1\ns2,10,2,8,4\ns3,0,1,,7\ns4,6,3,2,9\ns5,1,1,4,2\n"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -102,22 +105,33 @@ def test_plot_writes_the_kind_and_the_name_that_are_asked_for(mode):
 @pytest.mark.numpyro_promotion
 def test_check_has_exit_status_1_where_it_cannot_judge(counts):
     fit_file = counts.with_name("fit.nc")
-    options = ("--warmup", 20, "--samples", 30, "--chains", 1, "--seed", 3)
-    fitted = run("fit", counts, "--rank", 2, *options, "--out", fit_file)
+    options = ("--warmup", 10, "--samples", 10, "--chains", 1, "--seed", 3)
+    fitted = run("fit", counts, "--rank", 1, *options, "--out", fit_file)
     assert (fitted.status, fitted.err) == (0, "")
     assert "95%" in fitted.out  # intervals, since there are draws
     result = bn.load(fit_file)
     assert (result.method, result.tree.attrs["seed"]) == ("mcmc", 3)
-    assert dict(result.tree["posterior"].sizes)["draw"] == 30
+    assert dict(result.tree["posterior"].sizes)["draw"] == 10
     checked = run("check", fit_file)
     assert (checked.status, checked.err) == (1, "")
     assert checked.out.startswith("Cannot judge convergence")
     assert "log density" in checked.out
 
 
-@pytest.mark.numpyro_promotion
-def test_demo_reports_intervals_convergence_and_plot(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "METHOD", bn.MCMC(num_warmup=10, num_samples=10, num_chains=2))
+@pytest.fixture
+def signatures(monkeypatch) -> Fit:
+    """Put draws that cost nothing in the place of the demonstration's fit."""
+    rng = np.random.default_rng(0)
+    matrix = Matrix.of(bn.datasets.breast21())
+    W = rng.gamma(1.0, 10.0, (2, 20, 21, 1)) * [8.0, 4.0, 2.0, 1.0]
+    sites = {"W": W, "H": rng.dirichlet(np.ones(96), (2, 20, 4))}
+    draws = Draws(sites, {"lp": rng.normal(size=(2, 20))}, None, "made up")
+    result = assemble(draws, bn.NMF(4).resolve(matrix), matrix, {"method": "mcmc"})
+    monkeypatch.setattr(demo, "run", lambda progress: result)
+    return result
+
+
+def test_demo_reports_intervals_convergence_and_plot(signatures, tmp_path):
     image = tmp_path / "signatures.png"
     shown = run("demo", "--out", image)
     assert (shown.status, shown.err) == (0, "")
@@ -127,10 +141,26 @@ def test_demo_reports_intervals_convergence_and_plot(tmp_path, monkeypatch):
     for block in blocks:
         assert block.count("share of ") == demo.N_LEADING
         assert block.count(" to ") >= demo.N_LEADING + 2
-    assert "R-hat" in shown.out
-    assert "Time in all: " in shown.out
-    assert max(map(len, shown.out.splitlines()[:-4])) <= 120
+    assert bn.check(signatures).message in shown.out
+    assert f"Plot of the components: {image}\nTime in all: " in shown.out
     assert image.read_bytes().startswith(PNG)
+
+
+def test_demo_gives_means_and_intervals_of_the_largest_weights(signatures):
+    H = signatures.tree["posterior/H"].to_numpy()[:, :, 0].reshape(-1, 96)
+    top = H.mean(axis=0).argmax()
+    low, high = np.quantile(H[:, top], (0.05, 0.95))
+    name = signatures.H["column"].values[top]
+    line = next(x for x in demo.report(signatures).splitlines() if "share of" in x)
+    assert line.split() == [
+        "share",
+        "of",
+        name,
+        f"{H[:, top].mean():.3f}",
+        f"{low:.3f}",
+        "to",
+        f"{high:.3f}",
+    ]
 
 
 def test_quiet_prints_nothing(counts):
@@ -390,6 +420,9 @@ def test_console_script_has_the_exit_status_and_no_traceback(tmp_path):
 NEVER_ENDS = """
 import jax, sys
 from bayesnmf import cli, demo
+from bayesnmf.data import Matrix
+from bayesnmf.methods import Draws
+from bayesnmf.posterior import Fit, assemble
 
 def run(progress):
     print("running", flush=True)

@@ -256,3 +256,12 @@ def test_bad_masks():
         Matrix.of(V, mask=np.ones((2, 3), np.int64))
     with pytest.raises(ValueError, match="row 1 has no observed cell"):
         Matrix.of(V, mask=np.array([[True] * 3, [False] * 3]))
+
+
+def test_a_labelled_mask_is_matched_by_its_labels():
+    V = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], ["a", "b"], ["x", "y"])
+    mask = pd.DataFrame([[True, False], [True, True]], ["b", "a"], ["x", "y"])
+    assert np.isnan(Matrix.of(V, mask).frame().loc["b", "y"])
+    assert Matrix.of(V, mask).observed.sum() == 3
+    with pytest.raises(ValueError, match="the rows of mask have other names than those of V"):
+        Matrix.of(V, mask.rename(index={"b": "c"}))

@@ -270,6 +270,18 @@ def test_svi_with_a_guide(name):
     assert guide.median(result.params)["W"].shape == (4, 2)
 
 
+@pytest.mark.numpyro_promotion("rank")
+def test_draws_from_a_guide():
+    V = simulate("poisson", np.float32)
+    model = NMF(2).resolve(V)
+    guide = AutoNormal(model)
+    svi = SVI(model, guide, numpyro.optim.Adam(0.05), Trace_ELBO())
+    params = svi.run(jax.random.key(0), 5, V, progress_bar=False).params
+    draws = guide.sample_posterior(jax.random.key(1), params, sample_shape=(6,))
+    assert {name: x.shape for name, x in draws.items()} == {"W": (6, 4, 2), "H": (6, 2, 3)}
+    assert all(np.all(x > 0) for x in draws.values())
+
+
 @pytest.mark.numpyro_promotion
 @pytest.mark.parametrize(("name", "dtype"), [("poisson", np.float64), ("gaussian", np.float32)])
 def test_nuts(name, dtype):

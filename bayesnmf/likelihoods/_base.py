@@ -133,6 +133,13 @@ class Likelihood(ABC):
     def weight(self, v: Array, mean: Array, **parameters: Array) -> Array:
         """Return the Fisher information about the mean: the variance of the score."""
 
+    def curvature(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return a non-negative stand-in for the negative second derivative in the mean.
+
+        Its expectation is the Fisher weight, which is the default.
+        """
+        return self.weight(v, mean, **parameters)
+
     @abstractmethod
     def split(self, v: Array, mean: Array, **parameters: Array) -> tuple[Array, Array]:
         """Return the score as numerator minus denominator of the multiplicative update.

@@ -98,6 +98,10 @@ class NegativeBinomial(Likelihood):
         """Return ``r / (mean (mean + r))``."""
         return concentration / (mean * (mean + concentration))
 
+    def curvature(self, v: Array, mean: Array, concentration: Array) -> Array:
+        """Return the Fisher weight times ``v / mean``: non-negative, and 0 in an empty cell."""
+        return v / mean / mean * (concentration / (mean + concentration))
+
     def split(self, v: Array, mean: Array, concentration: Array) -> tuple[Array, Array]:
         """Return ``v / mean`` and ``(v + r) / (mean + r)``.
 

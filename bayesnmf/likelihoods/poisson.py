@@ -89,6 +89,10 @@ class Poisson(Likelihood):
         """Return ``E / mean``."""
         return exposure / mean
 
+    def curvature(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+        """Return the observed information ``v / mean**2``, which an empty cell leaves finite."""
+        return v / mean / mean
+
     def split(self, v: Array, mean: Array, exposure: Array = 1.0) -> tuple[Array, Array]:
         """Return ``v / mean`` and ``E``."""
         return v / mean, exposure * jnp.ones_like(mean)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
@@ -15,7 +14,7 @@ from bayesnmf.model import NMF, Model
 
 from . import multiplicative
 from .draws import Draws
-from .initial import given_start, nndsvd_start, random_start
+from .initial import Start, given_start, nndsvd_start, random_start
 from .programs import program_mode
 
 #: Iterations between two looks at the stopping rule.
@@ -113,13 +112,12 @@ def find_modes(
 ) -> list[Solution]:  # fmt: skip
     """Solve from every start and return the optima, best first."""
     starts = _starts(method, model, matrix, key)
-    data = multiplicative.Data(
-        jnp.asarray(matrix.filled(model.likelihood.placeholder)), jnp.asarray(matrix.observed)
-    )
+    data = multiplicative.data_of(model, matrix)
+    allowed = method.tol * matrix.cells.size
     solutions = []
     with tqdm(total=len(starts), desc="map", disable=not progress, leave=False) as bar:
         for W, H in starts:
-            solutions.append(_solve(method, model, data, W, H, bar, log_space))
+            solutions.append(_solve(method, model, data, (W, H), allowed, bar, log_space))
             bar.update()
     return sorted(solutions, key=lambda solution: solution.objective)
 
@@ -133,10 +131,11 @@ def _starts(method: MAP, model: NMF, matrix: Matrix, key: jax.Array) -> list[Any
 
 
 def _solve(
-    method: MAP, model: NMF, data: multiplicative.Data, W: Any, H: Any, bar: Any, log_space: bool
-) -> Solution:
-    allowed = method.tol * float(data.observed.sum())
-    point = multiplicative.start(model, data, W, H, model.likelihood.start(), log_space=log_space)
+    method: MAP, model: NMF, data: multiplicative.Data, start: Start, allowed: float, bar: Any,
+    log_space: bool,
+) -> Solution:  # fmt: skip
+    parameters = model.likelihood.start()
+    point = multiplicative.start(model, data, *start, parameters, log_space=log_space)
     n_iter, before, converged = 0, float(point.objective), False
     while n_iter < method.max_iter and not converged:
         steps = min(STRIDE, method.max_iter - n_iter)

@@ -97,7 +97,7 @@ class MCMC:
         extra = sampler.get_extra_fields(group_by_chain=True)
         stats = {name: np.asarray(extra[field]) for name, field in STATISTICS.items()}
         stats["lp"] = log_joint(model, matrix, sites)
-        return Draws(deterministic_sites(model, matrix, sites), stats, None, _describe(self, stats))
+        return Draws(deterministic_sites(model, matrix, sites), stats, None, _describe(self))
 
 
 def _jittered(start: dict[str, jax.Array], key: jax.Array, num_chains: int) -> dict[str, jax.Array]:
@@ -110,7 +110,5 @@ def _jittered(start: dict[str, jax.Array], key: jax.Array, num_chains: int) -> d
     }
 
 
-def _describe(method: MCMC, stats: dict[str, np.ndarray]) -> str:
-    text = f"{method.num_chains} chain(s) of {method.num_samples} draws"
-    diverging = int(stats["diverging"].sum())
-    return f"{text}; {diverging} divergent" if diverging else text
+def _describe(method: MCMC) -> str:
+    return f"{method.num_chains} chain(s) of {method.num_samples} draws"

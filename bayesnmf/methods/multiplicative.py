@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
+from bayesnmf.data import Matrix
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF, product
 from bayesnmf.priors import Prior
@@ -36,6 +37,12 @@ class Data(NamedTuple):
 
     values: Array
     observed: Array | None
+
+
+def data_of(model: NMF, matrix: Matrix) -> Data:
+    """Return the cells of `matrix` as this model's likelihood can be evaluated at."""
+    values = jnp.asarray(matrix.filled(model.likelihood.placeholder))
+    return Data(values, None if matrix.observed.all() else jnp.asarray(matrix.observed))
 
 
 def kept(data: Data, cells: Array) -> Array:

@@ -13,9 +13,9 @@ that one function serves both; `axis` is the axis of V that the other factor run
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -55,9 +55,9 @@ def half_step(
     floor = jnp.finfo(x.dtype).tiny ** 0.5
     lifted = jnp.maximum(x, floor)
     score = kept(data, likelihood.score(data.values, mean, **parameters))
-    weight = kept(data, likelihood.weight(data.values, mean, **parameters))
+    curvature = kept(data, likelihood.curvature(data.values, mean, **parameters))
     gradient = rate - log_weight / lifted - contract(y, score, axis)
-    hessian = _hessians(y, weight, axis, ridge=log_weight / lifted**2 + floor)
+    hessian = _hessians(y, curvature, axis, ridge=log_weight / lifted**2 + floor)
     lowest = -x * jnp.where(log_weight > 0, 1.0 - KEEP, 1.0)
     step = _descend(hessian, gradient, lowest)
     along = product(step, y, axis)
@@ -87,16 +87,21 @@ def product(x: Array, y: Array, axis: int) -> Array:
     return lax.dot_general(first, second, (((0,), (0,)), ((), ())))
 
 
-def _hessians(y: Array, weight: Array, axis: int, ridge: Array) -> Array:
+def _hessians(y: Array, curvature: Array, axis: int, ridge: Array) -> Array:
     """Return every row's Hessian, of shape (component, component, row)."""
     n_components = y.shape[0]
     first, second = np.tril_indices(n_components)
     position = np.zeros((n_components, n_components), int)
     position[first, second] = position[second, first] = np.arange(len(first))
-    # Only the Hessian may be single: an error there bends the step, not the optimum.
-    pairs = (y[first] * y[second]).astype(jnp.float32)
-    packed = contract(pairs, weight.astype(jnp.float32), axis).astype(y.dtype)
-    full = packed[position]
+    # Only the Hessian may be single: an error there bends the step, not the optimum. Scaled to
+    # at most 1, its terms stay in single range whatever the units of V.
+    tiny = jnp.finfo(y.dtype).tiny
+    unit = jnp.maximum(jnp.max(y, axis=1, keepdims=True), tiny)
+    largest = jnp.maximum(jnp.max(curvature), tiny)
+    scaled = y / unit
+    pairs = (scaled[first] * scaled[second]).astype(jnp.float32)
+    packed = contract(pairs, (curvature / largest).astype(jnp.float32), axis).astype(y.dtype)
+    full = (packed * (unit[first] * unit[second] * largest))[position]
     diagonal = np.arange(n_components)
     lifted = full[diagonal, diagonal] * (1.0 + RIDGE) + ridge
     return full.at[diagonal, diagonal].set(lifted)
@@ -122,7 +127,7 @@ def _descend(hessian: Array, gradient: Array, lowest: Array) -> Array:
     return lax.fori_loop(0, SWEEPS * n_components, update, start)[0]
 
 
-def _backtrack(change: jax.typing.ArrayLike, size: Array) -> Array:
+def _backtrack(change: Callable[[Array], Array], size: Array) -> Array:
     """Shrink each row's step until it does not increase the objective; else to zero."""
 
     def uphill(state: tuple[Array, Array, Array]) -> Array:

@@ -25,6 +25,8 @@ from bayesnmf.likelihoods._base import Array
 
 #: An extrapolated entry keeps at least this share of the plain one, so that none hits zero.
 KEEP = 0.1
+#: Factor by which the longest step grows when it is reached, and shrinks when a step is dropped.
+GROWTH = 4.0
 #: Cycles without a representable improvement after which the iteration has stalled.
 MAX_STALLED = 5
 
@@ -53,6 +55,8 @@ class State(NamedTuple):
     base: Factors
     first: Factors
     phase: Array
+    length: Array
+    longest: Array
     objective: Array
     residual: Array
     stalled: Array
@@ -63,7 +67,10 @@ def start(point: Factors, objective: Array) -> State:
     """Return the state before the first cycle."""
     zero = jnp.asarray(0)
     infinite = jnp.asarray(jnp.inf, point.W.dtype)
-    return State(point, point, point, point, zero, objective, infinite, zero, zero)
+    one = jnp.ones_like(objective)
+    return State(
+        point, point, point, point, zero, one, GROWTH * one, objective, infinite, zero, zero
+    )
 
 
 def accelerate(
@@ -105,12 +112,11 @@ def _first(state: State, mapped: Mapped) -> State:
 
 def _second(state: State, mapped: Mapped) -> State:
     """Take the second plain step and extrapolate."""
+    extrapolated, length = _extrapolate(state.base, state.first, mapped.output, state.longest)
     return state._replace(
-        accepted=mapped.output,
-        current=_extrapolate(state.base, state.first, mapped.output),
-        objective=mapped.objective,
+        accepted=mapped.output, current=extrapolated, length=length, objective=mapped.objective,
         residual=mapped.residual,
-    )
+    )  # fmt: skip
 
 
 def _third(state: State, mapped: Mapped) -> State:
@@ -119,22 +125,26 @@ def _third(state: State, mapped: Mapped) -> State:
     accepted = jax.tree.map(
         lambda new, old: jnp.where(better, new, old), mapped.output, state.accepted
     )
+    grown = jnp.where(state.length >= state.longest, GROWTH * state.longest, state.longest)
+    shrunk = jnp.maximum(state.length / GROWTH, 1.0)
     return state._replace(
-        accepted=accepted, current=accepted,
+        accepted=accepted, current=accepted, longest=jnp.where(better, grown, shrunk),
         objective=jnp.where(better, mapped.objective, state.objective),
         residual=jnp.where(better, mapped.residual, state.residual),
     )  # fmt: skip
 
 
-def _extrapolate(base: Factors, first: Factors, second: Factors) -> Factors:
-    """Return the squared extrapolation of both factors, kept non-negative."""
-    pairs = [(b, f, s) for b, f, s in zip(base[:2], first[:2], second[:2], strict=True)]
+def _extrapolate(
+    base: Factors, first: Factors, second: Factors, longest: Array
+) -> tuple[Factors, Array]:
+    """Return the squared extrapolation of both factors, kept non-negative, and its length."""
+    pairs = list(zip(base[:2], first[:2], second[:2], strict=True))
     steps = [(f - b, (s - f) - (f - b)) for b, f, s in pairs]
     size, bend = (sum(jnp.sum(part[i] ** 2) for part in steps) for i in (0, 1))
-    tiny = jnp.finfo(size.dtype).tiny
-    alpha = -jnp.maximum(1.0, jnp.sqrt(size / jnp.maximum(bend, tiny)))
+    ratio = jnp.sqrt(size / jnp.maximum(bend, jnp.finfo(longest.dtype).tiny))
+    length = jnp.clip(ratio, 1.0, longest)
     factors = [
-        jnp.maximum(b - 2 * alpha * r + alpha**2 * v, KEEP * s)
+        jnp.maximum(b + 2 * length * r + length**2 * v, KEEP * s)
         for (b, _, s), (r, v) in zip(pairs, steps, strict=True)
     ]
-    return Factors(factors[0], factors[1], second.parameters)
+    return Factors(factors[0], factors[1], second.parameters), length

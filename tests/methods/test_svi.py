@@ -62,14 +62,16 @@ def test_the_bound_is_near_the_log_density_of_its_draws(name):
     assert f"ELBO {fit.tree.attrs['elbo']:.6g}" in fit.message
 
 
-def test_more_steps_raise_the_bound_until_it_stops():
+def test_more_steps_raise_the_bound_until_it_stops(monkeypatch):
+    # A start without the spread of the curvature leaves the guide something to learn.
+    monkeypatch.setattr("bayesnmf.methods.svi.log_scales", lambda *_: {})
     V = small.data(small.LIKELIHOODS["poisson"])
     few = small.run(V, small.model("poisson"), bn.SVI(num_steps=10, num_samples=2))
     many = small.run(V, small.model("poisson"), bn.SVI(num_samples=2))
     assert not few.converged
     assert few.message.startswith("stopped at num_steps, not converged, after 10 steps")
     assert many.converged
-    assert many.tree.attrs["n_iter"] % 250 == 0
+    assert many.tree.attrs["n_iter"] % svi.CHUNK == 0
     gain = many.tree.attrs["elbo"] - few.tree.attrs["elbo"]
     assert gain > 3 * np.hypot(many.tree.attrs["elbo_error"], few.tree.attrs["elbo_error"])
 
