@@ -13,22 +13,30 @@ from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
-from . import squarem
+from . import acceleration
+from .acceleration import Factors, Mapped
 from .multiplicative import Data, _log_likelihood, _update_parameters, kept, pull
 from .newton import contract, half_step, product
-from .squarem import Factors, Mapped
 
 
 @partial(jax.jit, static_argnames="log_space")
 def advance(
-    model: NMF, data: Data, state: squarem.State, max_iter: Array, tol: Array, *, log_space: bool
-) -> squarem.State:
+    model: NMF,
+    data: Data,
+    state: acceleration.State,
+    max_iter: Array,
+    tol: Array,
+    *,
+    log_space: bool,
+) -> acceleration.State:
     """Go on from `state` until optimal to `tol`, stalled, or at `max_iter` applications."""
     step = partial(newton_map, model, data, log_space)
-    return squarem.accelerate(step, state, max_iter=max_iter, tol=tol)
+    return acceleration.accelerate(
+        step, state, n_cells=data.values.size, max_iter=max_iter, tol=tol
+    )
 
 
-def newton_map(model: NMF, data: Data, log_space: bool, point: Factors, phase: Array) -> Mapped:
+def newton_map(model: NMF, data: Data, log_space: bool, point: Factors, n_iter: Array) -> Mapped:
     """Update W, then H, then their scales, and once a cycle the likelihood's parameters."""
     W, H, parameters = point
     mean = cells(W, H)
@@ -42,7 +50,7 @@ def newton_map(model: NMF, data: Data, log_space: bool, point: Factors, phase: A
     new_W, new_H = balance(model, new_W, new_H, log_space)
     if parameters:
         parameters = lax.cond(
-            phase == 0,
+            n_iter % 3 == 0,
             lambda: _update_parameters(model, data, cells(new_W, new_H), parameters),
             lambda: parameters,
         )
