@@ -64,14 +64,15 @@ def align(W: np.ndarray, H: np.ndarray, lp: np.ndarray | None = None) -> Aligned
     n_components = H.shape[-2]
     flat = H.reshape(-1, *H.shape[-2:])
     pivot = flat[-1] if lp is None else flat[int(np.argmax(lp))]
-    order = np.tile(np.arange(n_components), (len(flat), 1))
+    order = match(flat, pivot)
     for _ in range(MAX_ROUNDS):
-        previous, order = order, match(flat, pivot)
         pivot = np.take_along_axis(flat, order[..., None], axis=1).mean(axis=0)
+        previous, order = order, match(flat, pivot)
         if np.array_equal(previous, order):
             break
     order = order.reshape(*H.shape[:2], n_components)
-    mass = np.take_along_axis(W.sum(axis=-2), order, axis=-1).mean(axis=(0, 1))
+    mass = np.where(H.any(axis=-1), W.sum(axis=-2), 0)  # without H, W adds nothing to WH
+    mass = np.take_along_axis(mass, order, axis=-1).mean(axis=(0, 1))
     by_mass = np.argsort(-mass, kind="stable")
     order, pivot = order[..., by_mass], pivot[by_mass]
     W = np.take_along_axis(W, order[..., None, :], axis=-1)

@@ -67,7 +67,10 @@ class Fit:
     @property
     def mass(self) -> xr.DataArray:
         """Draws of each component's mass, the sum of its part of WH: (chain, draw, component)."""
-        return self.tree["posterior"].dataset["W"].sum("row").rename("mass")
+        posterior = self.tree["posterior"].dataset
+        # W of an empty component sits where its prior puts it and adds nothing to WH.
+        used = (posterior["H"] > 0).any("column")
+        return posterior["W"].sum("row").where(used, 0.0).rename("mass")
 
     @property
     def V(self) -> pd.DataFrame:
@@ -196,13 +199,7 @@ def assemble(draws: Draws, model: Model, matrix: Matrix, attrs: dict[str, Any]) 
     stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
     known = model.likelihood.known if isinstance(model, NMF) else {}
     per_cell = {name: value for name, value in known.items() if np.ndim(value)}
-    tree = _tree(
-        matrix,
-        posterior,
-        stats,
-        {"observed": matrix.observed, **per_cell},
-        {**dims, "scale": ["component"], "match": ["component"]},
-    )
+    tree = _tree(matrix, posterior, dims, stats, {"observed": matrix.observed, **per_cell})
     tree.attrs.update(attrs)
     tree.attrs.update(
         {name: value for name, value in draws.info.items() if value is not None},
@@ -214,28 +211,28 @@ def assemble(draws: Draws, model: Model, matrix: Matrix, attrs: dict[str, Any]) 
 
 
 def _tree(
-    matrix: Matrix, posterior: dict[str, Any], stats: dict[str, Any], constant: dict[str, Any],
-    dims: dict[str, list[str]],
+    matrix: Matrix, posterior: dict[str, Any], dims: dict[str, list[str]], stats: dict[str, Any],
+    constant: dict[str, Any],
 ) -> xr.DataTree:  # fmt: skip
     from arviz_base import from_dict
 
-    cell = ["row", "column"]
-    tree = from_dict(
-        {
-            "posterior": posterior,
-            "sample_stats": stats,
-            "observed_data": {"V": matrix.values},
-            "constant_data": constant,
-        },
-        dims={**dims, "V": cell, **dict.fromkeys(constant, cell)},
-        coords={
+    cell, component = ["row", "column"], ["component"]
+    others = {
+        "sample_stats": stats, "observed_data": {"V": matrix.values}, "constant_data": constant,
+    }  # fmt: skip
+    options: dict[str, Any] = {
+        "coords": {
             "row": _labels(matrix.row_names),
             "column": _labels(matrix.column_names),
             "component": np.arange(posterior["H"].shape[2]),
         },
         # ArviZ suspects swapped dimensions where there are more chains than draws.
-        check_conventions=False,
-    )
+        "check_conventions": False,
+    }
+    tree = from_dict({"posterior": posterior}, dims=dims, **options)
+    # Apart, since a program may call a site of its own "scale" too.
+    known = {"scale": component, "match": component, "V": cell, **dict.fromkeys(constant, cell)}
+    tree.update(from_dict(others, dims=known, **options).children)
     for group in tree.children.values():
         # The time of creation would make equal fits differ.
         group.attrs.pop("created_at", None)
@@ -246,9 +243,9 @@ def _labels(names: pd.Index) -> np.ndarray:
     """Return coordinate labels that netCDF can store: numbers, or text."""
     if names.dtype.kind in "iuf":
         return names.to_numpy()
-    if isinstance(names, pd.MultiIndex):
-        return np.array([" / ".join(map(str, name)) for name in names])
-    return np.array([str(name) for name in names])
+    # The levels of a MultiIndex arrive as tuples.
+    parts = (name if isinstance(name, tuple) else (name,) for name in names)
+    return np.array([" / ".join(map(str, part)) for part in parts])
 
 
 def _reordered(values: np.ndarray, dims: list[str], order: np.ndarray) -> np.ndarray:

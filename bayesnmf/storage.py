@@ -69,7 +69,8 @@ def read(path: str | os.PathLike[str]) -> xr.DataTree:
         _require_zarr()
         options: dict[str, Any] = {"engine": "zarr", "consolidated": False}
     else:
-        options = {"engine": "h5netcdf"}
+        # Named, or xarray warns of a plain HDF5 file before it can be refused.
+        options = {"engine": "h5netcdf", "phony_dims": "access"}
     try:
         with xr.open_datatree(path, **options) as opened:
             tree = opened.load()

@@ -37,7 +37,7 @@ PLAIN = [name for name in LIKELIHOODS if "-" not in name]
 
 METHODS: dict[str, Any] = {
     "map": bn.MAP(n_init=2, max_iter=200),
-    "svi": bn.SVI(num_steps=250, num_samples=20),
+    "svi": bn.SVI(num_steps=200, num_samples=20),
     "mcmc": bn.MCMC(num_warmup=30, num_samples=20, num_chains=2),
 }
 

@@ -124,6 +124,10 @@ class Likelihood(ABC):
         """Return the log density without the terms that do not involve the mean."""
         return self.log_density(v, mean, **parameters)
 
+    def saturated(self, v: Array, **parameters: Array) -> Array:
+        """Return the log density at the mean that `v` itself suggests: the end of a perfect fit."""
+        return self.log_density(v, v, **parameters)
+
     def score(self, v: Array, mean: Array, **parameters: Array) -> Array:
         """Return the derivative of the log density in the mean."""
         numerator, denominator = self.split(v, mean, **parameters)

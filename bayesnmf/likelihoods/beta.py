@@ -115,6 +115,11 @@ class Beta(Likelihood):
             + stirling_remainder(precision) - stirling_remainder(a) - stirling_remainder(b)
         )  # fmt: skip
 
+    def saturated(self, v: Array, precision: Array) -> Array:
+        """Return the log density at ``mu = v``."""
+        mean = -jnp.log1p(-v) if self.link == "cloglog" else v / (1.0 - v)
+        return self.log_density(v, mean, precision)
+
     def weight(self, v: Array, mean: Array, precision: Array) -> Array:
         """Return ``phi**2 c**2 (trigamma(phi mu) + trigamma(phi (1 - mu)))``, c = dmu/dmean."""
         mu, complement, slope = self.proportion(mean)

@@ -85,6 +85,10 @@ class Poisson(Likelihood):
         """Return ``v log mean - E mean``."""
         return xlogy(v, mean) - exposure * mean
 
+    def saturated(self, v: Array, exposure: Array = 1.0) -> Array:
+        """Return the log mass at an expected count of `v`, whatever the exposure."""
+        return self.log_density(v, v)
+
     def weight(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
         """Return ``E / mean``."""
         return exposure / mean

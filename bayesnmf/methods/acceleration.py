@@ -41,7 +41,7 @@ NEAR = 1e-4
 #: An extrapolated entry keeps at least this share of the plain image, so that none hits zero.
 KEEP = 0.1
 #: Steps in a row without a representable improvement after which the iteration has stalled.
-MAX_STALLED = 10
+MAX_STALLED = 30
 
 
 class Factors(NamedTuple):
@@ -130,7 +130,8 @@ def accelerate(
     def advance(state: State) -> State:
         mapped = step(state.current, state.n_iter)
         # A plain image cannot be worse but for rounding; only an extrapolation is refused.
-        refused = state.extrapolated & ~(mapped.objective <= state.objective)
+        allowed = state.objective + _resolution(state.objective)
+        refused = state.extrapolated & ~(mapped.objective <= allowed)
         state = state._replace(n_iter=state.n_iter + 1)
         return lax.cond(refused, _refuse, lambda s, m: _accept(s, m, NEAR * n_cells), state, mapped)
 
@@ -153,10 +154,9 @@ def _refuse(state: State, mapped: Mapped) -> State:
 def _accept(state: State, mapped: Mapped, small: float) -> State:
     """Remember the step and propose the next point, mostly by extrapolation."""
     gain = state.objective - mapped.objective
-    resolution = 4 * jnp.finfo(gain.dtype).eps * jnp.abs(mapped.objective)
     state = state._replace(
         accepted=mapped.output, objective=mapped.objective, residual=mapped.residual,
-        stalled=jnp.where(gain > resolution, 0, state.stalled + 1),
+        stalled=jnp.where(gain > _resolution(mapped.objective), 0, state.stalled + 1),
         memory=_remember(state.memory, _flatten(state.current), _flatten(mapped.output)),
     )  # fmt: skip
     return lax.cond(state.near, _combine, lambda s: _stride(s, small), state)
@@ -225,6 +225,11 @@ def _remember(memory: Memory, point: Array, image: Array) -> Memory:
     residuals = lax.dynamic_update_index_in_dim(memory.residuals, bend, slot, 0)
     # The first step after a restart has no predecessor: its slot is written but not counted.
     return Memory(point, image, images, residuals, memory.count + 1)
+
+
+def _resolution(objective: Array) -> Array:
+    """Return the rounding error of a sum of this size."""
+    return 4 * jnp.finfo(objective.dtype).eps * jnp.abs(objective)
 
 
 def _flatten(point: Factors) -> Array:

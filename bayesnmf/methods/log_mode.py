@@ -9,8 +9,12 @@ import numpy as np
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF, Model, product
 
-from .map import MAP, find_modes
+from .initial import random_start
+from .modes import Search, find_modes
 from .programs import latent_names, program_mode
+
+#: Random starts of the search; the best mode is kept.
+N_STARTS = 4
 
 
 def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> dict[str, np.ndarray]:
@@ -19,8 +23,9 @@ def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> di
     Unlike the mode itself it is strictly positive, so it has finite unconstrained coordinates.
     """
     if isinstance(model, NMF):
-        method = MAP(max_iter=2000, tol=1e-5)
-        return find_modes(method, model, matrix, key, progress, log_space=True)[0].sites
+        starts = [random_start(model, matrix, k) for k in jax.random.split(key, N_STARTS)]
+        search = Search("newton", max_iter=1000, tol=1e-4, log_space=True)
+        return find_modes(search, model, matrix, starts, progress)[0].sites
     sites = program_mode(model, matrix, key, max_iter=2000).sites
     return {name: sites[name] for name in latent_names(model, matrix)}
 

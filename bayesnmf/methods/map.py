@@ -7,18 +7,17 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
-from tqdm.auto import tqdm
 
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF, Model
 
-from . import multiplicative
 from .draws import Draws
 from .initial import Start, given_start, nndsvd_start, random_start
+from .modes import Search, Solution, find_modes
 from .programs import program_mode
 
-#: Iterations between two looks at the stopping rule.
-STRIDE = 10
+#: Above this many components the Hessians cost more than they save.
+MAX_NEWTON_COMPONENTS = 32
 
 
 @dataclass(frozen=True)
@@ -30,18 +29,25 @@ class MAP:
 
     Parameters
     ----------
-    solver : {"auto", "mu"}, default "auto"
-        "mu": multiplicative updates, which never increase the objective. "auto" is the fastest
-        solver there is for the model.
+    solver : {"auto", "newton", "accelerated", "mu"}, default "auto"
+        "newton": accelerated block Newton steps. "accelerated": accelerated multiplicative
+        updates. "mu": plain multiplicative updates, those of scikit-learn for the classic
+        objectives. "auto": "newton" up to 32 components, "accelerated" above. None of them
+        increases the objective.
     init : {"random", "nndsvd"} or pair of arrays, default "random"
         Half-normal factors, factors from the singular vectors, or (W, H) themselves.
     max_iter : int, default 10000
-        Iterations at most, per start.
-    tol : float, default 1e-6
-        Stop when ten iterations together lower the objective by less than `tol` nats per
-        observed cell.
+        Steps at most, per start.
+    tol : float, default 1e-4
+        Stop when the scaled optimality residual is below `tol`: at a mode every entry is either
+        0 with the objective rising from it, or has slope 0. Entries are measured in the largest
+        of their component, slopes in nats per cell for a step of that size.
     n_init : int, default 4
         Random starts, of which the best optimum is returned. Other values of `init` have one.
+    stop : {"kkt", "divergence"}, default "kkt"
+        "kkt": as above. "divergence", for ``solver="mu"``: scikit-learn's rule, which looks every
+        ten iterations whether the root of twice the divergence has fallen by less than `tol`
+        times its first value; `converged` is then no certificate.
 
     References
     ----------
@@ -57,16 +63,23 @@ class MAP:
     solver: str = "auto"
     init: Any = "random"
     max_iter: int = 10_000
-    tol: float = 1e-6
+    tol: float = 1e-4
     n_init: int = 4
+    stop: str = "kkt"
 
     name: ClassVar[str] = "map"
     needs_density: ClassVar[bool] = False
-    _solvers: ClassVar[tuple[str, ...]] = ("auto", "mu")
+    _options: ClassVar[dict[str, tuple[str, ...]]] = {
+        "solver": ("auto", "newton", "accelerated", "mu"),
+        "stop": ("kkt", "divergence"),
+    }
 
     def __post_init__(self) -> None:
-        if self.solver not in self._solvers:
-            raise ValueError(f"unknown solver {self.solver!r}; valid: {', '.join(self._solvers)}")
+        for name, valid in self._options.items():
+            if getattr(self, name) not in valid:
+                raise ValueError(
+                    f"unknown {name} {getattr(self, name)!r}; valid: {', '.join(valid)}"
+                )
         if isinstance(self.init, str):
             if self.init not in ("random", "nndsvd"):
                 raise ValueError(
@@ -79,80 +92,56 @@ class MAP:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not self.tol >= 0:
             raise ValueError(f"tol must be 0 or more, not {self.tol}")
+        if self.stop == "divergence" and self.solver != "mu":
+            raise ValueError("stop='divergence' is the rule of solver='mu'")
 
     def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
         """Find the mode and return it as one chain of one draw."""
-        if not isinstance(model, NMF):
-            mode = program_mode(model, matrix, key, self.max_iter)
-            sites, converged, message = mode.sites, mode.converged, mode.message
-            info: dict[str, Any] = {"n_iter": mode.n_iter, "objective": mode.objective}
-        else:
-            solutions = find_modes(self, model, matrix, key, progress)
+        if isinstance(model, NMF):
+            solutions = find_modes(
+                self._search(model), model, matrix, self._starts(model, matrix, key), progress
+            )
             best, ends = solutions[0], [solution.objective for solution in solutions]
             sites, converged = best.sites, best.converged
-            message = _describe(self, model, matrix, best, ends)
-            info = {"n_iter": best.n_iter, "objective": best.objective, "objectives": ends}
+            message = _describe(model, matrix, best, ends)
+            info: dict[str, Any] = {
+                "n_iter": best.n_iter, "objective": best.objective, "objectives": ends,
+                "residual": best.residual,
+            }  # fmt: skip
+        else:
+            mode = program_mode(model, matrix, key, self.max_iter)
+            sites, converged, message = mode.sites, mode.converged, mode.message
+            info = {"n_iter": mode.n_iter, "objective": mode.objective}
         stacked = {name: np.asarray(value)[None, None] for name, value in sites.items()}
         return Draws(stacked, {}, converged, message, info)
 
+    def _search(self, model: NMF) -> Search:
+        solver = self.solver
+        if solver == "auto":
+            few = model.n_components <= MAX_NEWTON_COMPONENTS
+            # Without a proven majorisation, plain updates are no map to accelerate.
+            solver = "newton" if few or not model.likelihood.majorises else "accelerated"
+        return Search(solver, self.max_iter, self.tol, self.stop == "divergence")
 
-@dataclass(frozen=True)
-class Solution:
-    """One local optimum: its sites, its objective, and how the iteration ended."""
-
-    sites: dict[str, np.ndarray]
-    objective: float
-    n_iter: int
-    converged: bool
-
-
-def find_modes(
-    method: MAP, model: NMF, matrix: Matrix, key: jax.Array, progress: bool,
-    *, log_space: bool = False,
-) -> list[Solution]:  # fmt: skip
-    """Solve from every start and return the optima, best first."""
-    starts = _starts(method, model, matrix, key)
-    data = multiplicative.data_of(model, matrix)
-    allowed = method.tol * matrix.cells.size
-    solutions = []
-    with tqdm(total=len(starts), desc="map", disable=not progress, leave=False) as bar:
-        for W, H in starts:
-            solutions.append(_solve(method, model, data, (W, H), allowed, bar, log_space))
-            bar.update()
-    return sorted(solutions, key=lambda solution: solution.objective)
+    def _starts(self, model: NMF, matrix: Matrix, key: jax.Array) -> list[Start]:
+        if not isinstance(self.init, str):
+            return [given_start(model, matrix, self.init)]
+        if self.init == "nndsvd":
+            return [nndsvd_start(model, matrix)]
+        return [random_start(model, matrix, k) for k in jax.random.split(key, self.n_init)]
 
 
-def _starts(method: MAP, model: NMF, matrix: Matrix, key: jax.Array) -> list[Any]:
-    if not isinstance(method.init, str):
-        return [given_start(model, matrix, method.init)]
-    if method.init == "nndsvd":
-        return [nndsvd_start(model, matrix)]
-    return [random_start(model, matrix, k) for k in jax.random.split(key, method.n_init)]
-
-
-def _solve(
-    method: MAP, model: NMF, data: multiplicative.Data, start: Start, allowed: float, bar: Any,
-    log_space: bool,
-) -> Solution:  # fmt: skip
-    parameters = model.likelihood.start()
-    point = multiplicative.start(model, data, *start, parameters, log_space=log_space)
-    n_iter, before, converged = 0, float(point.objective), False
-    while n_iter < method.max_iter and not converged:
-        steps = min(STRIDE, method.max_iter - n_iter)
-        point = multiplicative.iterate(model, data, point, num_steps=steps, log_space=log_space)
-        now = float(point.objective)
-        n_iter += steps
-        converged = steps == STRIDE and before - now <= allowed
-        before = now
-        bar.set_postfix(iteration=n_iter, objective=f"{now:.6g}", refresh=False)
-        bar.update(0)
-    sites = {"W": point.W, "H": point.H, **point.parameters}
-    return Solution(jax.tree.map(np.asarray, sites), before, n_iter, converged)
-
-
-def _describe(method: MAP, model: NMF, matrix: Matrix, best: Solution, ends: list[float]) -> str:
-    ended = "converged" if best.converged else "stopped at max_iter, not converged,"
-    text = f"{ended} after {best.n_iter} multiplicative updates, objective {best.objective:.6g}"
+def _describe(model: NMF, matrix: Matrix, best: Solution, ends: list[float]) -> str:
+    if best.converged:
+        ended = "converged"
+    elif best.stalled:
+        ended = f"stopped at the precision of {matrix.dtype}, not converged,"
+    else:
+        ended = "stopped at max_iter, not converged,"
+    text = (
+        f"{ended} after {best.n_iter} steps, objective {best.objective:.6g}, optimality residual "
+        f"{best.residual:.1e}"
+    )
     if len(ends) > 1:
         text += f"; {len(ends)} starts ended within {max(ends) - min(ends):.3g} of each other"
     notes = []

@@ -20,7 +20,7 @@ plain = pytest.mark.parametrize("name", small.PLAIN)
 
 def test_records_refuse_what_is_not_an_option():
     for options, words in (
-        ({"solver": "adam"}, "unknown solver 'adam'; valid: auto, mu"),
+        ({"solver": "adam"}, "unknown solver 'adam'; valid: auto, newton, accelerated, mu"),
         ({"init": "svd"}, "unknown init 'svd'; valid: random, nndsvd, or a pair"),
         ({"max_iter": 0}, "max_iter must be at least 1, not 0"),
         ({"n_init": 0}, "n_init must be at least 1, not 0"),
@@ -61,7 +61,7 @@ def test_the_best_of_several_starts_is_returned():
 
 def test_an_iteration_that_was_cut_short_is_not_called_converged():
     V = small.data(small.LIKELIHOODS["poisson"])
-    for max_iter in (7, 20):
+    for max_iter in (7, 14):
         fit = small.run(V, small.model("poisson"), bn.MAP(max_iter=max_iter, n_init=1, tol=0))
         assert not fit.converged
         assert "stopped at max_iter, not converged," in fit.message
@@ -169,8 +169,18 @@ def test_a_start_is_not_written_to():
 # -- invariances --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("method", "tolerance"),
+    [
+        # The same steps, but for the order of sums.
+        ({"solver": "mu", "max_iter": 60}, 1e-7),
+        # Single-precision Hessians and extrapolation spread rounding; the optimum is the same.
+        ({"solver": "newton", "tol": 1e-9}, 1e-5),
+    ],
+    ids=["mu", "newton"],
+)
 @every_likelihood
-def test_permutations_change_no_reported_number(name):
+def test_permutations_change_no_reported_number(name, method, tolerance):
     """Rows, columns and initial components in another order, with what is known of each cell."""
     rng = np.random.default_rng(12)
     likelihood = small.LIKELIHOODS[name]
@@ -183,17 +193,17 @@ def test_permutations_change_no_reported_number(name):
 
     def fit(V, likelihood, W, H):
         priors = Gamma(1.5, 0.8), Exponential(1.1)
-        return small.run(V, bn.NMF(2, likelihood, *priors), bn.MAP(init=(W, H), max_iter=60))
+        return small.run(V, bn.NMF(2, likelihood, *priors), bn.MAP(init=(W, H), **method))
 
     a = fit(V, likelihood, W, H)
     b = fit(V[rows][:, columns], shuffled, W[rows][:, components], H[components][:, columns])
-    close = {"rtol": 1e-7, "atol": 1e-12}
+    close = {"rtol": tolerance, "atol": tolerance * 1e-5}
     np.testing.assert_allclose(b.W, a.W.to_numpy()[rows], **close)
     np.testing.assert_allclose(b.H, a.H.to_numpy()[:, columns], **close)
     np.testing.assert_allclose(b.mean, a.mean.to_numpy()[rows][:, columns], **close)
     for p in likelihood.priors:
         np.testing.assert_allclose(b.tree["posterior"][p], a.tree["posterior"][p], **close)
-    assert b.tree.attrs["objective"] == pytest.approx(a.tree.attrs["objective"], rel=1e-10)
+    assert b.tree.attrs["objective"] == pytest.approx(a.tree.attrs["objective"], rel=1e-8)
     for number in ("mass", "share"):
         np.testing.assert_allclose(b.summary()[number], a.summary()[number], **close)
 
@@ -205,8 +215,8 @@ def test_flat_priors_do_not_see_the_scale_of_the_start(loss):
     W, H = rng.gamma(2.0, size=(6, 2)), rng.gamma(2.0, size=(2, 5))
     model = bn.NMF(2, loss, Flat(), Flat())
     scale = np.array([10.0, 0.1])
-    a = small.run(V, model, bn.MAP(init=(W, H), max_iter=40))
-    b = small.run(V, model, bn.MAP(init=(W * scale, H / scale[:, None]), max_iter=40))
+    a = small.run(V, model, bn.MAP("mu", init=(W, H), max_iter=40))
+    b = small.run(V, model, bn.MAP("mu", init=(W * scale, H / scale[:, None]), max_iter=40))
     np.testing.assert_allclose(a.H, b.H, rtol=1e-7, atol=1e-12)
 
 
@@ -244,7 +254,7 @@ def test_the_mode_of_a_program_is_the_mode_of_its_nmf():
     program = bn.load_model("cemgil2009", n_components=1, shape_W=0.7, mean_W=2.0, shape_H=0.5)
     model = bn.NMF(1, "poisson", Gamma(0.7, 0.35), Gamma(0.5, 0.5))
     a = small.run(V, program, "map")
-    b = small.run(V, model, bn.MAP(tol=1e-12))
+    b = small.run(V, model, bn.MAP(tol=1e-9))
     assert a.converged
     assert "L-BFGS" in a.message
     np.testing.assert_allclose(a.mean, b.mean, rtol=1e-4)

@@ -82,7 +82,7 @@ def test_the_objective_in_log_space_is_the_programs_potential(name):
 
 
 @every_likelihood
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 10**6),
     shapes=st.tuples(*[st.sampled_from([0.5, 1.0, 2.0])] * 2),

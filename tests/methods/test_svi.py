@@ -54,39 +54,36 @@ def test_the_log_density_of_every_draw_is_scipys(name, method):
 
 
 @plain
-def test_the_bound_is_near_the_log_density_of_its_draws(name):
-    """Not above what the draws can say: E[log joint] plus the entropy of independent factors."""
+def test_the_bound_is_told_with_its_error(name):
     fit = small.fitted(name, "svi")
     assert np.isfinite(fit.tree.attrs["elbo"])
     assert 0 < fit.tree.attrs["elbo_error"] < 1
     assert f"ELBO {fit.tree.attrs['elbo']:.6g}" in fit.message
 
 
-def test_more_steps_raise_the_bound_until_it_stops(monkeypatch):
-    # A start without the spread of the curvature leaves the guide something to learn.
-    monkeypatch.setattr("bayesnmf.methods.svi.log_scales", lambda *_: {})
+def test_steps_raise_the_bound_until_it_stops():
+    """A program's guide starts too narrow: nothing is known of its likelihood's curvature."""
     V = small.data(small.LIKELIHOODS["poisson"])
-    few = small.run(V, small.model("poisson"), bn.SVI(num_steps=10, num_samples=2))
-    many = small.run(V, small.model("poisson"), bn.SVI(num_samples=2))
+    program = bn.load_model("cemgil2009")
+    few = small.run(V, program, bn.SVI(num_steps=1, num_samples=2))
+    many = small.run(V, program, bn.SVI(num_samples=2))
     assert not few.converged
-    assert few.message.startswith("stopped at num_steps, not converged, after 10 steps")
+    assert few.message.startswith("stopped at num_steps, not converged, after 1 steps")
     assert many.converged
-    assert many.tree.attrs["n_iter"] % 1000 == 0
+    assert many.message.startswith(f"converged after {many.tree.attrs['n_iter']} steps")
     gain = many.tree.attrs["elbo"] - few.tree.attrs["elbo"]
-    assert gain > 3 * np.hypot(many.tree.attrs["elbo_error"], few.tree.attrs["elbo_error"])
+    assert gain > 4 * np.hypot(many.tree.attrs["elbo_error"], few.tree.attrs["elbo_error"])
 
 
-@plain
+@pytest.mark.parametrize("name", ["poisson", "gaussian", "beta"])
 def test_masked_values_change_nothing_bit_for_bit(name):
+    """A value under the mask, and NaN without a mask."""
     V = small.data(small.LIKELIHOODS[name])
     mask = np.ones(V.shape, bool)
     mask[[0, 2], [1, 4]] = False
-    fits = [
-        small.run(np.where(mask, V, value), small.model(name), SHORT, mask=given)
-        for value, given in ((0.3, mask), (-np.inf, mask), (np.nan, None))
-    ]
-    assert small.same(fits[0], fits[1])
-    assert small.same(fits[0], fits[2])
+    masked = small.run(np.where(mask, V, -np.inf), small.model(name), SHORT, mask=mask)
+    missing = small.run(np.where(mask, V, np.nan), small.model(name), SHORT)
+    assert small.same(masked, missing)
 
 
 def test_the_seed_decides():

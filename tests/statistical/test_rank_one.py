@@ -167,7 +167,7 @@ def test_the_bound_lies_below_the_log_evidence(approximation):
 
 def test_the_bound_is_the_one_of_its_own_draws(approximation):
     """The draws' log joint density, with the entropy of a log-normal fitted to them, is the ELBO."""
-    shape, fit = approximation
+    _, fit = approximation
     w, h = (x[0] for x in originals(fit))
     logs = np.log(np.concatenate([w, h], axis=1))
     entropy = np.sum(logs.mean(axis=0) + 0.5 * np.log(2 * np.pi * np.e * logs.var(axis=0)))
@@ -180,7 +180,7 @@ def test_the_bound_is_the_one_of_its_own_draws(approximation):
 
 def test_the_approximation_centres_on_the_exact_posterior(approximation):
     """Its means are near; mean field understates the spread of the scale, here by half."""
-    shape, fit = approximation
+    _, fit = approximation
     w, h = (x[0] for x in originals(fit))
     total = {"sum W": w.sum(axis=1), "sum H": h.sum(axis=1)}
     for name, draws in total.items():
