@@ -155,7 +155,9 @@ def reconstruction(fit: Fit) -> Figure:
     panels[0].set_ylabel("row")
     rows = fit.W["row"].to_numpy()
     if len(rows) <= MAX_ROW_LABELS:
-        panels[0].set_yticks(range(len(rows)), [str(row) for row in rows], fontsize=7)
+        panels[0].set_yticks(
+            range(len(rows)), [str(row) for row in rows], fontsize=7, parse_math=False
+        )
     return figure
 
 
@@ -189,5 +191,5 @@ def _label_columns(axes: Axes, names: np.ndarray) -> None:
     # Equally wide letters make near-equal names such as T[C>G]A and T[C>G]T comparable.
     axes.set_xticks(
         positions, [str(name) for name in names[positions]], rotation=90, family="monospace",
-        fontsize=float(np.clip(700 / len(positions), 4, 9)),
+        fontsize=float(np.clip(700 / len(positions), 4, 9)), parse_math=False,
     )  # fmt: skip

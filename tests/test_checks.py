@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import small
+from arviz_stats.base import array_stats
 
 import bayesnmf as bn
 from bayesnmf import checks
@@ -54,6 +55,24 @@ def test_chains_around_different_means_have_not():
     assert "try fewer components" in verdict.message
     assert verdict.table.loc["mass[0]", "rhat"] > 1.2
     assert verdict.table.loc["H", "rhat"] < 1.01
+
+
+def test_the_numbers_are_arvizs():
+    """The worst over the entries of WH, mass, W and H, computed entry by entry."""
+    fit = sampled(*independent(n_draws=50))
+    W, H = (fit.tree[f"posterior/{name}"].to_numpy() for name in ("W", "H"))
+    quantities = {"WH": W @ H, "mass[0]": W[..., 0].sum(axis=-1), "W": W, "H": H}
+    table = bn.check(fit).table
+    for name, draws in quantities.items():
+        entries = draws.reshape(2, 50, -1)
+        each = [entries[..., i] for i in range(entries.shape[-1])]
+        worst = {
+            "rhat": max(array_stats.rhat(x) for x in each),
+            "ess_bulk": min(array_stats.ess(x, method="bulk") for x in each),
+            "ess_tail": min(array_stats.ess(x, method="tail", prob=(0.05, 0.95)) for x in each),
+        }
+        for number, expected in worst.items():
+            assert table.loc[name, number] == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_only_the_log_density_differs():

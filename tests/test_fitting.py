@@ -16,6 +16,7 @@ import xarray as xr
 from numpyro import handlers
 
 import bayesnmf as bn
+from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import REGISTRY
 from bayesnmf.model import observations, product
 
@@ -60,7 +61,7 @@ def test_every_likelihood_under_every_method(name, method):
     assert np.isfinite(fit.mean).all()
     assert fit.message
     # The prior and thirty cells leave the fit of the order of the data.
-    typical = fit.model.likelihood.typical_mean(small.Matrix.of(fit.V))
+    typical = fit.model.likelihood.typical_mean(Matrix.of(fit.V))
     assert 0.3 * typical < float(fit.mean.mean()) < 3 * typical
 
 
@@ -207,7 +208,7 @@ def test_progress_is_shown_on_request(capsys):
 
 # -- what is refused ----------------------------------------------------------------------------
 
-GOOD = np.random.default_rng(0).poisson(3.0, (4, 3)).astype(float)
+GOOD = 1.0 + np.random.default_rng(0).poisson(3.0, (4, 3))
 
 
 def sentence(error: pytest.ExceptionInfo) -> str:
