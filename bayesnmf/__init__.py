@@ -1,5 +1,8 @@
 """Non-negative matrix factorisation as Bayesian inference."""
 
+# ArviZ, imported first, leaves a lazy numpyro behind whose submodules fail; this loads it.
+from numpyro import __version__ as _  # noqa: F401
+
 from bayesnmf import datasets, likelihoods, plots, priors
 from bayesnmf.checks import check
 from bayesnmf.fitting import fit

@@ -50,6 +50,17 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs() -> Iterator[None]:
+    """Free compiled programs after each module, for the sake of Linux.
+
+    Every one holds memory maps, of which a process may have 65,530; past that XLA crashes. What
+    the next module needs again comes from the compilation cache on disk.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Compute in double precision, as a fit of float64 data does."""

@@ -76,7 +76,7 @@ def test_the_numbers_are_arvizs():
 
 
 def test_only_the_log_density_differs():
-    lp = np.random.default_rng(1).normal(size=(2, 1000)) + [[0.0], [3.0]]
+    lp = np.random.default_rng(1).normal([[0.0], [3.0]], size=(2, 1000))
     verdict = bn.check(sampled(*independent(), lp))
     assert verdict.converged is False
     assert "(log density;" in verdict.message

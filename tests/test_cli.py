@@ -288,7 +288,7 @@ def test_file_that_cannot_be_read_is_named(tmp_path, name, named):
         ("--rank 2 --prior-w cauchy", ["unknown --prior-w 'cauchy'", "gamma, exponential, flat"]),
         ("--rank 2 --prior-h cauchy", ["unknown --prior-h 'cauchy'", "gamma, exponential, flat"]),
         ("--rank 2 --prior-h flat", ["prior_H is flat"]),
-        ("--rank 2 --method map --solver simplex", ["unknown solver 'simplex'", "auto, mu"]),
+        ("--rank 2 --method map --solver simplex", ["unknown solver 'simplex'", "auto, newton"]),
         ("--rank 2 --method map --init zeros", ["unknown init 'zeros'", "random, nndsvd"]),
         ("--rank 2 --method svi --algorithm em", ["unknown algorithm 'em'", "guide"]),
         ("--rank 2 --kernel slice", ["unknown kernel 'slice'", "nuts"]),

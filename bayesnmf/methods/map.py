@@ -14,6 +14,7 @@ from bayesnmf.model import NMF, Model
 from .draws import Draws
 from .initial import Start, given_start, nndsvd_start, random_start
 from .modes import Search, Solution, find_modes
+from .options import require_counts, require_tolerance
 from .programs import program_mode
 
 #: Above this many components the Hessians cost more than they save.
@@ -87,11 +88,8 @@ class MAP:
                 )
         elif not (isinstance(self.init, (tuple, list)) and len(self.init) == 2):
             raise TypeError("init must be 'random', 'nndsvd' or a pair of arrays (W, H)")
-        for name in ("max_iter", "n_init"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not self.tol >= 0:
-            raise ValueError(f"tol must be 0 or more, not {self.tol}")
+        require_counts(self, max_iter=1, n_init=1)
+        require_tolerance(self.tol)
         if self.stop == "divergence" and self.solver != "mu":
             raise ValueError("stop='divergence' is the rule of solver='mu'")
 

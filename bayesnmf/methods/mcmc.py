@@ -17,6 +17,7 @@ from bayesnmf.model import Model
 
 from .draws import Draws
 from .log_mode import log_mode
+from .options import require_counts
 from .programs import deterministic_sites, log_joint
 
 #: Chains start this far apart, in standard deviations of every unconstrained coordinate.
@@ -69,9 +70,7 @@ class MCMC:
     def __post_init__(self) -> None:
         if self.kernel not in self._kernels:
             raise ValueError(f"unknown kernel {self.kernel!r}; valid: {', '.join(self._kernels)}")
-        for name, least in (("num_warmup", 0), ("num_samples", 1), ("num_chains", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        require_counts(self, num_warmup=0, num_samples=1, num_chains=1)
 
     def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
         """Run the chains."""

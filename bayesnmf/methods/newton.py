@@ -97,7 +97,10 @@ def _hessians(y: Array, curvature: Array, axis: int, ridge: Array) -> Array:
     largest = jnp.maximum(jnp.max(curvature), tiny)
     scaled = y / unit
     pairs = (scaled[first] * scaled[second]).astype(jnp.float32)
-    packed = contract(pairs, (curvature / largest).astype(jnp.float32), axis).astype(y.dtype)
+    # XLA turns v / mean / mean / largest into v / (mean * mean * largest), whose denominator may
+    # underflow in an empty row, to 0 / 0.
+    share = jnp.where(curvature > 0, curvature / largest, 0.0)
+    packed = contract(pairs, share.astype(jnp.float32), axis).astype(y.dtype)
     full = (packed * (unit[first] * unit[second] * largest))[position]
     diagonal = np.arange(n_components)
     lifted = full[diagonal, diagonal] * (1.0 + RIDGE) + ridge

@@ -20,6 +20,7 @@ from bayesnmf.model import Model
 
 from .draws import Draws
 from .log_mode import log_mode, log_scales
+from .options import require_counts, require_tolerance
 from .programs import deterministic_sites, log_joint
 
 #: Steps between two looks at the evidence lower bound.
@@ -84,11 +85,8 @@ class SVI:
             raise ValueError(
                 f"unknown algorithm {self.algorithm!r}; valid: {', '.join(self._algorithms)}"
             )
-        for name in ("num_steps", "num_samples"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not self.tol >= 0:
-            raise ValueError(f"tol must be 0 or more, not {self.tol}")
+        require_counts(self, num_steps=1, num_samples=1)
+        require_tolerance(self.tol)
 
     def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
         """Fit the guide and return draws of it as one chain."""

@@ -180,7 +180,7 @@ def test_the_bound_is_the_one_of_its_own_draws(approximation):
 
 def test_the_approximation_centres_on_the_exact_posterior(approximation):
     """Its means are near; mean field understates the spread of the scale, here by half."""
-    _, fit = approximation
+    shape, fit = approximation
     w, h = (x[0] for x in originals(fit))
     total = {"sum W": w.sum(axis=1), "sum H": h.sum(axis=1)}
     for name, draws in total.items():
