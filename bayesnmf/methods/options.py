@@ -22,5 +22,5 @@ def require_tolerance(tol: Any) -> None:
     """Raise unless `tol` is a number that is not negative."""
     if isinstance(tol, bool) or not isinstance(tol, Real):
         raise TypeError(f"tol must be a number, not {tol!r}")
-    if not tol >= 0:
+    if not float(tol) >= 0:
         raise ValueError(f"tol must be 0 or more, not {tol}")
