@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -69,12 +70,17 @@ def test_the_registry_is_covered():
     assert {small.LIKELIHOODS[name].name for name in small.PLAIN} == set(REGISTRY)
 
 
+@cache
+def fitted(program, method):
+    V = small.data(small.LIKELIHOODS["poisson"], missing=0.1)
+    model = bn.load_model(program) if isinstance(program, str) else program
+    return small.run(V, model, TINY[method])
+
+
 @every_method
 @pytest.mark.parametrize("program", ["cemgil2009", "schmidt2009", shared_rate])
 def test_programs_under_every_method(program, method):
-    V = small.data(small.LIKELIHOODS["poisson"], missing=0.1)
-    model = bn.load_model(program) if isinstance(program, str) else program
-    fit = small.run(V, model, TINY[method])
+    fit = fitted(program, method)
     expected = {"schmidt2009": {"variance"}, shared_rate: {"rate", "total"}}.get(program, set())
     assert set(fit.tree["posterior"].data_vars) == {"W", "H", *expected}
     assert np.isfinite(fit.mean).all()
@@ -84,7 +90,7 @@ def test_programs_under_every_method(program, method):
 @every_method
 def test_sites_of_a_component_follow_it(method):
     """The program's own sum of H is the scale that was taken out of H."""
-    fit = small.run(small.data(small.LIKELIHOODS["poisson"]), shared_rate, TINY[method])
+    fit = fitted(shared_rate, method)
     posterior, stats = fit.tree["posterior"], fit.tree["sample_stats"]
     assert posterior["total"].dims == ("chain", "draw", "component")
     assert posterior["rate"].dims == ("chain", "draw", "component")
@@ -127,9 +133,8 @@ def test_rows_and_columns_of_zeros(method):
     assert fit.summary()["share"].sum() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("method", ["map", "svi"])
-def test_nothing_but_zeros(method):
-    fit = small.run(np.zeros((4, 3)), bn.NMF(2), TINY[method])
+def test_nothing_but_zeros():
+    fit = small.run(np.zeros((4, 3)), bn.NMF(2), "map")
     assert np.isfinite(fit.mean).all()
     assert len(fit.summary()) == 2
 
