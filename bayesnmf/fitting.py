@@ -62,7 +62,7 @@ def fit(
     Warns
     -----
     UserWarning
-        When the rank exceeds both sides of V, so that the data cannot identify all components.
+        When the rank exceeds the smaller side of V, so that the data cannot tell all components apart.
 
     Examples
     --------
