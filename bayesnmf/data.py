@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class Matrix:
     column_names: pd.Index
 
     @classmethod
-    def of(cls, V: Any, mask: Any = None) -> Matrix:
+    def of(cls, V: Any, mask: Any = None, held_out: Any = None) -> Matrix:
         """Validate `V` and wrap it; a `Matrix` passes through.
 
         Parameters
@@ -55,6 +56,8 @@ class Matrix:
         mask : array of bool of shape (n_rows, n_columns), optional
             True where a cell is observed. Combined with NaN: a cell counts when the mask is
             True and the value is not NaN.
+        held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
+            True where a cell is to be left out: the complement of a mask, which can be sparse.
 
         Returns
         -------
@@ -70,7 +73,7 @@ class Matrix:
             the first offending cell.
         """
         if isinstance(V, Matrix):
-            if mask is None:
+            if mask is None and held_out is None:
                 return V
             V = V.frame()
         values, row_names, column_names = _unwrap(V)
@@ -85,13 +88,13 @@ class Matrix:
         observed = ~np.isnan(values)
         if mask is not None:
             observed &= _as_mask(mask, values.shape, row_names, column_names)
+        if held_out is not None:
+            observed &= held_out_pattern(held_out, values.shape, "held_out").toarray() == 0
         # A fresh array, so that neither the caller's edits nor a masked cell's value leak in.
         values = np.where(observed, values, np.asarray(np.nan, values.dtype))
         matrix = cls(values, observed, _index(row_names, values.shape[0]),
                      _index(column_names, values.shape[1]))  # fmt: skip
-        matrix.refuse(
-            np.isinf(values), "is infinite", "Replace it with a number, or NaN if missing"
-        )
+        matrix.refuse(np.isinf, "is infinite", "Replace it with a number, or NaN if missing")
         matrix._refuse_unobserved()
         return matrix
 
@@ -120,6 +123,23 @@ class Matrix:
         """The observed values, one-dimensional, in row order."""
         return self.values[self.observed]
 
+    @property
+    def n_observed(self) -> int:
+        """Number of observed cells."""
+        return int(self.observed.sum())
+
+    def mean(self) -> float:
+        """Return the mean of the observed cells."""
+        return float(self.cells.mean())
+
+    def spread(self) -> float:
+        """Return the standard deviation of the observed cells."""
+        return float(self.cells.std())
+
+    def largest(self) -> float:
+        """Return the largest absolute value of an observed cell."""
+        return float(np.abs(self.cells).max())
+
     def filled(self, value: float) -> np.ndarray:
         """Return the values with `value` in place of every missing cell."""
         return np.where(self.observed, self.values, np.asarray(value, self.dtype))
@@ -128,29 +148,19 @@ class Matrix:
         """Return the labelled values, NaN where missing."""
         return pd.DataFrame(self.values, self.row_names, self.column_names)
 
-    def refuse(self, bad: np.ndarray, what: str, mend: str) -> None:
-        """Raise ``ValueError`` naming the first observed cell where `bad` is True."""
-        bad = bad & self.observed
+    def holds(self, predicate: Callable[[np.ndarray], np.ndarray]) -> bool:
+        """Return whether `predicate` is True of any observed cell."""
+        return bool(predicate(self.cells).any())
+
+    def refuse(self, predicate: Callable[[np.ndarray], np.ndarray], what: str, mend: str) -> None:
+        """Raise ``ValueError`` naming the first observed cell of which `predicate` is True."""
+        bad = predicate(self.values) & self.observed
         if not bad.any():
             return
-        row, column = np.argwhere(bad)[0]
-        more = int(bad.sum()) - 1
-        others = f" (and {more} more)" if more else ""
-        raise ValueError(
-            f"V[{row}, {column}] = {self.values[row, column]:g}{self._names(row, column)} "
-            f"{what}{others}. {mend}."
-        )
-
-    def _names(self, row: int, column: int) -> str:
-        parts = [
-            f"{word} {_label(names, i)}"
-            for word, names, i in (
-                ("row", self.row_names, row),
-                ("column", self.column_names, column),
-            )
-            if not names.equals(pd.RangeIndex(len(names)))  # the default says nothing new
-        ]
-        return f" ({', '.join(parts)})" if parts else ""
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        value, more = self.values[row, column], int(bad.sum()) - 1
+        names = self.row_names, self.column_names
+        raise ValueError(describe_cell(names, row, column, value, more, what, mend))
 
     def _refuse_unobserved(self) -> None:
         for axis, word, names in ((1, "row", self.row_names), (0, "column", self.column_names)):
@@ -158,7 +168,7 @@ class Matrix:
             if empty.size:
                 others = f" (and {empty.size - 1} more)" if empty.size > 1 else ""
                 raise ValueError(
-                    f"{word} {_label(names, empty[0])} has no observed cell{others}: nothing can be "
+                    f"{word} {label(names, empty[0])} has no observed cell{others}: nothing can be "
                     f"learned about it. Drop that {word}."
                 )
 
@@ -209,7 +219,7 @@ def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarr
             names = ""
             if row_names is not None and column_names is not None and len(position) == 2:
                 row, column = position
-                names = f" (row {_label(row_names, row)}, column {_label(column_names, column)})"
+                names = f" (row {label(row_names, row)}, column {label(column_names, column)})"
             raise TypeError(
                 f"V[{where}] = {value!r}{names} is not a real number. Drop columns of text, or "
                 "pass them as the index."
@@ -237,7 +247,35 @@ def _as_mask(mask: Any, shape: tuple[int, ...], row_names: Any, column_names: An
     return mask
 
 
-def _label(names: Any, position: int) -> str:
+def held_out_pattern(held_out: Any, shape: tuple[int, ...], word: str) -> scipy.sparse.csr_array:
+    """Return left-out cells, sparse or dense booleans, as a pattern of ones."""
+    sparse = scipy.sparse.issparse(held_out)
+    array = held_out if sparse else np.asarray(held_out)
+    if array.shape != shape:
+        raise ValueError(f"{word} has shape {array.shape}, but V has shape {shape}")
+    if array.dtype != bool:
+        raise TypeError(f"{word} has dtype {array.dtype}; it must be boolean")
+    pattern = scipy.sparse.csr_array(array.astype(np.float64))
+    pattern.eliminate_zeros()
+    return pattern
+
+
+def describe_cell(
+    names: tuple[pd.Index, pd.Index], row: int, column: int, value: float, more: int, what: str,
+    mend: str,
+) -> str:  # fmt: skip
+    """Say what is wrong with one cell, how many others share it, and how to mend it."""
+    parts = [
+        f"{word} {label(index, i)}"
+        for word, index, i in zip(("row", "column"), names, (row, column), strict=True)
+        if not index.equals(pd.RangeIndex(len(index)))  # the default says nothing new
+    ]
+    named = f" ({', '.join(parts)})" if parts else ""
+    others = f" (and {more} more)" if more else ""
+    return f"V[{row}, {column}] = {value:g}{named} {what}{others}. {mend}."
+
+
+def label(names: Any, position: int) -> str:
     """Return one label as a reader would write it, without its NumPy type."""
     label = names[position]
     return repr(label.item() if isinstance(label, np.generic) else label)

@@ -11,12 +11,14 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.sparse
 
 from bayesnmf.checks import check
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Method, as_method
-from bayesnmf.model import NMF, as_model
+from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.posterior import Fit, assemble
+from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 
 def fit(
@@ -25,6 +27,7 @@ def fit(
     method: Any = "mcmc",
     *,
     mask: Any = None,
+    held_out: Any = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Fit:
@@ -35,7 +38,8 @@ def fit(
     V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
         Data; rows are samples, columns are features. NaN means missing. Names of a DataFrame or
         DataArray label every result. Float32 data are fitted in single precision, all other
-        in double.
+        in double. Sparse data stay sparse under MAP with the Poisson or the Gaussian likelihood;
+        elsewhere they are expanded while they fit :data:`bayesnmf.data.DENSE_BUDGET`.
     model : NMF, Program or callable
         A :class:`bayesnmf.NMF`, a zoo model from :func:`bayesnmf.load_model`, or a NumPyro
         program with sites W, H and V.
@@ -43,6 +47,8 @@ def fit(
         A :class:`bayesnmf.MCMC`, :class:`bayesnmf.SVI` or :class:`bayesnmf.MAP` for options.
     mask : array of bool of shape (n_rows, n_columns), optional
         True where a cell is observed; cells where it is False are left out, whatever they hold.
+    held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
+        True where a cell is left out: the complement of a mask, which may be sparse.
     seed : int, default 0
         Same data, model, method and seed give the same result, bit for bit.
     progress : bool, default True
@@ -72,7 +78,8 @@ def fit(
     >>> result.W.shape, result.H.shape, result.converged
     ((8, 2), (2, 6), True)
     """
-    matrix, method, model = Matrix.of(V, mask), as_method(method), as_model(model)
+    method, model = as_method(method), as_model(model)
+    matrix = _matrix(V, mask, held_out, model, method)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed must be an integer, not {seed!r}")
     # Precision follows the data; nothing outside this block sees the setting.
@@ -100,6 +107,16 @@ def fit(
         result.tree.attrs["converged"] = int(bool(verdict.converged))
         result.tree.attrs["message"] = f"{draws.message}. {verdict.message}"
     return result
+
+
+def _matrix(V: Any, mask: Any, held_out: Any, model: Model, method: Method) -> AnyMatrix:
+    """Wrap the data, sparse where the method can leave them so."""
+    if scipy.sparse.issparse(V):
+        masked = mask is not None or held_out is not None
+        masked |= V.dtype.kind == "f" and bool(np.isnan(V.tocsr().data).any())
+        if method.keeps_sparse(model, masked):
+            return SparseMatrix.of(V, mask, held_out)
+    return Matrix.of(V, mask, held_out)
 
 
 def _options(method: Method) -> str:

@@ -18,6 +18,7 @@ from bayesnmf.likelihoods import Likelihood, as_likelihood
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.priors import Prior, as_prior, resolve_rates
 from bayesnmf.pytree import pytree
+from bayesnmf.sparse import SparseMatrix
 
 
 @pytree(static=("n_components",))
@@ -79,7 +80,7 @@ class NMF:
 
         Parameters
         ----------
-        V : array or Matrix of shape (n_rows, n_columns)
+        V : array, Matrix or SparseMatrix of shape (n_rows, n_columns)
             NaN means missing.
 
         Returns
@@ -87,11 +88,11 @@ class NMF:
         NMF
             Its priors have rates, and its likelihood's known arrays have the shape of V.
         """
-        matrix = Matrix.of(V)
+        matrix = V if isinstance(V, SparseMatrix) else Matrix.of(V)
         likelihood = self.likelihood.resolve(matrix)
         mean = likelihood.typical_mean(matrix)
         # All-zero data suggest no scale; one count in the whole matrix is the least they allow.
-        mean = mean if mean > 0 else 1.0 / matrix.cells.size
+        mean = mean if mean > 0 else 1.0 / matrix.n_observed
         prior_W, prior_H = resolve_rates(self.prior_W, self.prior_H, mean, self.n_components)
         return replace(self, likelihood=likelihood, prior_W=prior_W, prior_H=prior_H)
 
@@ -212,7 +213,7 @@ class Program:
             raise ValueError(f"site 'V' of {name} is not conditioned on the data; pass it as obs=")
         support = trace["V"]["fn"].support
         matrix.refuse(
-            ~np.asarray(support(matrix.values)),
+            lambda v: ~np.asarray(support(v)),
             f"lies outside the support of the program {name}",
             "Check that cell, or choose another model",
         )

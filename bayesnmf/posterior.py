@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 import xarray as xr
 
 from bayesnmf import storage
@@ -16,6 +17,7 @@ from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
 from bayesnmf.methods.programs import site_dims
 from bayesnmf.model import NMF, Model
+from bayesnmf.sparse import AnyMatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +34,9 @@ class Fit:
         carries the mass; components are matched over draws and chains and numbered by
         decreasing mass. ``sample_stats``: log joint density ``lp``, sampler statistics, the
         ``scale`` that was moved from H into W, the ``match`` cosine of each component.
-        ``observed_data``: V, NaN where missing. ``constant_data``: the mask ``observed``, and known
-        per-cell arrays.
+        ``observed_data``: V, NaN where missing, or the stored cells ``V_value``, ``V_column``, ``V_start``
+        (compressed rows) of data fitted sparse. ``constant_data``: the mask ``observed`` (of sparse data, the cells
+        ``held_out_row``, ``held_out_column``), and known per-cell arrays.
     model : NMF, Program or None
         The model with every default resolved; None when it was a function of a session that
         has ended.
@@ -74,9 +77,12 @@ class Fit:
 
     @property
     def V(self) -> pd.DataFrame:
-        """The data, NaN where missing."""
-        V = self.tree["observed_data"].dataset["V"]
-        return pd.DataFrame(V.to_numpy(), V.indexes["row"], V.indexes["column"])
+        """The data, NaN where missing; of sparse columns where they were fitted sparse."""
+        data, posterior = self.tree["observed_data"].dataset, self.tree["posterior"].dataset
+        names = posterior.indexes["row"], posterior.indexes["column"]
+        if "V" in data:
+            return pd.DataFrame(data["V"].to_numpy(), *names)
+        return pd.DataFrame.sparse.from_spmatrix(sparse_cells(self.tree), *names)  # type: ignore[attr-defined]
 
     @property
     def n_components(self) -> int:
@@ -183,14 +189,14 @@ def load(path: str | os.PathLike[str]) -> Fit:
     return Fit(tree, storage.model_from_json(tree.attrs[storage.MODEL_ATTRIBUTE], constant))
 
 
-def assemble(draws: Draws, model: Model, matrix: Matrix, attrs: dict[str, Any]) -> Fit:
+def assemble(draws: Draws, model: Model, matrix: AnyMatrix, attrs: dict[str, Any]) -> Fit:
     """Scale, match and label raw draws."""
     aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"))
     dims = {"W": ["row", "component"], "H": ["component", "column"]}
     posterior = {"W": aligned.W, "H": aligned.H}
     for name in draws.sites.keys() - {"W", "H"}:
         posterior[name] = draws.sites[name]
-    if not isinstance(model, NMF):
+    if not isinstance(model, NMF) and isinstance(matrix, Matrix):
         dims = {**site_dims(model, matrix), **dims}
         posterior |= {
             name: _reordered(posterior[name], dims[name], aligned.order)
@@ -199,7 +205,7 @@ def assemble(draws: Draws, model: Model, matrix: Matrix, attrs: dict[str, Any]) 
     stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
     known = model.likelihood.known if isinstance(model, NMF) else {}
     per_cell = {name: value for name, value in known.items() if np.ndim(value)}
-    tree = _tree(matrix, posterior, dims, stats, {"observed": matrix.observed, **per_cell})
+    tree = _tree(matrix, posterior, dims, stats, per_cell)
     tree.attrs.update(attrs)
     tree.attrs.update(
         {name: value for name, value in draws.info.items() if value is not None},
@@ -211,15 +217,15 @@ def assemble(draws: Draws, model: Model, matrix: Matrix, attrs: dict[str, Any]) 
 
 
 def _tree(
-    matrix: Matrix, posterior: dict[str, Any], dims: dict[str, list[str]], stats: dict[str, Any],
-    constant: dict[str, Any],
+    matrix: AnyMatrix, posterior: dict[str, Any], dims: dict[str, list[str]],
+    stats: dict[str, Any], per_cell: dict[str, Any],
 ) -> xr.DataTree:  # fmt: skip
     from arviz_base import from_dict
 
     cell, component = ["row", "column"], ["component"]
-    others = {
-        "sample_stats": stats, "observed_data": {"V": matrix.values}, "constant_data": constant,
-    }  # fmt: skip
+    data, constant, data_dims = _stored(matrix)
+    constant |= per_cell
+    others = {"sample_stats": stats, "observed_data": data, "constant_data": constant}
     options: dict[str, Any] = {
         "coords": {
             "row": _labels(matrix.row_names),
@@ -231,12 +237,47 @@ def _tree(
     }
     tree = from_dict({"posterior": posterior}, dims=dims, **options)
     # Apart, since a program may call a site of its own "scale" too.
-    known = {"scale": component, "match": component, "V": cell, **dict.fromkeys(constant, cell)}
+    known = {
+        "scale": component,
+        "match": component,
+        **dict.fromkeys(per_cell, cell),
+        **data_dims,
+    }
     tree.update(from_dict(others, dims=known, **options).children)
     for group in tree.children.values():
         # The time of creation would make equal fits differ.
         group.attrs.pop("created_at", None)
     return tree
+
+
+def _stored(
+    matrix: AnyMatrix,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
+    """Return observed data, the mask, and the dimensions of both."""
+    if isinstance(matrix, Matrix):
+        cell = ["row", "column"]
+        return {"V": matrix.values}, {"observed": matrix.observed}, {"V": cell, "observed": cell}
+    stored = matrix.stored
+    data = {"V_value": stored.data, "V_column": stored.indices, "V_start": stored.indptr}
+    dims = {"V_value": ["stored"], "V_column": ["stored"], "V_start": ["row_edge"]}
+    if matrix.held_out is None:
+        return data, {}, dims
+    held = matrix.held_out.tocoo()
+    constant = {"held_out_row": held.row, "held_out_column": held.col}
+    return data, constant, dims | {name: ["held_out"] for name in constant}
+
+
+def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:
+    """Return the cells of a fit of sparse data, with NaN stored where held out."""
+    sizes, data = tree["posterior"].sizes, tree["observed_data"].dataset
+    shape = (sizes["row"], sizes["column"])
+    parts = (data[f"V_{part}"].to_numpy() for part in ("value", "column", "start"))
+    cells = scipy.sparse.csr_array(tuple(parts), shape)
+    if "constant_data" not in tree:
+        return cells
+    held = tree["constant_data"].dataset
+    where = (held["held_out_row"].to_numpy(), held["held_out_column"].to_numpy())
+    return cells + scipy.sparse.csr_array((np.full(len(where[0]), np.nan), where), shape)
 
 
 def _labels(names: pd.Index) -> np.ndarray:

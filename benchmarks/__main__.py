@@ -1,21 +1,31 @@
-"""Run one benchmark: ``python -m benchmarks map [--problem NAME] [--plot FILE]``."""
+"""Run one benchmark: ``python -m benchmarks NAME [--problem NAME] [--repeats N]``."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import map as map_benchmark
+from benchmarks import agreement, sparse
+from benchmarks import map as dense
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("benchmark", choices=["map"])
-    parser.add_argument("--problem", nargs="*", choices=list(map_benchmark.PROBLEMS))
     parser.add_argument("--repeats", type=int, default=3, help="runs, of which the median counts")
-    parser.add_argument("--plot", help="write objective against time to this image")
+    commands = parser.add_subparsers(dest="benchmark", required=True)
+    command = commands.add_parser("map", help="the mode of dense matrices")
+    command.add_argument("--problem", nargs="*", choices=list(dense.PROBLEMS))
+    command.add_argument("--plot", help="write objective against time to this image")
+    command = commands.add_parser("sparse", help="the mode of sparse counts")
+    command.add_argument("--problem", nargs="*", choices=list(sparse.PROBLEMS))
+    commands.add_parser("agreement", help="whether fast and slow solvers end alike")
     arguments = parser.parse_args()
-    names = arguments.problem or list(map_benchmark.PROBLEMS)
-    map_benchmark.run(names, arguments.repeats, arguments.plot)
+    if arguments.benchmark == "map":
+        names = arguments.problem or list(dense.PROBLEMS)
+        dense.run(names, arguments.repeats, arguments.plot)
+    elif arguments.benchmark == "agreement":
+        agreement.run()
+    else:
+        sparse.run(arguments.problem or list(sparse.PROBLEMS), arguments.repeats)
 
 
 if __name__ == "__main__":

@@ -418,7 +418,8 @@ def test_console_script_has_the_exit_status_and_no_traceback(tmp_path):
 
 
 NEVER_ENDS = """
-import jax, sys
+import jax, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from bayesnmf import cli, demo
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws

@@ -13,6 +13,7 @@ import numpyro.distributions as dist
 from jax.scipy.special import gammaln
 
 from bayesnmf.data import Matrix
+from bayesnmf.sparse import AnyMatrix
 
 type Array = Any  # a NumPy or JAX array, or a tracer
 
@@ -62,7 +63,7 @@ class Likelihood(ABC):
         """Return a starting value for each inferred parameter."""
         return dict.fromkeys(self.priors, 1.0)
 
-    def resolve(self, matrix: Matrix) -> Self:
+    def resolve(self, matrix: AnyMatrix) -> Self:
         """Return this likelihood with known arrays checked against `matrix`."""
         changes = {}
         for name, value in self.known.items():
@@ -83,13 +84,13 @@ class Likelihood(ABC):
     # -- data ---------------------------------------------------------------------------------
 
     @abstractmethod
-    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
+    def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Raise ``ValueError`` naming the first cell outside the support.
 
         With `quasi`, cells at which the log density is still a sensible objective pass.
         """
 
-    def is_quasi(self, matrix: Matrix) -> bool:
+    def is_quasi(self, matrix: AnyMatrix) -> bool:
         """Return whether `matrix` makes this a quasi-likelihood: an objective, no density."""
         return False
 
@@ -97,9 +98,9 @@ class Likelihood(ABC):
         """Return, cell by cell, the non-negative WH that the value itself suggests."""
         return np.maximum(values, 0.0)
 
-    def typical_mean(self, matrix: Matrix) -> float:
+    def typical_mean(self, matrix: AnyMatrix) -> float:
         """Return the average of WH that the data suggest, from their grand mean."""
-        return float(matrix.cells.mean())
+        return matrix.mean()
 
     # -- the density and its derivatives in the mean ------------------------------------------
 
@@ -214,20 +215,23 @@ def stirling_remainder(x: Array) -> Array:
     return jnp.where(small, direct, series / far)
 
 
-def refuse_fractions(likelihood: Likelihood, matrix: Matrix) -> None:
+def refuse_fractions(likelihood: Likelihood, matrix: AnyMatrix) -> None:
     """Raise where a count is not an integer."""
     matrix.refuse(
-        matrix.values != np.round(matrix.values),
+        _is_fraction,
         f"is not an integer, so the {likelihood.name.replace('_', ' ')} likelihood gives it no density",
         "Round the data to counts, use method='map' (a quasi-likelihood there), or choose the "
         "gamma or Gaussian likelihood",
     )
 
 
-def has_fractions(matrix: Matrix) -> bool:
+def has_fractions(matrix: AnyMatrix) -> bool:
     """Return whether any observed cell is not an integer."""
-    cells = matrix.cells
-    return bool(np.any(cells != np.round(cells)))
+    return matrix.holds(_is_fraction)
+
+
+def _is_fraction(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values != np.round(values))
 
 
 def require_positive(what: str, value: Any) -> Any:
@@ -259,7 +263,8 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _known_array(likelihood: str, name: str, value: Array, matrix: Matrix) -> np.ndarray:
+def _known_array(likelihood: str, name: str, value: Array, matrix: AnyMatrix) -> np.ndarray:
+    assert isinstance(matrix, Matrix)  # no sparse storage serves per-cell arrays
     array = np.asarray(value, matrix.dtype)
     try:
         array = np.broadcast_to(array, matrix.shape)

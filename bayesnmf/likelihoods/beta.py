@@ -10,8 +10,8 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import digamma, polygamma
 
-from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
+from bayesnmf.sparse import AnyMatrix
 
 from ._base import Array, Likelihood, positive, stirling_remainder
 
@@ -68,11 +68,11 @@ class Beta(Likelihood):
         """Return the precision of a broad distribution."""
         return {} if self.known else {"precision": 5.0}
 
-    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
+    def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse cells outside (0, 1)."""
-        n = matrix.cells.size
+        n = matrix.n_observed
         matrix.refuse(
-            (matrix.values <= 0) | (matrix.values >= 1),
+            lambda v: (v <= 0) | (v >= 1),
             "is not strictly between 0 and 1, and the beta likelihood gives it no density",
             f"The usual squeeze is V * {(n - 1) / n:.6g} + {0.5 / n:.3g}, which is "
             "(V (n - 1) + 0.5) / n with n the number of cells",
@@ -82,7 +82,7 @@ class Beta(Likelihood):
         """Return the inverse link of the proportions."""
         return -np.log1p(-values) if self.link == "cloglog" else values / (1.0 - values)
 
-    def typical_mean(self, matrix: Matrix) -> float:
+    def typical_mean(self, matrix: AnyMatrix) -> float:
         """Return the WH at which mu is the grand mean of V."""
         return float(self.crude_mean(super().typical_mean(matrix)))
 

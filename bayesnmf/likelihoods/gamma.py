@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import gammainc, gammaincc
 
-from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
+from bayesnmf.sparse import AnyMatrix
 
 from ._base import Array, Likelihood, positive, stirling_remainder
 
@@ -58,10 +58,10 @@ class Gamma(Likelihood):
         """Return exponential noise."""
         return {} if self.known else {"shape": 1.0}
 
-    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
+    def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse zero and negative cells."""
         matrix.refuse(
-            matrix.values <= 0,
+            lambda v: v <= 0,
             "is not positive, and the gamma likelihood gives it no density",
             "Mark it as missing, or choose the Poisson or Gaussian likelihood",
         )

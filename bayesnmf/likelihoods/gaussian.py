@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
@@ -10,8 +11,8 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 
-from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
+from bayesnmf.sparse import AnyMatrix
 
 from ._base import Array, Likelihood, positive
 
@@ -66,20 +67,30 @@ class Gaussian(Likelihood):
         """Return the prior guess of sigma."""
         return {} if self.known else {"sigma": 1.0 if self.scale is None else self.scale}
 
-    def resolve(self, matrix: Matrix) -> Self:
+    def resolve(self, matrix: AnyMatrix) -> Self:
         """Check a known sigma, or set the scale of an inferred one from the data."""
         if self.sigma is not None or self.scale is not None:
             return super().resolve(matrix)
-        spread = float(matrix.cells.std()) or float(np.abs(matrix.cells).max()) or 1.0
-        return replace(self, scale=spread)
+        return replace(self, scale=matrix.spread() or matrix.largest() or 1.0)
 
-    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
-        """Accept every real number."""
+    def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
+        """Accept every real number whose square is one of the floating-point type too."""
+        limits = np.finfo(matrix.dtype)
+        matrix.refuse(
+            lambda v: np.abs(v) > limits.max**0.5 / matrix.n_observed,
+            f"has a square that overflows in {matrix.dtype}",
+            "Divide V by a constant",
+        )
+        if 0 < matrix.largest() < limits.tiny**0.5:
+            raise ValueError(
+                f"the largest cell of V is {matrix.largest():g}, whose square underflows in "
+                f"{matrix.dtype}. Multiply V by a constant."
+            )
 
-    def typical_mean(self, matrix: Matrix) -> float:
+    def typical_mean(self, matrix: AnyMatrix) -> float:
         """Return the grand mean, or the root mean square where negative cells outweigh it."""
         mean = super().typical_mean(matrix)
-        return mean if mean > 0 else float(np.sqrt(np.mean(matrix.cells**2)))
+        return mean if mean > 0 else math.hypot(mean, matrix.spread())  # root mean square
 
     def distribution(self, mean: Array, sigma: Array) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlog1py, xlogy
 
-from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
+from bayesnmf.sparse import AnyMatrix
 
 from ._base import (
     Array,
@@ -60,13 +60,13 @@ class NegativeBinomial(Likelihood):
         """Return a concentration at which the counts are visibly overdispersed."""
         return {} if self.known else {"concentration": 10.0}
 
-    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
+    def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""
-        matrix.refuse(matrix.values < 0, "is negative, but counts are not", "Check that cell")
+        matrix.refuse(lambda v: v < 0, "is negative, but counts are not", "Check that cell")
         if not quasi:
             refuse_fractions(self, matrix)
 
-    def is_quasi(self, matrix: Matrix) -> bool:
+    def is_quasi(self, matrix: AnyMatrix) -> bool:
         """Return whether any cell is not an integer."""
         return has_fractions(matrix)
 

@@ -12,6 +12,7 @@ from jax.scipy.special import gammaln, xlog1py, xlogy
 
 from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
+from bayesnmf.sparse import AnyMatrix
 
 from ._base import Array, Likelihood, has_fractions, refuse_fractions
 
@@ -47,13 +48,13 @@ class Poisson(Likelihood):
     base_measure: ClassVar = "counting"
     parameters: ClassVar = ("exposure",)
 
-    def check(self, matrix: Matrix, *, quasi: bool = False) -> None:
+    def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""
-        matrix.refuse(matrix.values < 0, "is negative, but counts are not", "Check that cell")
+        matrix.refuse(lambda v: v < 0, "is negative, but counts are not", "Check that cell")
         if not quasi:
             refuse_fractions(self, matrix)
 
-    def is_quasi(self, matrix: Matrix) -> bool:
+    def is_quasi(self, matrix: AnyMatrix) -> bool:
         """Return whether any cell is not an integer."""
         return has_fractions(matrix)
 
@@ -61,10 +62,13 @@ class Poisson(Likelihood):
         """Return the count per unit of exposure."""
         return values / (1.0 if self.exposure is None else self.exposure)
 
-    def typical_mean(self, matrix: Matrix) -> float:
+    def typical_mean(self, matrix: AnyMatrix) -> float:
         """Return the mean count per unit of exposure."""
         if self.exposure is None:
             return super().typical_mean(matrix)
+        if not np.ndim(self.exposure):
+            return super().typical_mean(matrix) / self.exposure
+        assert isinstance(matrix, Matrix)  # no sparse storage serves per-cell arrays
         exposure = np.broadcast_to(np.asarray(self.exposure, float), matrix.shape)
         return float(matrix.cells.sum() / exposure[matrix.observed].sum())
 

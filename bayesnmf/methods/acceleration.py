@@ -23,14 +23,16 @@ Numerical Analysis 49, 1715-1735. doi:10.1137/10078356X
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.likelihoods._base import Array
 
-#: Differences of points that Anderson acceleration remembers.
+#: Differences of points that Anderson acceleration remembers, where memory allows.
 MEMORY = 10
 #: Relative ridge on the least-squares problem of the combination.
 RIDGE = 1e-10
@@ -94,10 +96,11 @@ class State(NamedTuple):
     n_iter: Array
 
 
-def start(point: Factors, objective: Array) -> State:
-    """Return the state before the first step."""
+@partial(jax.jit, static_argnames="memory")
+def start(point: Factors, objective: Array, memory: int = MEMORY) -> State:
+    """Return the state before the first step, which will remember `memory` differences."""
     flat = _flatten(point)
-    ring = jnp.zeros((MEMORY, flat.size), flat.dtype)
+    ring = jnp.zeros((memory, flat.size), flat.dtype)
     one, zero, no = jnp.ones((), flat.dtype), jnp.asarray(0), jnp.asarray(False)
     infinite = one * jnp.inf
     return State(
@@ -107,8 +110,8 @@ def start(point: Factors, objective: Array) -> State:
 
 
 def accelerate(
-    step: Callable[[Factors, Array], Mapped], state: State, *, n_cells: int, max_iter: Array,
-    tol: Array,
+    step: Callable[[Factors, Array], Mapped], state: State, *, n_cells: Array, noise: Array,
+    max_iter: Array, tol: Array,
 ) -> State:  # fmt: skip
     """Apply the map until the residual is below `tol`, it stalls, or `max_iter` is reached.
 
@@ -118,8 +121,10 @@ def accelerate(
         ``step(point, n_iter)``, the monotone map.
     state : State
         From :func:`start`, or from an earlier call to go on.
-    n_cells : int
+    n_cells : scalar
         Number of cells that the objective sums over.
+    noise : scalar
+        Size of terms that cancel in the objective, and so of its rounding.
     max_iter, tol : scalar
         Applications of the map at most, over all calls; the residual to reach.
     """
@@ -130,10 +135,11 @@ def accelerate(
     def advance(state: State) -> State:
         mapped = step(state.current, state.n_iter)
         # A plain image cannot be worse but for rounding; only an extrapolation is refused.
-        allowed = state.objective + _resolution(state.objective)
+        allowed = state.objective + _resolution(state.objective, noise)
         refused = state.extrapolated & ~(mapped.objective <= allowed)
         state = state._replace(n_iter=state.n_iter + 1)
-        return lax.cond(refused, _refuse, lambda s, m: _accept(s, m, NEAR * n_cells), state, mapped)
+        accept = partial(_accept, small=NEAR * n_cells, noise=noise)
+        return lax.cond(refused, _refuse, accept, state, mapped)
 
     return lax.while_loop(unfinished, advance, state)
 
@@ -151,18 +157,18 @@ def _refuse(state: State, mapped: Mapped) -> State:
     )  # fmt: skip
 
 
-def _accept(state: State, mapped: Mapped, small: float) -> State:
+def _accept(state: State, mapped: Mapped, *, small: Array, noise: Array) -> State:
     """Remember the step and propose the next point, mostly by extrapolation."""
     gain = state.objective - mapped.objective
     state = state._replace(
         accepted=mapped.output, objective=mapped.objective, residual=mapped.residual,
-        stalled=jnp.where(gain > _resolution(mapped.objective), 0, state.stalled + 1),
+        stalled=jnp.where(gain > _resolution(mapped.objective, noise), 0, state.stalled + 1),
         memory=_remember(state.memory, _flatten(state.current), _flatten(mapped.output)),
     )  # fmt: skip
     return lax.cond(state.near, _combine, lambda s: _stride(s, small), state)
 
 
-def _stride(state: State, small: float) -> State:
+def _stride(state: State, small: Array) -> State:
     """Propose SQUAREM's next point: two plain images, then a jump."""
     stride, memory = state.stride, state.memory
     started, ended = stride.phase == 0, stride.phase == 2
@@ -186,7 +192,7 @@ def _stride(state: State, small: float) -> State:
 def _square(memory: Memory, longest: Array) -> tuple[Array, Array]:
     """Return SQUAREM's extrapolation from the last two steps, and its length."""
     # The last difference in the ring is between this step and the one before.
-    slot = (memory.count - 1) % MEMORY
+    slot = (memory.count - 1) % len(memory.images)
     change = lax.dynamic_index_in_dim(memory.images, slot, keepdims=False)
     bend = lax.dynamic_index_in_dim(memory.residuals, slot, keepdims=False)
     first = memory.image - change
@@ -201,7 +207,7 @@ def _square(memory: Memory, longest: Array) -> tuple[Array, Array]:
 def _combine(state: State) -> State:
     """Propose Anderson's combination of images with the smallest combined residual."""
     memory = state.memory
-    used = (jnp.arange(MEMORY) < memory.count).astype(memory.image.dtype)
+    used = (jnp.arange(len(memory.images)) < memory.count).astype(memory.image.dtype)
     bends = memory.residuals * used[:, None]
     gram = bends @ bends.T
     ridge = RIDGE * jnp.trace(gram) + jnp.finfo(gram.dtype).tiny
@@ -218,7 +224,7 @@ def _combine(state: State) -> State:
 
 def _remember(memory: Memory, point: Array, image: Array) -> Memory:
     """Add the difference to the last step, where there is one, and replace that step."""
-    slot = jnp.maximum(memory.count, 0) % MEMORY
+    slot = jnp.maximum(memory.count, 0) % len(memory.images)
     change = image - memory.image
     bend = change - (point - memory.point)
     images = lax.dynamic_update_index_in_dim(memory.images, change, slot, 0)
@@ -227,9 +233,9 @@ def _remember(memory: Memory, point: Array, image: Array) -> Memory:
     return Memory(point, image, images, residuals, memory.count + 1)
 
 
-def _resolution(objective: Array) -> Array:
-    """Return the rounding error of a sum of this size."""
-    return 4 * jnp.finfo(objective.dtype).eps * jnp.abs(objective)
+def _resolution(objective: Array, noise: Array) -> Array:
+    """Return the rounding error of a sum of this size, or of terms of the size of `noise`."""
+    return 4 * jnp.finfo(objective.dtype).eps * jnp.maximum(jnp.abs(objective), noise)
 
 
 def _flatten(point: Factors) -> Array:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.special import xlogy
 
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF
@@ -16,8 +14,9 @@ from bayesnmf.priors import Prior
 
 from . import acceleration
 from .acceleration import Factors, Mapped
-from .multiplicative import Data, kept, log_likelihood, pull, update_parameters
-from .newton import contract, half_step, product
+from .multiplicative import penalty, update_parameters
+from .observed import Improved, Observed
+from .penalty import prior_terms
 
 #: Steps between updates of the likelihood's parameters.
 PARAMETER_STRIDE = 3
@@ -27,7 +26,7 @@ LIFT = 1e-3
 
 @partial(jax.jit, static_argnames=("algorithm", "log_space"))
 def advance(
-    model: NMF, data: Data, state: acceleration.State, max_iter: Array, tol: Array,
+    model: NMF, data: Observed, state: acceleration.State, max_iter: Array, tol: Array,
     *, algorithm: str, log_space: bool,
 ) -> acceleration.State:  # fmt: skip
     """Go on from `state` until optimal to `tol`, stalled, or at `max_iter` steps.
@@ -37,58 +36,58 @@ def advance(
     algorithm : {"newton", "accelerated"}
         The map that is accelerated: block Newton steps or multiplicative updates.
     """
-    factor_step = {"newton": half_step, "accelerated": _multiplicative_step}[algorithm]
-    step = partial(_map, model, data, factor_step, log_space)
+    step = partial(_map, model, data, algorithm, log_space)
+    noise = data.rounding(model, state.accepted.parameters)
     return acceleration.accelerate(
-        step, state, n_cells=data.values.size, max_iter=max_iter, tol=tol
+        step, state, n_cells=data.n_cells, noise=noise, max_iter=max_iter, tol=tol
     )
+
+
+@partial(jax.jit, static_argnames=("algorithm", "log_space"))
+def advance_all(
+    model: NMF, data: Observed, states: acceleration.State, max_iter: Array, tol: Array,
+    *, algorithm: str, log_space: bool,
+) -> acceleration.State:  # fmt: skip
+    """Do :func:`advance` for a batch of states, stacked along the first axis of every array."""
+    one = partial(advance, algorithm=algorithm, log_space=log_space)
+    return jax.vmap(one, in_axes=(None, None, 0, None, None))(model, data, states, max_iter, tol)
 
 
 def _map(
-    model: NMF,
-    data: Data,
-    factor_step: Callable[..., tuple[Array, Array]],
-    log_space: bool,
-    point: Factors,
-    n_iter: Array,
+    model: NMF, data: Observed, algorithm: str, log_space: bool, point: Factors, n_iter: Array
 ) -> Mapped:
     """Update W, then H, then their scales, and now and then the likelihood's parameters."""
     W, H, parameters = point
-    mean = cells(W, H)
-    value = _objective(model, data, point, mean, log_space)
-    update = partial(factor_step, model, data, parameters=parameters, log_space=log_space)
-    new_W, slope_W = update(x=W, y=H, mean=mean, prior=model.prior_W, axis=1)
-    new_H, slope_H = update(x=H, y=new_W, mean=cells(new_W, H), prior=model.prior_H, axis=0)
+    improve = data.improve if algorithm == "newton" else partial(_multiplicative_step, data)
+    update = partial(improve, model, parameters=parameters, log_space=log_space)
+    of_W = update(x=W, y=H, prior=model.prior_W, axis=1)
+    value = penalty(model, W, H, parameters, log_space=log_space) - of_W.log_density
+    of_H = update(x=H, y=of_W.x, prior=model.prior_H, axis=0)
     residual = jnp.maximum(
-        scaled_residual(W, slope_W, H.shape[1]), scaled_residual(H, slope_H, W.shape[1])
+        scaled_residual(W, of_W.slope, H.shape[1]), scaled_residual(H, of_H.slope, W.shape[1])
     )
-    new_W, new_H = balance(model, new_W, new_H, log_space)
+    new_W, new_H = balance(model, of_W.x, of_H.x, log_space)
     if parameters:
         parameters = lax.cond(
             n_iter % PARAMETER_STRIDE == 0,
-            lambda: update_parameters(model, data, cells(new_W, new_H), parameters),
+            lambda: update_parameters(model, data, new_W, new_H, parameters),
             lambda: parameters,
         )
     return Mapped(Factors(new_W, new_H, parameters), value, residual)
 
 
 def _multiplicative_step(
-    model: NMF, data: Data, x: Array, y: Array, mean: Array, parameters: dict[str, Array],
-    prior: Prior, *, axis: int, log_space: bool,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Update one factor multiplicatively; return it and the gradient at the old one."""
-    likelihood = model.likelihood
-    parts = likelihood.split(data.values, mean, **likelihood.known, **parameters)
-    numerator, denominator = (contract(y, kept(data, part), axis) for part in parts)
-    rate, log_weight = prior_terms(prior, x, log_space)
-    exponent = jnp.asarray(likelihood.exponent, x.dtype)
-    updated = likelihood.update(x, numerator, denominator, log_weight, rate, exponent)
-    return updated, denominator + rate - numerator - log_weight / _lifted(x)
-
-
-def cells(W: Array, H: Array) -> Array:
-    """Return WH of component-first factors, lifted off zero."""
-    return _lifted(product(W, H, axis=1))
+    data: Observed, model: NMF, x: Array, y: Array, parameters: dict[str, Array], prior: Prior,
+    *, axis: int, log_space: bool,
+) -> Improved:  # fmt: skip
+    """Update one factor multiplicatively."""
+    numerator, denominator = data.split(model, x, y, parameters, axis=axis)
+    rate, pull = prior_terms(prior, x, log_space)
+    exponent = jnp.asarray(model.likelihood.exponent, x.dtype)
+    updated = model.likelihood.update(x, numerator, denominator, pull, rate, exponent)
+    slope = denominator + rate - numerator - pull / _lifted(x)
+    W, H = (x, y) if axis == 1 else (y, x)
+    return Improved(updated, slope, data.density(model, W, H, constants=False)(parameters))
 
 
 def balance(model: NMF, W: Array, H: Array, log_space: bool) -> tuple[Array, Array]:
@@ -123,7 +122,7 @@ def scaled_residual(x: Array, slope: Array, n_cells: int) -> Array:
 
 
 @partial(jax.jit, static_argnames="log_space")
-def certificate(model: NMF, data: Data, point: Factors, *, log_space: bool) -> Array:
+def certificate(model: NMF, data: Observed, point: Factors, *, log_space: bool) -> Array:
     """Return the scaled optimality residual of both factors at one point."""
     W, H, _ = point
     slope_W, slope_H = _slopes(model, data, point, log_space)
@@ -134,7 +133,7 @@ def certificate(model: NMF, data: Data, point: Factors, *, log_space: bool) -> A
 
 @partial(jax.jit, static_argnames="log_space")
 def release(
-    model: NMF, data: Data, point: Factors, tol: Array, *, log_space: bool
+    model: NMF, data: Observed, point: Factors, tol: Array, *, log_space: bool
 ) -> tuple[Factors, Array]:
     """Lift entries near zero from which the objective falls; return whether that improved it.
 
@@ -149,44 +148,23 @@ def release(
 
     slope_W, slope_H = _slopes(model, data, point, log_space)
     new = Factors(lifted(W, slope_W, H.shape[1]), lifted(H, slope_H, W.shape[1]), parameters)
-    before, after = (_objective(model, data, p, cells(p.W, p.H), log_space) for p in (point, new))
-    return new, after < before
+
+    def value(point: Factors) -> Array:
+        density = data.density(model, point.W, point.H)(point.parameters)
+        return penalty(model, *point, log_space=log_space) - density
+
+    return new, value(new) < value(point)
 
 
-def _slopes(model: NMF, data: Data, point: Factors, log_space: bool) -> tuple[Array, Array]:
+def _slopes(model: NMF, data: Observed, point: Factors, log_space: bool) -> tuple[Array, Array]:
     """Return the gradient of the objective in both factors."""
     W, H, parameters = point
-    likelihood = model.likelihood
-    score = likelihood.score(data.values, cells(W, H), **likelihood.known, **parameters)
-    score = kept(data, score)
 
     def slope(x: Array, y: Array, prior: Prior, axis: int) -> Array:
-        rate, log_weight = prior_terms(prior, x, log_space)
-        return rate - log_weight / _lifted(x) - contract(y, score, axis)
+        rate, pull = prior_terms(prior, x, log_space)
+        return rate - pull / _lifted(x) - data.gradient(model, x, y, parameters, axis=axis)
 
     return slope(W, H, model.prior_W, 1), slope(H, W, model.prior_H, 0)
-
-
-def prior_terms(prior: Prior, x: Array, log_space: bool) -> tuple[Array, Array]:
-    """Return rate and log coefficient of the prior's part ``rate x - pull log x``."""
-    return jnp.asarray(prior.rate, x.dtype), pull(prior, log_space).astype(x.dtype)
-
-
-def _objective(model: NMF, data: Data, point: Factors, mean: Array, log_space: bool) -> Array:
-    """Return the objective at a point whose WH is at hand, up to terms that are constant."""
-    W, H, parameters = point
-    likelihood = model.likelihood
-    if parameters:
-        total = -log_likelihood(model, data, mean, parameters)
-        for name, prior in likelihood.priors.items():
-            total -= prior.log_prob(parameters[name]) + jnp.log(parameters[name])
-    else:
-        kernel = likelihood.log_kernel(data.values, mean, **likelihood.known)
-        total = -jnp.sum(kept(data, kernel))
-    for prior, factor in ((model.prior_W, W), (model.prior_H, H)):
-        rate, log_weight = prior_terms(prior, factor, log_space)
-        total += jnp.sum(rate * factor) - jnp.sum(xlogy(log_weight, factor))
-    return total
 
 
 def _lifted(x: Array) -> Array:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesnmf.data import Matrix
 from bayesnmf.model import NMF
+from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 #: Entries below this share of the largest count as zero in a start from singular vectors.
 NEGLIGIBLE = 1e-6
@@ -17,20 +17,25 @@ NEGLIGIBLE = 1e-6
 type Start = tuple[np.ndarray, np.ndarray]
 
 
-def random_start(model: NMF, matrix: Matrix, key: jax.Array) -> Start:
+def random_start(model: NMF, matrix: AnyMatrix, key: jax.Array) -> Start:
     """Draw half-normal factors whose product has the mean that the data suggest."""
     k = model.n_components
     key_W, key_H = jax.random.split(key)
-    # A half-normal of scale s has mean s sqrt(2 / pi); K products of two make one cell.
-    mean = max(model.likelihood.typical_mean(matrix), np.finfo(matrix.dtype).tiny ** 0.5)
-    scale = np.asarray(np.sqrt(mean / k * np.pi / 2), matrix.dtype)
+    scale = np.asarray(random_scale(model, matrix), matrix.dtype)
     shape_W, shape_H = (matrix.n_rows, k), (k, matrix.n_columns)
     W = scale * jnp.abs(jax.random.normal(key_W, shape_W, matrix.dtype))
     H = scale * jnp.abs(jax.random.normal(key_H, shape_H, matrix.dtype))
     return np.asarray(W), np.asarray(H)
 
 
-def nndsvd_start(model: NMF, matrix: Matrix) -> Start:
+def random_scale(model: NMF, matrix: AnyMatrix) -> float:
+    """Return the scale of the half-normal entries of a random start."""
+    mean = max(model.likelihood.typical_mean(matrix), np.finfo(matrix.dtype).tiny ** 0.5)
+    # A half-normal of scale s has mean s sqrt(2 / pi); K products of two make one cell.
+    return float(np.sqrt(mean / model.n_components * np.pi / 2))
+
+
+def nndsvd_start(model: NMF, matrix: AnyMatrix) -> Start:
     """Build factors from the positive parts of the leading singular vectors.
 
     Zeros are filled with the average of the data (the variant called nndsvda), since a zero
@@ -44,14 +49,17 @@ def nndsvd_start(model: NMF, matrix: Matrix) -> Start:
     doi:10.1016/j.patcog.2007.09.010
     """
     k = model.n_components
+    if k >= min(matrix.shape) and isinstance(matrix, SparseMatrix):
+        raise ValueError(
+            f"init='nndsvd' of a sparse matrix needs n_components below {min(matrix.shape)}, the "
+            "smaller side of V; use init='random'"
+        )
     if k > min(matrix.shape):
         raise ValueError(
             f"init='nndsvd' needs n_components of at most {min(matrix.shape)}, the smaller side "
             "of V; use init='random'"
         )
-    target = _completed(model.likelihood.crude_mean(matrix.filled(model.likelihood.placeholder)),
-                        matrix.observed)  # fmt: skip
-    left, singular, right = np.linalg.svd(target, full_matrices=False)
+    left, singular, right, average = _singular_vectors(model, matrix)
     W, H = np.zeros((matrix.n_rows, k)), np.zeros((k, matrix.n_columns))
     for i in range(k):
         u, v = left[:, i], right[i]
@@ -63,13 +71,13 @@ def nndsvd_start(model: NMF, matrix: Matrix) -> Start:
         if norm_a * norm_b > 0:
             size = np.sqrt(singular[i] * norm_a * norm_b)
             W[:, i], H[i] = size * a / norm_a, size * b / norm_b
-    average = max(float(target.mean()), np.finfo(matrix.dtype).tiny ** 0.5)
+    average = max(average, np.finfo(matrix.dtype).tiny ** 0.5)
     for factor in (W, H):
         factor[factor < NEGLIGIBLE * factor.max()] = average
     return W.astype(matrix.dtype), H.astype(matrix.dtype)
 
 
-def given_start(model: NMF, matrix: Matrix, factors: tuple[Any, Any]) -> Start:
+def given_start(model: NMF, matrix: AnyMatrix, factors: tuple[Any, Any]) -> Start:
     """Check a start given by the user."""
     k = model.n_components
     expected = (("W", (matrix.n_rows, k)), ("H", (k, matrix.n_columns)))
@@ -87,6 +95,24 @@ def given_start(model: NMF, matrix: Matrix, factors: tuple[Any, Any]) -> Start:
             )
         checked.append(array)
     return checked[0], checked[1]
+
+
+def _singular_vectors(
+    model: NMF, matrix: AnyMatrix
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return the leading singular triplets of the data, and their mean."""
+    if isinstance(matrix, SparseMatrix):
+        from scipy.sparse.linalg import svds
+
+        # A fixed start vector: the same data give the same factors.
+        first = np.ones(min(matrix.shape))
+        left, singular, right = svds(matrix.stored, model.n_components, v0=first)
+        return left[:, ::-1], singular[::-1], right[::-1], float(matrix.mean())
+    target = _completed(
+        model.likelihood.crude_mean(matrix.filled(model.likelihood.placeholder)), matrix.observed
+    )
+    left, singular, right = np.linalg.svd(target, full_matrices=False)
+    return left, singular, right, float(target.mean())
 
 
 def _completed(values: np.ndarray, observed: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from bayesnmf.model import NMF, Model, product
 
 from .initial import random_start
 from .modes import Search, find_modes
+from .observed import cells_of
 from .programs import latent_names, program_mode
 
 #: Random starts of the search; the best mode is kept.
@@ -39,12 +40,11 @@ def log_scales(model: Model, matrix: Matrix, mode: dict[str, np.ndarray]) -> dic
     """
     if not isinstance(model, NMF):
         return {}
-    likelihood = model.likelihood
+    likelihood, data = model.likelihood, cells_of(model, matrix)
     W, H = jnp.asarray(mode["W"]), jnp.asarray(mode["H"])
     parameters = {name: jnp.asarray(mode[name]) for name in likelihood.priors}
-    values = jnp.asarray(matrix.filled(likelihood.placeholder))
-    weight = likelihood.weight(values, product(W, H), **likelihood.known, **parameters)
-    weight = jnp.where(jnp.asarray(matrix.observed), weight, 0.0)
+    weight = likelihood.weight(data.values, product(W, H), **likelihood.known, **parameters)
+    weight = data.kept(weight)
     precision_W = model.prior_W.shape + W**2 * (weight @ (H**2).T)
     precision_H = model.prior_H.shape + H**2 * ((W**2).T @ weight)
     return {"W": np.asarray(precision_W**-0.5), "H": np.asarray(precision_H**-0.5)}

@@ -10,10 +10,12 @@ import numpy as np
 
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF, Model
+from bayesnmf.sparse import AnyMatrix
 
 from .draws import Draws
 from .initial import Start, given_start, nndsvd_start, random_start
 from .modes import Search, Solution, find_modes
+from .observed import serves_sparse
 from .options import require_counts, require_tolerance
 from .programs import program_mode
 
@@ -93,7 +95,11 @@ class MAP:
         if self.stop == "divergence" and self.solver != "mu":
             raise ValueError("stop='divergence' is the rule of solver='mu'")
 
-    def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
+    def keeps_sparse(self, model: Model, masked: bool) -> bool:
+        """Return whether sparse data, with missing cells or not, need not be expanded."""
+        return isinstance(model, NMF) and serves_sparse(model, masked)
+
+    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
         """Find the mode and return it as one chain of one draw."""
         if isinstance(model, NMF):
             solutions = find_modes(
@@ -107,6 +113,7 @@ class MAP:
                 "residual": best.residual,
             }  # fmt: skip
         else:
+            assert isinstance(matrix, Matrix)  # keeps_sparse is False of a program
             mode = program_mode(model, matrix, key, self.max_iter)
             sites, converged, message = mode.sites, mode.converged, mode.message
             info = {"n_iter": mode.n_iter, "objective": mode.objective}
@@ -121,7 +128,7 @@ class MAP:
             solver = "newton" if few or not model.likelihood.majorises else "accelerated"
         return Search(solver, self.max_iter, self.tol, self.stop == "divergence")
 
-    def _starts(self, model: NMF, matrix: Matrix, key: jax.Array) -> list[Start]:
+    def _starts(self, model: NMF, matrix: AnyMatrix, key: jax.Array) -> list[Start]:
         if not isinstance(self.init, str):
             return [given_start(model, matrix, self.init)]
         if self.init == "nndsvd":
@@ -129,7 +136,7 @@ class MAP:
         return [random_start(model, matrix, k) for k in jax.random.split(key, self.n_init)]
 
 
-def _describe(model: NMF, matrix: Matrix, best: Solution, ends: list[float]) -> str:
+def _describe(model: NMF, matrix: AnyMatrix, best: Solution, ends: list[float]) -> str:
     if best.converged:
         ended = "converged"
     elif best.stalled:

@@ -72,6 +72,10 @@ class MCMC:
             raise ValueError(f"unknown kernel {self.kernel!r}; valid: {', '.join(self._kernels)}")
         require_counts(self, num_warmup=0, num_samples=1, num_chains=1)
 
+    def keeps_sparse(self, model: Model, masked: bool) -> bool:
+        """Return False: sparse data are expanded."""
+        return False
+
     def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
         """Run the chains."""
         key_mode, key_jitter, key_chains = jax.random.split(key, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from bayesnmf.data import Matrix
 from bayesnmf.model import NMF
+from bayesnmf.sparse import AnyMatrix
 
 from . import acceleration, descent, multiplicative
 from .acceleration import Factors
-from .initial import Start
+from .initial import Start, random_scale
+from .observed import Observed, observe
 
 #: Multiplicative updates before the first Newton step, which from afar would pick a poor basin.
 WARM_UP = 10
@@ -26,6 +27,10 @@ CHUNK = 50
 #: Times that the accelerated loop is restarted to satisfy the certificate, or to release entries
 #: that are locked at zero.
 MAX_ROUNDS = 10
+#: Zeros of a start become this share of a random start's scale.
+LIFT = 1e-6
+#: Bytes that the acceleration may always remember, however small the data.
+LEAST_BUDGET = 2**24
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Search:
         Stop plain updates by scikit-learn's rule.
     log_space : bool
         Seek the mode of the logarithms of W and H.
+    batched : bool
+        Run all starts in one batch; by default everywhere but on CPUs.
     """
 
     solver: str
@@ -67,25 +74,36 @@ class Search:
     tol: float
     by_divergence: bool = False
     log_space: bool = False
+    batched: bool = field(default_factory=lambda: jax.default_backend() != "cpu")
 
 
 def find_modes(
-    search: Search, model: NMF, matrix: Matrix, starts: list[Start], progress: bool
+    search: Search, model: NMF, matrix: AnyMatrix, starts: list[Start], progress: bool
 ) -> list[Solution]:
-    """Search from every start and return the optima, best first."""
-    data = multiplicative.data_of(model, matrix)
-    solutions = []
+    """Search from every start and return the optima, best first.
+
+    Accelerators run all starts in one batch. CPUs run them one after another, which measured
+    1.4 to 2.9 times as fast there: a batch evaluates both sides of every branch, and waits for
+    its slowest member.
+    """
+    data = observe(model, matrix)
     with tqdm(total=len(starts), desc="map", disable=not progress, leave=False) as bar:
-        for start in starts:
-            solve = _classic if search.solver == "mu" else _accelerated
-            solutions.append(solve(search, model, data, start, bar))
-            bar.update()
+        if search.solver == "mu":
+            solutions = [_classic(search, model, data, start, bar) for start in starts]
+        else:
+            starts = [_lifted(start, random_scale(model, matrix)) for start in starts]
+            points = [_warmed_up(search, model, data, start) for start in starts]
+            together = search.batched and len(starts) > 1
+            groups = [points] if together else [[point] for point in points]
+            solutions = [
+                solution
+                for group in groups
+                for solution in _accelerated(search, model, data, group, bar)
+            ]
     return sorted(solutions, key=lambda solution: solution.objective)
 
 
-def _classic(
-    search: Search, model: NMF, data: multiplicative.Data, start: Start, bar: Any
-) -> Solution:
+def _classic(search: Search, model: NMF, data: Observed, start: Start, bar: Any) -> Solution:
     """Iterate plain multiplicative updates."""
     options = {"log_space": search.log_space}
     point = multiplicative.start(model, data, *start, model.likelihood.start(), **options)
@@ -102,24 +120,51 @@ def _classic(
         else:
             converged = _residual(model, data, _factors(point), search) <= search.tol
         _report(bar, n_iter, float(point.objective))
+    bar.update()
     residual = _residual(model, data, _factors(point), search)
     return _solution(point, residual, n_iter, converged)
 
 
-def _accelerated(
-    search: Search, model: NMF, data: multiplicative.Data, start: Start, bar: Any
-) -> Solution:
-    """Accelerate Newton or multiplicative steps until the certificate holds."""
+def _lifted(start: Start, scale: float) -> Start:
+    """Replace zeros: from a row or a component of zeros no step leads away."""
+    W, H = (np.where(x > 0, x, x.dtype.type(LIFT * scale)) for x in start)
+    return W, H
+
+
+def _warmed_up(search: Search, model: NMF, data: Observed, start: Start) -> multiplicative.Point:
+    """Take the first steps by plain updates, which choose the basin."""
     options = {"log_space": search.log_space}
     point = multiplicative.start(model, data, *start, model.likelihood.start(), **options)
+    steps = min(WARM_UP, search.max_iter)
+    return multiplicative.iterate(model, data, point, num_steps=steps, **options)
+
+
+def _accelerated(
+    search: Search, model: NMF, data: Observed, points: list[multiplicative.Point], bar: Any
+) -> list[Solution]:
+    """Accelerate Newton or multiplicative steps until the certificate holds, from every point."""
     n_iter = min(WARM_UP, search.max_iter)
-    point = multiplicative.iterate(model, data, point, num_steps=n_iter, **options)
-    goal, residual, stalled = search.tol, np.inf, False
+    states = [
+        acceleration.start(_factors(point), point.objective, _memory(point, data))
+        for point in points
+    ]
+    if search.max_iter > n_iter:
+        states = _advance(search, model, data, states, search.tol, search.max_iter - n_iter, bar)
+    solutions = []
+    for point, state in zip(points, states, strict=True):
+        solutions.append(_certified(search, model, data, point, state, bar))
+        bar.update()
+    return solutions
+
+
+def _certified(
+    search: Search, model: NMF, data: Observed, point: multiplicative.Point,
+    state: acceleration.State, bar: Any,
+) -> Solution:  # fmt: skip
+    """Go on from a first run of the accelerated loop until the certificate holds."""
+    options = {"log_space": search.log_space}
+    n_iter, goal, residual, stalled = min(WARM_UP, search.max_iter), search.tol, np.inf, False
     for _ in range(MAX_ROUNDS):
-        if n_iter >= search.max_iter:
-            break
-        budget = search.max_iter - n_iter
-        state = _advance(search, model, data, point, goal, budget, bar)
         n_iter += int(state.n_iter)
         stalled = int(state.stalled) >= acceleration.MAX_STALLED
         accepted, residual = state.accepted, _residual(model, data, state.accepted, search)
@@ -128,39 +173,47 @@ def _accelerated(
             # The loop watches the residual one half step late; where that was too hopeful, aim
             # lower. Where it stalled with nothing locked, floating point allows no more.
             goal /= 4
-            if stalled and not released:
-                break
+            stalled = stalled and not bool(released)
         W, H, parameters = accepted
         point = multiplicative.start(model, data, W.T, H, parameters, **options)
-        if residual <= search.tol:
+        if residual <= search.tol or stalled or n_iter >= search.max_iter:
             break
-    if not np.isfinite(residual):
-        residual = _residual(model, data, _factors(point), search)
+        state = acceleration.start(_factors(point), point.objective, _memory(point, data))
+        state = _advance(search, model, data, [state], goal, search.max_iter - n_iter, bar)[0]
     return _solution(point, residual, n_iter, residual <= search.tol, stalled)
 
 
 def _advance(
-    search: Search, model: NMF, data: multiplicative.Data, point: multiplicative.Point,
-    goal: float, budget: int, bar: Any,
-) -> acceleration.State:  # fmt: skip
+    search: Search, model: NMF, data: Observed, states: list[acceleration.State], goal: float,
+    budget: int, bar: Any,
+) -> list[acceleration.State]:  # fmt: skip
     """Run the accelerated loop in chunks, so that progress shows and Ctrl-C is heard."""
-    state = acceleration.start(_factors(point), point.objective)
-    tol, limit = jnp.asarray(goal, point.W.dtype), 0
-    while int(state.n_iter) == limit < budget:
+    tol, limit = jnp.asarray(goal, states[0].objective.dtype), 0
+    options = {"algorithm": search.solver, "log_space": search.log_space}
+    batch = len(states) > 1
+    state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states) if batch else states[0]
+    advance = descent.advance_all if batch else descent.advance
+    while int(jnp.max(state.n_iter)) == limit < budget:
         limit = min(limit + CHUNK, budget)
-        state = descent.advance(
-            model, data, state, jnp.asarray(limit), tol, algorithm=search.solver,
-            log_space=search.log_space,
-        )  # fmt: skip
-        _report(bar, int(state.n_iter), float(state.objective))
-    return state
+        state = advance(model, data, state, jnp.asarray(limit), tol, **options)
+        _report(bar, int(jnp.max(state.n_iter)), float(jnp.min(state.objective)))
+    if not batch:
+        return [state]
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(len(states))]
+
+
+def _memory(point: multiplicative.Point, data: Observed) -> int:
+    """Return how many pairs of factors may be remembered in the memory that the data take."""
+    per_step = 2 * (point.W.nbytes + point.H.nbytes)
+    budget = max(sum(leaf.nbytes for leaf in jax.tree.leaves(data)), LEAST_BUDGET)
+    return int(np.clip(budget // per_step, 2, acceleration.MEMORY))
 
 
 def _factors(point: multiplicative.Point) -> Factors:
     return Factors(point.W.T, point.H, point.parameters)
 
 
-def _residual(model: NMF, data: multiplicative.Data, point: Factors, search: Search) -> float:
+def _residual(model: NMF, data: Observed, point: Factors, search: Search) -> float:
     return float(descent.certificate(model, data, point, log_space=search.log_space))
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
-from bayesnmf.data import Matrix
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.model import NMF, product
-from bayesnmf.priors import Prior
+from bayesnmf.model import NMF
+
+from .observed import Observed
+from .penalty import prior_terms
 
 #: Halvings of a step before it is given up.
 MAX_HALVINGS = 30
@@ -29,57 +30,34 @@ class Point(NamedTuple):
     exponent: Array
 
 
-class Data(NamedTuple):
-    """Cells with any value of the support where missing, and the mask of observed ones.
-
-    The mask is None for a complete matrix, whose arithmetic then has no selects.
-    """
-
-    values: Array
-    observed: Array | None
-
-
-def data_of(model: NMF, matrix: Matrix) -> Data:
-    """Return the cells of `matrix` as this model's likelihood can be evaluated at."""
-    values = jnp.asarray(matrix.filled(model.likelihood.placeholder))
-    return Data(values, None if matrix.observed.all() else jnp.asarray(matrix.observed))
-
-
-def kept(data: Data, cells: Array) -> Array:
-    """Return `cells` with 0 where missing."""
-    return cells if data.observed is None else jnp.where(data.observed, cells, 0.0)
-
-
-def pull(prior: Prior, log_space: bool) -> Array:
-    """Return the coefficient of ``log w`` in the log posterior.
-
-    It is ``shape - 1``, or ``shape`` when the mode is sought in log space, whose Jacobian adds
-    one. A prior with shape below 1 has infinite density at 0, so its mode is always sought in
-    log space, where it is finite and positive.
-    """
-    shape = jnp.asarray(prior.shape, float)
-    return shape if log_space else jnp.where(shape < 1.0, shape, shape - 1.0)
-
-
 @partial(jax.jit, static_argnames="log_space")
 def objective(
-    model: NMF, data: Data, W: Array, H: Array, parameters: dict[str, Array], *, log_space: bool
+    model: NMF, data: Observed, W: Array, H: Array, parameters: dict[str, Array], *, log_space: bool
 ) -> Array:
     """Return the negative log posterior, up to the normalising constants of the priors.
 
     The likelihood's own parameters enter by their density in log space, so that the mode does
     not depend on whether one thinks of a variance, a precision or a standard deviation.
     """
-    total = -log_likelihood(model, data, product(W, H), parameters)
+    total = -data.density(model, W.T, H)(parameters)
+    return total + penalty(model, W, H, parameters, log_space=log_space)
+
+
+def penalty(
+    model: NMF, W: Array, H: Array, parameters: dict[str, Array], *, log_space: bool
+) -> Array:
+    """Return the priors' part of the objective; the factors may be oriented either way."""
+    total = jnp.zeros((), W.dtype)
     for prior, factor in ((model.prior_W, W), (model.prior_H, H)):
-        total += jnp.sum(prior.rate * factor - xlogy(pull(prior, log_space), factor))
+        rate, pull = prior_terms(prior, factor, log_space)
+        total += jnp.sum(rate * factor - xlogy(pull, factor))
     for name, prior in model.likelihood.priors.items():
         total -= prior.log_prob(parameters[name]) + jnp.log(parameters[name])
     return total
 
 
 def start(
-    model: NMF, data: Data, W: Array, H: Array, parameters: dict[str, Array], *, log_space: bool
+    model: NMF, data: Observed, W: Array, H: Array, parameters: dict[str, Array], *, log_space: bool
 ) -> Point:
     """Return the starting point, with the likelihood's parameters fitted to its mean."""
     W, H = jnp.asarray(W), jnp.asarray(H)
@@ -90,7 +68,7 @@ def start(
 
 
 @partial(jax.jit, static_argnames=("num_steps", "log_space"))
-def iterate(model: NMF, data: Data, point: Point, *, num_steps: int, log_space: bool) -> Point:
+def iterate(model: NMF, data: Observed, point: Point, *, num_steps: int, log_space: bool) -> Point:
     """Do `num_steps` iterations, each updating W, then H, then the likelihood's parameters.
 
     No iteration increases the objective: by majorisation where the likelihood proves it, else
@@ -100,50 +78,35 @@ def iterate(model: NMF, data: Data, point: Point, *, num_steps: int, log_space: 
     def step(_: int, point: Point) -> Point:
         point = _update_factor(model, data, point, "W", log_space)
         point = _update_factor(model, data, point, "H", log_space)
-        mean = product(point.W, point.H)
-        parameters = update_parameters(model, data, mean, point.parameters)
-        value = objective(model, data, point.W, point.H, parameters, log_space=log_space)
-        return point._replace(parameters=parameters, objective=value)
+        parameters = update_parameters(model, data, point.W.T, point.H, point.parameters)
+        return point._replace(parameters=parameters)
 
-    return jax.lax.fori_loop(0, num_steps, step, point)
+    W, H, parameters, _, exponent = jax.lax.fori_loop(0, num_steps, step, point)
+    value = objective(model, data, W, H, parameters, log_space=log_space)
+    return Point(W, H, parameters, value, exponent)
 
 
 @jax.jit
-def root_divergence(model: NMF, data: Data, point: Point) -> Array:
+def root_divergence(model: NMF, data: Observed, point: Point) -> Array:
     """Return the root of twice the divergence of the data from WH, without penalties.
 
     The divergence is the log density at a mean equal to the data minus that at WH: the
     Kullback-Leibler, half the squared Frobenius, the Itakura-Saito one.
     """
-    likelihood, mean = model.likelihood, product(point.W, point.H)
-    parameters = {**likelihood.known, **point.parameters}
-    perfect = likelihood.saturated(data.values, **parameters)
-    loss = perfect - likelihood.log_density(data.values, mean, **parameters)
-    return jnp.sqrt(2.0 * jnp.maximum(jnp.sum(kept(data, loss)), 0.0))
+    perfect = data.saturated(model, point.parameters)
+    loss = perfect - data.density(model, point.W.T, point.H)(point.parameters)
+    return jnp.sqrt(2.0 * jnp.maximum(loss, 0.0))
 
 
-def log_likelihood(model: NMF, data: Data, mean: Array, parameters: dict[str, Array]) -> Array:
-    """Return the log density of the observed cells."""
-    likelihood = model.likelihood
-    cells = likelihood.log_density(data.values, mean, **likelihood.known, **parameters)
-    return jnp.sum(kept(data, cells))
-
-
-def _update_factor(model: NMF, data: Data, point: Point, name: str, log_space: bool) -> Point:
+def _update_factor(model: NMF, data: Observed, point: Point, name: str, log_space: bool) -> Point:
     likelihood, (W, H) = model.likelihood, (point.W, point.H)
-    parts = likelihood.split(data.values, product(W, H), **likelihood.known, **point.parameters)
-    seen = [kept(data, part) for part in parts]
-    if name == "W":
-        factor, prior = W, model.prior_W
-        numerator, denominator = (part @ H.T for part in seen)
-    else:
-        factor, prior = H, model.prior_H
-        numerator, denominator = (W.T @ part for part in seen)
-    rate = jnp.asarray(prior.rate, factor.dtype)
-    log_weight = pull(prior, log_space).astype(factor.dtype)
+    x, y, axis, prior = (W.T, H, 1, model.prior_W) if name == "W" else (H, W.T, 0, model.prior_H)
+    numerator, denominator = data.split(model, x, y, point.parameters, axis=axis)
+    rate, pull = prior_terms(prior, x, log_space)
 
     def candidate(exponent: Array) -> Array:
-        return likelihood.update(factor, numerator, denominator, log_weight, rate, exponent)
+        updated = likelihood.update(x, numerator, denominator, pull, rate, exponent)
+        return updated.T if name == "W" else updated
 
     if likelihood.majorises:
         return point._replace(**{name: candidate(point.exponent)})
@@ -152,8 +115,9 @@ def _update_factor(model: NMF, data: Data, point: Point, name: str, log_space: b
         factors = {"W": W, "H": H, name: factor}
         return objective(model, data, **factors, parameters=point.parameters, log_space=log_space)
 
-    before = value(factor)
-    exponent, updated = _halve_until_no_worse(candidate, value, point.exponent, factor, before)
+    current = getattr(point, name)
+    before = value(current)
+    exponent, updated = _halve_until_no_worse(candidate, value, point.exponent, current, before)
     return point._replace(**{name: updated}, exponent=jnp.minimum(2.0 * exponent, 1.0))
 
 
@@ -176,26 +140,28 @@ def _halve_until_no_worse(
 
 
 def update_parameters(
-    model: NMF, data: Data, mean: Array, parameters: dict[str, Array]
+    model: NMF, data: Observed, W: Array, H: Array, parameters: dict[str, Array]
 ) -> dict[str, Array]:
-    """Take one safeguarded Newton step in the logarithm of each inferred parameter."""
-    for name in model.likelihood.priors:
-        updated = _newton_step(
-            partial(_parameter_objective, model, data, mean, parameters, name),
-            jnp.log(parameters[name]),
-        )
-        parameters = {**parameters, name: jnp.exp(updated)}
+    """Take one safeguarded Newton step in the logarithm of each inferred parameter.
+
+    The factors are component first.
+    """
+    if not parameters:
+        return parameters
+    density = data.density(model, W, H)
+    for name, prior in model.likelihood.priors.items():
+        value = partial(_parameter_objective, density, prior, parameters, name)
+        parameters = {**parameters, name: jnp.exp(_newton_step(value, jnp.log(parameters[name])))}
     return parameters
 
 
 def _parameter_objective(
-    model: NMF, data: Data, mean: Array, parameters: dict[str, Array], name: str,
-    log_parameter: Array,
+    density: Callable[[dict[str, Array]], Array], prior: Any, parameters: dict[str, Array],
+    name: str, log_parameter: Array,
 ) -> Array:  # fmt: skip
     """Return the objective as a function of the logarithm of one parameter."""
     x = jnp.exp(log_parameter)
-    log_prior = model.likelihood.priors[name].log_prob(x) + log_parameter
-    return -log_likelihood(model, data, mean, {**parameters, name: x}) - log_prior
+    return -density({**parameters, name: x}) - prior.log_prob(x) - log_parameter
 
 
 def _newton_step(value: Callable[[Array], Array], current: Array) -> Array:

@@ -14,6 +14,7 @@ that one function serves both; `axis` is the axis of V that the other factor run
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,13 +24,18 @@ from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
-from .multiplicative import Data, kept, pull
+from .penalty import prior_terms
+
+if TYPE_CHECKING:
+    from .observed.cells import Cells
 
 #: Sweeps of coordinate descent on each row's quadratic problem. Few steps with well-solved problems beat
 #: many with rough ones: a sweep costs next to nothing beside the Hessians.
 SWEEPS = 8
-#: Halvings of a row's step before it stays where it is.
-MAX_HALVINGS = 30
+#: Looks at a row's step, each at a shorter one, before the row stays where it is.
+MAX_LOOKS = 30
+#: Share of its length that a step keeps when it has to be shortened.
+SHRINK = 0.3
 #: Relative lift of the Hessian's diagonal, against components that coincide.
 RIDGE = 1e-6
 #: A step keeps at least this share of an entry whose prior keeps it off zero.
@@ -37,7 +43,7 @@ KEEP = 0.1
 
 
 def half_step(
-    model: NMF, data: Data, x: Array, y: Array, mean: Array, parameters: dict[str, Array],
+    model: NMF, data: Cells, x: Array, y: Array, mean: Array, parameters: dict[str, Array],
     prior: Prior, *, axis: int, log_space: bool,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Improve factor `x` with `y` held; return it, and the gradient at the old one.
@@ -46,12 +52,11 @@ def half_step(
     """
     likelihood = model.likelihood
     parameters = {**likelihood.known, **parameters}
-    log_weight = pull(prior, log_space).astype(x.dtype)
-    rate = jnp.asarray(prior.rate, x.dtype)
+    rate, log_weight = prior_terms(prior, x, log_space)
     floor = jnp.finfo(x.dtype).tiny ** 0.5
     lifted = jnp.maximum(x, floor)
-    score = kept(data, likelihood.score(data.values, mean, **parameters))
-    curvature = kept(data, likelihood.curvature(data.values, mean, **parameters))
+    score = data.kept(likelihood.score(data.values, mean, **parameters))
+    curvature = data.kept(likelihood.curvature(data.values, mean, **parameters))
     gradient = rate - log_weight / lifted - contract(y, score, axis)
     hessian = _hessians(y, curvature, axis, ridge=log_weight / lifted**2 + floor)
     lowest = -x * jnp.where(log_weight > 0, 1.0 - KEEP, 1.0)
@@ -67,7 +72,7 @@ def half_step(
             jnp.where(log_weight > 0, log_weight * jnp.log1p(size[None] * step / lifted), 0.0),
             axis=0,
         )
-        return prior_part - jnp.sum(kept(data, cells), axis=axis)
+        return prior_part - jnp.sum(data.kept(cells), axis=axis)
 
     size = _backtrack(change, jnp.ones(x.shape[1], x.dtype))
     return jnp.maximum(x + size[None] * step, 0.0), gradient
@@ -130,14 +135,16 @@ def _descend(hessian: Array, gradient: Array, lowest: Array) -> Array:
 def _backtrack(change: Callable[[Array], Array], size: Array) -> Array:
     """Shrink each row's step until it does not increase the objective; else to zero."""
 
-    def uphill(state: tuple[Array, Array, Array]) -> Array:
-        _, value, count = state
-        return jnp.any(~(value <= 0)) & (count < MAX_HALVINGS)
+    def unsettled(state: tuple[Array, Array, Array]) -> Array:
+        _, settled, count = state
+        return ~jnp.all(settled) & (count < MAX_LOOKS)
 
-    def shrink(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        size, value, count = state
-        size = jnp.where(value <= 0, size, 0.3 * size)
-        return size, change(size), count + 1
+    # The change is evaluated in one place only, which halves what there is to compile.
+    def look(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        size, _, count = state
+        settled = change(size) <= 0
+        return jnp.where(settled, size, SHRINK * size), settled, count + 1
 
-    size, value, _ = lax.while_loop(uphill, shrink, (size, change(size), jnp.asarray(0)))
-    return jnp.where(value <= 0, size, 0.0)
+    never = jnp.zeros(size.shape, bool)
+    size, settled, _ = lax.while_loop(unsettled, look, (size, never, jnp.asarray(0)))
+    return jnp.where(settled, size, 0.0)

@@ -88,6 +88,10 @@ class SVI:
         require_counts(self, num_steps=1, num_samples=1)
         require_tolerance(self.tol)
 
+    def keeps_sparse(self, model: Model, masked: bool) -> bool:
+        """Return False: sparse data are expanded."""
+        return False
+
     def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
         """Fit the guide and return draws of it as one chain."""
         key_mode, key_init, key_draws, key_elbo = jax.random.split(key, 4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +13,9 @@ import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.methods import acceleration, descent, multiplicative
 from bayesnmf.methods.acceleration import Factors
-from bayesnmf.methods.newton import half_step
+from bayesnmf.methods.initial import random_start
+from bayesnmf.methods.modes import Search, find_modes
+from bayesnmf.methods.observed import observe
 from bayesnmf.priors import Exponential, Flat, Gamma
 
 every_likelihood = pytest.mark.parametrize("name", small.LIKELIHOODS)
@@ -29,7 +29,7 @@ def problem(name: str, prior: object, missing: float = 0.0, seed: int = 0):
     model = bn.NMF(2, likelihood, prior, prior).resolve(matrix)
     rng = np.random.default_rng(seed + 100)
     W, H = rng.gamma(2.0, 0.5, (6, 2)), rng.gamma(2.0, 0.5, (2, 5))
-    data = multiplicative.data_of(model, matrix)
+    data = observe(model, matrix)
     parameters = {p: jnp.asarray(x) for p, x in small.parameters(likelihood).items()}
     return model, data, Factors(jnp.asarray(W.T), jnp.asarray(H), parameters)
 
@@ -43,19 +43,18 @@ def objective(model, data, point):
 @plain
 def test_no_half_step_increases_the_objective(name, prior, float64):
     model, data, point = problem(name, prior, missing=0.2)
-    update = jax.jit(partial(half_step, log_space=False), static_argnames="axis")
+    improve = jax.jit(type(data).improve, static_argnames=("axis", "log_space"))
     before = objective(model, data, point)
     for _ in range(6):
         for factor, other, prior_of, axis in (
             ("W", "H", model.prior_W, 1), ("H", "W", model.prior_H, 0),
         ):  # fmt: skip
             x, y = getattr(point, factor), getattr(point, other)
-            mean = descent.cells(point.W, point.H)
-            new, _ = update(
-                model, data, x=x, y=y, mean=mean, parameters=point.parameters, prior=prior_of,
-                axis=axis,
+            new = improve(
+                data, model, x=x, y=y, parameters=point.parameters, prior=prior_of, axis=axis,
+                log_space=False,
             )  # fmt: skip
-            point = point._replace(**{factor: new})
+            point = point._replace(**{factor: new.x})
             after = objective(model, data, point)
             assert after <= before + 1e-11 * abs(before)
             before = after
@@ -87,7 +86,7 @@ def test_the_certificate_knows_no_units(float64):
     got = []
     for unit in (1e-8, 1.0, 1e9):
         model = bn.NMF(2, bn.likelihoods.Gamma(shape=2.0), Flat(), Flat())
-        data = multiplicative.data_of(model, Matrix.of(unit * V))
+        data = observe(model, Matrix.of(unit * V))
         for scale in (1e-3, 1.0, 1e5):
             point = Factors(jnp.asarray(W.T * scale), jnp.asarray(H * unit / scale), {})
             got.append(float(descent.certificate(model, data, point, log_space=False)))
@@ -150,6 +149,30 @@ def test_the_second_fit_of_the_same_shape_compiles_nothing():
     # Another kind of prior is another program.
     small.run(V, bn.NMF(2, "negative_binomial", prior, prior), bn.MAP(n_init=1))
     assert descent.advance._cache_size() == compiled[0] + 1
+
+
+@plain
+def test_starts_in_a_batch_end_where_they_end_alone(name, float64):
+    V = small.data(small.LIKELIHOODS[name])
+    model, matrix = small.model(name).resolve(V), Matrix.of(V)
+    starts = [random_start(model, matrix, key) for key in jax.random.split(jax.random.key(0), 3)]
+    alone, batch = (
+        find_modes(Search("newton", 500, 1e-5, batched=batched), model, matrix, starts, False)
+        for batched in (False, True)
+    )
+    for a, b in zip(alone, batch, strict=True):
+        assert a.converged == b.converged
+        assert a.objective == pytest.approx(b.objective, rel=1e-8, abs=1e-8)
+
+
+def test_a_sweep_of_ranks_compiles_once_a_rank():
+    V = small.data(small.LIKELIHOODS["poisson"])
+    functions = (descent.advance, descent.certificate, multiplicative.iterate)
+    before = [function._cache_size() for function in functions]
+    for _ in range(2):
+        for rank in (1, 2, 3, 4):
+            small.run(V, bn.NMF(rank, "poisson", Exponential(1.0), Gamma(1.1)), bn.MAP(n_init=2))
+    assert all(f._cache_size() - b <= 4 for f, b in zip(functions, before, strict=True))
 
 
 def test_a_continued_acceleration_is_the_uninterrupted_one(float64):

@@ -1,0 +1,17 @@
+"""The few operations on sparse matrices that cost time: native code on CPUs, XLA elsewhere."""
+
+from __future__ import annotations
+
+from .compressed import Compressed, Lent, Rows, rows_of
+from .sparse import contract_ratio, contract_values, sum_log, sweep
+
+__all__ = [
+    "Compressed",
+    "Lent",
+    "Rows",
+    "contract_ratio",
+    "contract_values",
+    "rows_of",
+    "sum_log",
+    "sweep",
+]

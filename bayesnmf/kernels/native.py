@@ -1,0 +1,222 @@
+"""Sparse kernels for CPUs: one row at a time in cache, rows shared out over threads.
+
+Factors are row-major here, ``x`` of shape (n_rows, n_components) and ``y`` of shape
+(n_columns, n_components), so that what one stored cell needs lies together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+
+#: Pieces of work a thread, so that an unlucky one does not hold up the rest.
+PIECES = 4
+#: Sums may be reordered, which lets them be vectorised; infinities and NaN keep their meaning.
+FAST = {"reassoc", "contract", "arcp", "nsz"}
+
+type Array = np.ndarray[Any, Any]
+
+
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a kernel that lets go of the interpreter, and keep its machine code on disk."""
+    compile_: Any = numba.njit(nogil=True, cache=True, fastmath=FAST)
+    return compile_(function)
+
+
+def contract_values(values: Any, indices: Any, starts: Any, y: Any) -> Array:
+    """Return ``sum_j values_ij y_kj``, component first."""
+    y = _row_major(y)
+    out = np.zeros((len(starts) - 1, y.shape[1]), y.dtype)
+    _share(_values_rows, starts, (values, indices, y, out))
+    return out.T
+
+
+def contract_ratio(values: Any, indices: Any, starts: Any, x: Any, y: Any, floor: Any) -> Array:
+    """Return ``sum_j (v_ij / L_ij) y_kj``, component first."""
+    x, y = _row_major(x), _row_major(y)
+    out = np.zeros_like(x)
+    _share(_ratio_rows, starts, (values, indices, x, y, float(floor), out))
+    return out.T
+
+
+def sum_log(values: Any, indices: Any, starts: Any, x: Any, y: Any, floor: Any) -> Array:
+    """Return ``sum_j v_ij log L_ij`` of every row."""
+    x, y = _row_major(x), _row_major(y)
+    out = np.zeros(len(x), x.dtype)
+    _share(_log_rows, starts, (values, indices, x, y, float(floor), out))
+    return out
+
+
+def sweep(
+    values: Any, indices: Any, starts: Any, x: Any, y: Any, linear: Any, pull: Any, floor: Any
+) -> tuple[Array, Array, Array]:
+    """Do one sweep of coordinate descent on every row; see :func:`bayesnmf.kernels.sweep`."""
+    x, y, linear = _row_major(x), _row_major(y), _row_major(linear)
+    out, slope, kernel = np.empty_like(x), np.empty_like(x), np.zeros(len(x), x.dtype)
+    arguments = (values, indices, x, y, linear, float(pull), float(floor), out, slope, kernel)
+    _share(_sweep_rows, starts, arguments)
+    return out.T, slope.T, kernel
+
+
+@compiled
+def _values_rows(first, last, starts, values, indices, y, out):  # type: ignore[no-untyped-def]
+    for i in range(first, last):
+        total = out[i]
+        for j in range(starts[i], starts[i + 1]):
+            other, value = y[indices[j]], values[j]
+            for k in range(len(total)):
+                total[k] += value * other[k]
+
+
+@compiled
+def _ratio_rows(first, last, starts, values, indices, x, y, floor, out):  # type: ignore[no-untyped-def]
+    n_components = x.shape[1]
+    for i in range(first, last):
+        mine, total = x[i], out[i]
+        for j in range(starts[i], starts[i + 1]):
+            other, mean = y[indices[j]], 0.0
+            for k in range(n_components):
+                mean += mine[k] * other[k]
+            ratio = values[j] / max(mean, floor)
+            for k in range(n_components):
+                total[k] += ratio * other[k]
+
+
+@compiled
+def _log_rows(first, last, starts, values, indices, x, y, floor, out):  # type: ignore[no-untyped-def]
+    for i in range(first, last):
+        mine, total = x[i], 0.0
+        for j in range(starts[i], starts[i + 1]):
+            other, mean = y[indices[j]], 0.0
+            for k in range(len(mine)):
+                mean += mine[k] * other[k]
+            total += values[j] * math.log(max(mean, floor))
+        out[i] = total
+
+
+@compiled
+def _sweep_rows(  # type: ignore[no-untyped-def]
+    first, last, starts, values, indices, x, y, linear, pull, floor, out, slope, kernel
+):
+    n_components, longest = x.shape[1], 0
+    for i in range(first, last):
+        longest = max(longest, starts[i + 1] - starts[i])
+    block = np.empty((n_components, longest))
+    mean, before, counts = np.empty(longest), np.empty(longest), np.empty(longest)
+    for i in range(first, last):
+        start, size = starts[i], starts[i + 1] - starts[i]
+        for j in range(size):
+            counts[j] = values[start + j]
+            for k in range(n_components):
+                block[k, j] = y[indices[start + j], k]
+        kernel[i] = _row_mean(x[i], block, counts[:size], floor, mean, before)
+        for k in range(n_components):
+            part, entry = block[k], x[i, k]
+            first_moment, second_moment = 0.0, 0.0
+            for j in range(size):
+                share = part[j] / mean[j]
+                first_moment += counts[j] * share
+                second_moment += counts[j] * share * share
+            slope[i, k] = linear[i, k] - first_moment - pull / max(entry, floor)
+            out[i, k] = _coordinate(entry, linear[i, k], pull, first_moment, second_moment)
+            change = out[i, k] - entry
+            for j in range(size):
+                # Relative to where it began, so that cancellation leaves nothing negative.
+                mean[j] = max(mean[j] + change * part[j], 1e-14 * before[j])
+        if not _downhill(x[i], out[i], linear[i], pull, counts[:size], mean, before, floor):
+            _multiplicative_row(x[i], out[i], linear[i], pull, counts[:size], before, block)
+
+
+@compiled
+def _row_mean(x, block, counts, floor, mean, before):  # type: ignore[no-untyped-def]
+    """Fill in the means of a row's stored cells, and return the sum of counts times their logs."""
+    for j in range(len(counts)):
+        mean[j] = 0.0
+    for k in range(len(x)):
+        part, entry = block[k], x[k]
+        for j in range(len(counts)):
+            mean[j] += entry * part[j]
+    total = 0.0
+    for j in range(len(counts)):
+        mean[j] = max(mean[j], floor)
+        before[j] = mean[j]
+        total += counts[j] * math.log(mean[j])
+    return total
+
+
+@compiled
+def _coordinate(x, linear, pull, first, second):  # type: ignore[no-untyped-def]
+    """Minimise ``linear w - pull log w - A log(w + e)``, which has the moments of the row at x."""
+    if linear <= 0.0:
+        return x
+    weight, offset = 0.0, 0.0
+    if second > 0.0:
+        weight = first * (first / second)
+        offset = max(first / second - x, 0.0)
+    half = 0.5 * (weight + pull - linear * offset)
+    if pull == 0.0:
+        return max(2.0 * half, 0.0) / linear
+    root = math.sqrt(half * half + linear * pull * offset)
+    if half >= 0.0:
+        return (half + root) / linear
+    return pull * offset / (root - half)
+
+
+@compiled
+def _downhill(x, new, linear, pull, counts, mean, before, floor):  # type: ignore[no-untyped-def]
+    """Return whether the row's objective has not risen; mostly one derivative tells."""
+    slope, value = 0.0, 0.0
+    for k in range(len(x)):
+        change = new[k] - x[k]
+        slope += linear[k] * change
+        value += linear[k] * change
+        if pull > 0.0:
+            slope -= pull * change / max(new[k], floor)
+            value -= pull * math.log(max(new[k], floor) / max(x[k], floor))
+    for j in range(len(counts)):
+        slope -= counts[j] * (mean[j] - before[j]) / mean[j]
+    if slope <= 0.0:  # convex: still falling at the end of the step, so lower than at its start
+        return True
+    for j in range(len(counts)):
+        value -= counts[j] * math.log(mean[j] / before[j])
+    return value <= 0.0
+
+
+@compiled
+def _multiplicative_row(x, new, linear, pull, counts, before, block):  # type: ignore[no-untyped-def]
+    for k in range(len(x)):
+        numerator = 0.0
+        for j in range(len(counts)):
+            numerator += counts[j] / before[j] * block[k, j]
+        new[k] = (x[k] * numerator + pull) / linear[k] if linear[k] > 0.0 else x[k]
+
+
+def _row_major(x: Any) -> Array:
+    return np.ascontiguousarray(np.asarray(x).T)
+
+
+def _share(kernel: Callable[..., None], starts: Any, arguments: tuple[Any, ...]) -> None:
+    """Run a kernel over all rows, cut into pieces of equally many stored cells."""
+    starts = np.asarray(starts)
+    arguments = tuple(np.asarray(a) if np.ndim(a) else a for a in arguments)
+    pool, n_threads = _threads()
+    wanted = np.linspace(0, starts[-1], PIECES * n_threads + 1)[1:-1]
+    cuts = np.unique([0, *np.searchsorted(starts, wanted), len(starts) - 1])
+    pieces = [
+        pool.submit(kernel, first, last, starts, *arguments) for first, last in pairwise(cuts)
+    ]
+    for piece in pieces:
+        piece.result()
+
+
+@cache
+def _threads() -> tuple[ThreadPoolExecutor, int]:
+    n_threads = numba.config.NUMBA_NUM_THREADS
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="bayesnmf"), n_threads

@@ -1,0 +1,205 @@
+"""Sparse kernels inside compiled functions, in XLA or by a call of native code.
+
+Factors are component first: x of shape (component, row), y of shape (component, column). With
+L the product of both at the stored cells v, every function costs O(n_stored n_components) and
+never forms a cell that is not stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesnmf.kernels.compressed import Compressed, Lent, Rows, borrowed
+
+type Array = Any
+
+
+def contract_values(rows: Rows, y: Array) -> Array:
+    """Return ``sum_j v_ij y_kj``, of shape (component, row)."""
+    if isinstance(rows, Lent):
+        shape = jax.ShapeDtypeStruct((y.shape[0], rows.n_rows), y.dtype)
+        return _call("contract_values", shape, rows, y)
+    return _sum_rows(rows, rows.values.astype(y.dtype)[None] * y[:, rows.indices])
+
+
+def contract_ratio(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+    """Return ``sum_j (v_ij / L_ij) y_kj``, of shape (component, row).
+
+    Parameters
+    ----------
+    rows : Compressed
+    x : array of shape (component, row)
+    y : array of shape (component, column)
+    floor : float
+        Least value of L.
+    """
+    if isinstance(rows, Lent):
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        return _call("contract_ratio", shape, rows, x, y, floor)
+    ratio = rows.values.astype(x.dtype) / _product(rows, x, y, floor)
+    return _sum_rows(rows, ratio[None] * y[:, rows.indices])
+
+
+def sum_log(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+    """Return ``sum_j v_ij log L_ij`` of every row; see :func:`contract_ratio`."""
+    if isinstance(rows, Lent):
+        return _call("sum_log", _row_shape(x), rows, x, y, floor)
+    return _sum_rows(rows, rows.values.astype(x.dtype) * jnp.log(_product(rows, x, y, floor)))
+
+
+def sweep(
+    rows: Rows, x: Array, y: Array, linear: Array, pull: Array, floor: float
+) -> tuple[Array, Array, Array]:
+    """Minimise ``sum_k linear_ki x_ki - pull log x_ki - sum_j v_ij log L_ij``, one entry at a time.
+
+    Each entry w of a row in turn goes to the minimum of ``linear w - pull log w - A log(w + e)``,
+    whose A and e give it the slope and the curvature of the objective where w is. That step falls
+    short going up and, rarely, is too long going down; a row whose objective would have risen
+    takes a multiplicative update instead, so none ever rises.
+
+    Parameters
+    ----------
+    rows : Compressed
+    x : array of shape (component, row)
+    y : array of shape (component, column)
+    linear : array of shape (component, row)
+        Positive: the sums of y over the observed cells, and the rate of the prior.
+    pull : scalar
+        Coefficient of ``log x`` in the log posterior, at least 0.
+    floor : float
+        Least value of L.
+
+    Returns
+    -------
+    x : array of shape (component, row)
+        The improved factor.
+    slope : array of shape (component, row)
+        Derivative of the objective in each entry, taken when its turn came.
+    kernel : array of shape (row,)
+        ``sum_j v_ij log L_ij`` before the sweep.
+    """
+    if isinstance(rows, Lent):
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        shapes = (shape, shape, _row_shape(x))
+        return _call("sweep", shapes, rows, x, y, linear, pull, floor)
+    return _plain_sweep(rows, x, y, linear, pull, floor)
+
+
+def _call(name: str, shapes: Any, rows: Lent, *arguments: Array) -> Any:
+    """Call a native kernel from compiled code.
+
+    Double precision may be off in the thread that answers, where JAX would round every number to
+    single; doubles therefore cross as pairs of integers.
+    """
+    from bayesnmf.kernels import native
+
+    arguments = tuple(jnp.asarray(argument) for argument in arguments)
+    wide = [argument.dtype if argument.dtype.itemsize == 8 else None for argument in arguments]
+
+    def answer(key: Any, *arguments: Any) -> Any:
+        numbers = (_as_double(a, dtype) for a, dtype in zip(arguments, wide, strict=True))
+        return jax.tree.map(_as_pairs, getattr(native, name)(*borrowed(key), *numbers))
+
+    sent = (
+        argument if dtype is None else lax.bitcast_convert_type(argument, jnp.uint32)
+        for argument, dtype in zip(arguments, wide, strict=True)
+    )  # fmt: skip
+    got = jax.pure_callback(
+        answer, jax.tree.map(_pairs_shape, shapes), rows.key, *sent, vmap_method="sequential"
+    )
+    return jax.tree.map(
+        lambda array, shape: array if array.dtype == shape.dtype
+        else lax.bitcast_convert_type(array, shape.dtype), got, shapes,
+    )  # fmt: skip
+
+
+def _as_double(pairs: Any, dtype: Any) -> Any:
+    array = np.asarray(pairs)
+    return array if dtype is None else array.view(dtype)[..., 0]
+
+
+def _as_pairs(array: np.ndarray) -> np.ndarray:
+    if array.dtype.itemsize != 8:
+        return array
+    return np.ascontiguousarray(array).view(np.uint32).reshape(*array.shape, 2)
+
+
+def _pairs_shape(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    if shape.dtype.itemsize != 8:
+        return shape
+    return jax.ShapeDtypeStruct((*shape.shape, 2), jnp.uint32)
+
+
+def _plain_sweep(
+    rows: Compressed, x: Array, y: Array, linear: Array, pull: Array, floor: float
+) -> tuple[Array, Array, Array]:
+    values, before = rows.values.astype(x.dtype), _product(rows, x, y, floor)
+    of_cell = _row_of_cell(rows)
+
+    def update(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        new, slope, mean = state
+        part = y[k, rows.indices]
+        share = part / mean
+        first, second = _sum_rows(rows, jnp.stack([values * share, values * share * share]))
+        entry = _coordinate(x[k], linear[k], pull, first, second)
+        mean = jnp.maximum(mean + (entry - x[k])[of_cell] * part, 1e-14 * before)
+        return new.at[k].set(entry), slope.at[k].set(linear[k] - first), mean
+
+    new, slope, mean = lax.fori_loop(0, x.shape[0], update, (x, jnp.zeros_like(x), before))
+    lifted = jnp.maximum(x, floor)
+    slope = slope - pull / lifted
+    change = jnp.sum(linear * (new - x) - pull * jnp.log(jnp.maximum(new, floor) / lifted), axis=0)
+    change -= _sum_rows(rows, values * jnp.log(mean / before))
+    numerator = _sum_rows(rows, (values / before)[None] * y[:, rows.indices])
+    safe = jnp.where(linear > 0, (x * numerator + pull) / jnp.where(linear > 0, linear, 1.0), x)
+    kernel = _sum_rows(rows, values * jnp.log(before))
+    return jnp.where((change <= 0)[None], new, safe), slope, kernel
+
+
+def _coordinate(x: Array, linear: Array, pull: Array, first: Array, second: Array) -> Array:
+    """Minimise ``linear w - pull log w - A log(w + e)`` with the moments of each row at x."""
+    spread = jnp.where(second > 0, first / jnp.where(second > 0, second, 1.0), 0.0)
+    offset = jnp.maximum(spread - x, 0.0)
+    half = 0.5 * (first * spread + pull - linear * offset)
+    root = jnp.sqrt(half * half + linear * pull * offset)
+    rising = (half + root) / jnp.where(linear > 0, linear, 1.0)
+    gap = root - half
+    falling = pull * offset / jnp.where(gap > 0, gap, 1.0)
+    return jnp.where(linear > 0, jnp.where(half >= 0, rising, falling), x)
+
+
+def _product(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
+    """Return L at the stored cells."""
+    of_cell = _row_of_cell(rows)
+
+    def add(k: Array, total: Array) -> Array:
+        return total + x[k, of_cell] * y[k, rows.indices]
+
+    total = lax.fori_loop(0, x.shape[0], add, jnp.zeros(rows.indices.shape, x.dtype))
+    return jnp.maximum(total, floor)
+
+
+def _sum_rows(rows: Compressed, cells: Array) -> Array:
+    """Sum the last axis, over stored cells, within each row."""
+    n_rows = rows.n_rows
+    of_cell = _row_of_cell(rows)
+    summed = jax.ops.segment_sum(
+        jnp.moveaxis(cells, -1, 0), of_cell, n_rows, indices_are_sorted=True
+    )
+    return jnp.moveaxis(summed, 0, -1)
+
+
+def _row_of_cell(rows: Compressed) -> Array:
+    n_rows = rows.n_rows
+    return jnp.repeat(
+        jnp.arange(n_rows), jnp.diff(rows.starts), total_repeat_length=rows.indices.shape[0]
+    )
+
+
+def _row_shape(x: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
