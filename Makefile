@@ -48,7 +48,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/bayesnmf demo
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.test
 	@$(BIN)/ruff format --check .

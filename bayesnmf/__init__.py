@@ -5,6 +5,9 @@ from numpyro import __version__ as _  # noqa: F401
 
 from bayesnmf import datasets, likelihoods, plots, priors
 from bayesnmf.checks import check
+from bayesnmf.comparison import compare
+from bayesnmf.criteria import loo, waic
+from bayesnmf.crossvalidation import kfold
 from bayesnmf.fitting import fit
 from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
@@ -18,11 +21,15 @@ __all__ = [
     "SVI",
     "Fit",
     "check",
+    "compare",
     "datasets",
     "fit",
+    "kfold",
     "likelihoods",
     "load",
     "load_model",
+    "loo",
     "plots",
     "priors",
+    "waic",
 ]

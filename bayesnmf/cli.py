@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from bayesnmf import checks, demo, files, fitting, plots, posterior
+from bayesnmf import checks, comparison, demo, files, fitting, plots, posterior
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.likelihoods import as_likelihood
@@ -146,13 +146,50 @@ def fit(
     record = _method(method, {flag: pair for flag, pair in options.items() if pair[1] is not None})
     priors = as_prior(prior_w, "--prior-w"), as_prior(prior_h, "--prior-h")
     model = NMF(rank, as_likelihood(likelihood), *priors)
-    V = Matrix.of(files.read(data))
+    V = fitting.matrix_for(files.read(data), model, record)
+    missing = V.n_rows * V.n_columns - V.n_observed
     say = (lambda text: None) if quiet else typer.echo
-    say(f"{data}: {V.n_rows} rows x {V.n_columns} columns, missing cells: {(~V.observed).sum()}\n")
+    say(f"{data}: {V.n_rows} rows x {V.n_columns} columns, missing cells: {missing}\n")
     progress = sys.stderr.isatty() and not quiet
     result = fitting.fit(V, model, record, seed=seed, progress=progress)
     result.save(out)
     say(f"{_table(result)}\n\n{result.message}\nSaved to {out}")
+
+
+@app.command(
+    epilog="\b\nExample:\n"
+    "  bayesnmf compare counts.csv --rank 4 --likelihoods poisson,negative_binomial,gaussian"
+)
+def compare(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Matrix, rows are samples.")],
+    rank: Annotated[int, typer.Option(min=1, help="Number of components.")],
+    likelihoods: Annotated[
+        str, typer.Option(help="Names, separated by commas.")
+    ] = "poisson,negative_binomial",
+    method: Annotated[str, typer.Option(help="mcmc or svi.")] = "mcmc",
+    ic: Annotated[str, typer.Option(help="loo, waic or kfold.")] = "loo",
+    escalate: Annotated[
+        bool, typer.Option(help="Replace bad estimates by dearer ones, refits at last.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Plot to write: .png, .pdf or .svg.")] = None,
+) -> None:
+    """Compare likelihoods by the density that they give to cells left out."""
+    if out is not None:
+        _require_target(out, IMAGES)
+    matrix, progress = Matrix.of(files.read(data)), sys.stderr.isatty()
+    models = {name: NMF(rank, as_likelihood(name)) for name in likelihoods.split(",")}
+    for model in models.values():
+        model.check(matrix, draws=True)  # before minutes are spent on the others
+    fits = {
+        name: fitting.fit(matrix, model, as_method(method), seed=seed, progress=progress)
+        for name, model in models.items()
+    }
+    table = comparison.compare(fits, ic, escalate=escalate, seed=seed, progress=progress)  # type: ignore[arg-type]
+    shown = ["elpd", "elpd_diff", "dse", "p", "weight", "bad_k", "estimator", "note"]
+    typer.echo(table[shown].to_string(float_format="{:.4g}".format))
+    if out is not None:
+        plots.compare(table).savefig(out)
 
 
 @app.command(epilog="\b\nExample:\n  bayesnmf check fit.nc && bayesnmf plot fit.nc")

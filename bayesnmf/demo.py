@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
-import jax
 import numpy as np
 import xarray as xr
 
@@ -18,7 +16,7 @@ from bayesnmf.plots import format_number
 from bayesnmf.posterior import Fit
 
 N_COMPONENTS = 4
-METHOD = MCMC(num_warmup=1000, num_samples=3000)
+METHOD = MCMC()
 #: Leading channels that are named of each component, and the probability of every interval.
 N_LEADING, INTERVAL = 5, 0.9
 
@@ -64,9 +62,6 @@ def run(*, progress: bool = False) -> Fit:
     Fit
         Its rows are tumours and its columns are channels.
     """
-    # A device for each chain lets them run side by side; JAX takes the number before it starts.
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", METHOD.num_chains)
     return fit(datasets.breast21(), NMF(N_COMPONENTS), METHOD, progress=progress)
 
 

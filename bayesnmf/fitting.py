@@ -79,7 +79,7 @@ def fit(
     ((8, 2), (2, 6), True)
     """
     method, model = as_method(method), as_model(model)
-    matrix = _matrix(V, mask, held_out, model, method)
+    matrix = matrix_for(V, model, method, mask=mask, held_out=held_out)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed must be an integer, not {seed!r}")
     # Precision follows the data; nothing outside this block sees the setting.
@@ -109,8 +109,24 @@ def fit(
     return result
 
 
-def _matrix(V: Any, mask: Any, held_out: Any, model: Model, method: Method) -> AnyMatrix:
-    """Wrap the data, sparse where the method can leave them so."""
+def matrix_for(
+    V: Any, model: Model, method: Method, *, mask: Any = None, held_out: Any = None
+) -> AnyMatrix:
+    """Validate and wrap data, sparse where the model and the method can leave them so.
+
+    Parameters
+    ----------
+    V, mask, held_out :
+        As for :func:`fit`; a Matrix or SparseMatrix passes through.
+    model : NMF or Program
+    method : MAP, SVI or MCMC
+
+    Returns
+    -------
+    Matrix or SparseMatrix
+    """
+    if isinstance(V, SparseMatrix):
+        return V
     if scipy.sparse.issparse(V):
         masked = mask is not None or held_out is not None
         masked |= V.dtype.kind == "f" and bool(np.isnan(V.tocsr().data).any())

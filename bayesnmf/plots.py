@@ -10,6 +10,7 @@ from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -158,6 +159,31 @@ def reconstruction(fit: Fit) -> Figure:
         panels[0].set_yticks(
             range(len(rows)), [str(row) for row in rows], fontsize=7, parse_math=False
         )
+    return figure
+
+
+def compare(table: pd.DataFrame) -> Figure:
+    """Draw how far each model's predictive density falls behind the best one's.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Result of :func:`bayesnmf.compare`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A point for each model, best on top, with a bar of one standard error of the difference.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 0.5 * len(table) + 1.2), layout="constrained")
+    rows = range(len(table))
+    axes.errorbar(-table["elpd_diff"], rows, xerr=table["dse"], fmt="o", color="C0")
+    axes.axvline(0, color="0.6", linewidth=0.8)
+    axes.set_yticks(rows, table.index, parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel("expected log predictive density, difference to the best")
     return figure
 
 

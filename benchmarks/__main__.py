@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agreement, sparse
+from benchmarks import agreement, mcmc, sparse
 from benchmarks import map as dense
 
 
@@ -18,10 +18,16 @@ def main() -> None:
     command = commands.add_parser("sparse", help="the mode of sparse counts")
     command.add_argument("--problem", nargs="*", choices=list(sparse.PROBLEMS))
     commands.add_parser("agreement", help="whether fast and slow solvers end alike")
+    command = commands.add_parser("mcmc", help="draws, against a hand-written NUTS")
+    command.add_argument("--problem", nargs="*", choices=list(mcmc.PROBLEMS))
+    command.add_argument("--sampler", nargs="*", choices=list(mcmc.SAMPLERS))
     arguments = parser.parse_args()
     if arguments.benchmark == "map":
         names = arguments.problem or list(dense.PROBLEMS)
         dense.run(names, arguments.repeats, arguments.plot)
+    elif arguments.benchmark == "mcmc":
+        samplers = arguments.sampler or list(mcmc.SAMPLERS)
+        mcmc.run(arguments.problem or list(mcmc.PROBLEMS), samplers, arguments.repeats)
     elif arguments.benchmark == "agreement":
         agreement.run()
     else:

@@ -22,6 +22,7 @@ from sklearn.decomposition import NMF as SklearnNMF
 import bayesnmf as bn
 from bayesnmf.methods import acceleration, descent, multiplicative
 from bayesnmf.methods.acceleration import Factors
+from bayesnmf.methods.modes import WARM_UP
 from bayesnmf.methods.observed import observe
 from bayesnmf.sparse import SparseMatrix
 
@@ -104,9 +105,9 @@ def _default(
     data = observe(model, matrix)
     point = multiplicative.start(model, data, W, H, {}, log_space=False)
     before = time.perf_counter()
-    point = multiplicative.iterate(model, data, point, num_steps=10, log_space=False)
+    point = multiplicative.iterate(model, data, point, num_steps=WARM_UP, log_space=False)
     point.objective.block_until_ready()
-    update = (time.perf_counter() - before) / 10
+    update = (time.perf_counter() - before) / WARM_UP
     state = acceleration.start(Factors(point.W.T, point.H, {}), point.objective, memory=3)
     state.n_iter.block_until_ready()
     seconds, value = time.perf_counter() - began, np.inf

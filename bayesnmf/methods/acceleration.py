@@ -101,7 +101,8 @@ def start(point: Factors, objective: Array, memory: int = MEMORY) -> State:
     """Return the state before the first step, which will remember `memory` differences."""
     flat = _flatten(point)
     ring = jnp.zeros((memory, flat.size), flat.dtype)
-    one, zero, no = jnp.ones((), flat.dtype), jnp.asarray(0), jnp.asarray(False)
+    # Of definite type: a weak one would compile the loop again when it goes on.
+    one, zero, no = jnp.ones((), flat.dtype), jnp.zeros((), int), jnp.zeros((), bool)
     infinite = one * jnp.inf
     return State(
         point, point, no, no, Stride(zero, one, GROWTH * one, infinite),

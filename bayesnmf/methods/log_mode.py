@@ -16,6 +16,8 @@ from .programs import latent_names, program_mode
 
 #: Random starts of the search; the best mode is kept.
 N_STARTS = 4
+#: Residual at which a mode is near enough to start a chain from.
+ROUGH = 1e-2
 
 
 def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> dict[str, np.ndarray]:
@@ -29,6 +31,23 @@ def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> di
         return find_modes(search, model, matrix, starts, progress)[0].sites
     sites = program_mode(model, matrix, key, max_iter=2000).sites
     return {name: sites[name] for name in latent_names(model, matrix)}
+
+
+def log_modes(
+    model: NMF, matrix: Matrix, key: jax.Array, number: int, progress: bool
+) -> list[dict[str, np.ndarray]]:
+    """Return rough modes from distinct starts, one for each chain.
+
+    Each is the best of a few starts of its own, so chains that disagree have found modes that
+    compete, and not merely a poor one.
+    """
+    search = Search("newton", max_iter=200, tol=ROUGH, log_space=True)
+    modes = []
+    for key_chain in jax.random.split(key, number):
+        keys = jax.random.split(key_chain, N_STARTS)
+        starts = [random_start(model, matrix, k) for k in keys]
+        modes.append(find_modes(search, model, matrix, starts, progress)[0].sites)
+    return modes
 
 
 def log_scales(model: Model, matrix: Matrix, mode: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

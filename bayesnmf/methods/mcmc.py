@@ -1,34 +1,19 @@
-"""MCMC: draws from the exact posterior with NumPyro's samplers."""
+"""MCMC: draws from the exact posterior."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from numpyro.infer import MCMC as NumPyroMCMC
-from numpyro.infer import NUTS
-from numpyro.infer.util import unconstrain_fn
 
 from bayesnmf.data import Matrix
-from bayesnmf.model import Model
+from bayesnmf.model import NMF, Model
 
 from .draws import Draws
-from .log_mode import log_mode
+from .nuts import sample_nuts
 from .options import require_counts
-from .programs import deterministic_sites, log_joint
-
-#: Chains start this far apart, in standard deviations of every unconstrained coordinate.
-JITTER = 0.1
-#: NumPyro's names of sampler statistics, by ArviZ's.
-STATISTICS = {
-    "acceptance_rate": "accept_prob",
-    "diverging": "diverging",
-    "n_steps": "num_steps",
-    "energy": "energy",
-}
+from .structured import sample_structured
 
 
 @dataclass(frozen=True)
@@ -37,20 +22,17 @@ class MCMC:
 
     Parameters
     ----------
-    kernel : {"auto", "nuts"}, default "auto"
-        "nuts": NumPyro's no-U-turn sampler, started near the mode in log space. "auto" is the
-        fastest sampler there is for the model.
-    num_warmup : int, default 1000
+    kernel : {"auto", "structured", "nuts"}, default "auto"
+        "structured": moves that know an :class:`bayesnmf.NMF`: Hamiltonian trajectories of all rows
+        at once and of both factors together, and exact draws along the scales and shears that
+        leave WH unchanged; for Gaussian noise draws from truncated normal distributions. "nuts":
+        NumPyro's no-U-turn sampler, for any program. "auto": "structured" for an NMF, else "nuts".
+    num_warmup : int, default 300
         Steps of each chain that adapt the sampler and are dropped.
     num_samples : int, default 1000
         Draws kept of each chain.
     num_chains : int, default 4
         Independent chains; convergence can be judged with two or more.
-
-    References
-    ----------
-    Hoffman, M. D. and Gelman, A. (2014). The No-U-Turn sampler. Journal of Machine Learning
-    Research 15, 1593-1623. https://jmlr.org/papers/v15/hoffman14a.html
 
     Examples
     --------
@@ -59,13 +41,13 @@ class MCMC:
     """
 
     kernel: str = "auto"
-    num_warmup: int = 1000
+    num_warmup: int = 300
     num_samples: int = 1000
     num_chains: int = 4
 
     name: ClassVar[str] = "mcmc"
     needs_density: ClassVar[bool] = True
-    _kernels: ClassVar[tuple[str, ...]] = ("auto", "nuts")
+    _kernels: ClassVar[tuple[str, ...]] = ("auto", "structured", "nuts")
 
     def __post_init__(self) -> None:
         if self.kernel not in self._kernels:
@@ -77,41 +59,21 @@ class MCMC:
         return False
 
     def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
-        """Run the chains."""
-        key_mode, key_jitter, key_chains = jax.random.split(key, 3)
-        V = jnp.asarray(matrix.values)
-        mode = log_mode(model, matrix, key_mode, progress)
-        starts = _jittered(unconstrain_fn(model, (V,), {}, mode), key_jitter, self.num_chains)
-        # On one device chains run after one another: in lockstep each would wait for the
-        # longest trajectory of any.
-        parallel = 1 < self.num_chains <= jax.local_device_count()
-        sampler = NumPyroMCMC(
-            NUTS(model),
-            num_warmup=self.num_warmup,
-            num_samples=self.num_samples,
-            num_chains=self.num_chains,
-            chain_method="parallel" if parallel else "sequential",
-            progress_bar=progress,
-        )
-        if self.num_chains == 1:
-            starts = jax.tree.map(lambda x: x[0], starts)
-        sampler.run(key_chains, V, init_params=starts, extra_fields=tuple(STATISTICS.values()))
-        sites = jax.tree.map(np.asarray, sampler.get_samples(group_by_chain=True))
-        extra = sampler.get_extra_fields(group_by_chain=True)
-        stats = {name: np.asarray(extra[field]) for name, field in STATISTICS.items()}
-        stats["lp"] = log_joint(model, matrix, sites)
-        return Draws(deterministic_sites(model, matrix, sites), stats, None, _describe(self))
-
-
-def _jittered(start: dict[str, jax.Array], key: jax.Array, num_chains: int) -> dict[str, jax.Array]:
-    """Repeat a start once a chain, with independent noise."""
-    keys = jax.random.split(key, len(start))
-    return {
-        name: value[None]
-        + JITTER * jax.random.normal(k, (num_chains, *jnp.shape(value)), value.dtype)
-        for (name, value), k in zip(start.items(), keys, strict=True)
-    }
-
-
-def _describe(method: MCMC) -> str:
-    return f"{method.num_chains} chain(s) of {method.num_samples} draws"
+        """Run the chains; an interruption ends them with the draws made so far."""
+        counts: dict[str, Any] = {
+            "num_warmup": self.num_warmup, "num_samples": self.num_samples,
+            "num_chains": self.num_chains, "progress": progress,
+        }  # fmt: skip
+        if isinstance(model, NMF) and self.kernel != "nuts":
+            sites, stats = sample_structured(model, matrix, key, **counts)
+        elif self.kernel == "structured":
+            raise ValueError(
+                "kernel='structured' knows the structure of a bayesnmf.NMF; for a program use 'nuts'"
+            )
+        else:
+            sites, stats = sample_nuts(model, matrix, key, **counts)
+        done = stats["lp"].shape[1]
+        message = f"{self.num_chains} chain(s) of {done} draws"
+        if done < self.num_samples:
+            message += f", interrupted before all {self.num_samples}"
+        return Draws(sites, stats, None, message)

@@ -19,7 +19,7 @@ from .initial import Start, random_scale
 from .observed import Observed, observe
 
 #: Multiplicative updates before the first Newton step, which from afar would pick a poor basin.
-WARM_UP = 10
+WARM_UP = 30
 #: Multiplicative updates between two looks at the stopping rule, as in scikit-learn.
 STRIDE = 10
 #: Accelerated steps between two returns from compiled code, for progress and interruption.

@@ -11,7 +11,8 @@ import small
 import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.methods.initial import nndsvd_start, random_start
-from bayesnmf.methods.multiplicative import Data, objective
+from bayesnmf.methods.multiplicative import objective
+from bayesnmf.methods.observed import Cells
 from bayesnmf.priors import Exponential, Flat, Gamma
 
 every_likelihood = pytest.mark.parametrize("name", small.LIKELIHOODS)
@@ -45,7 +46,7 @@ def test_the_reported_objective_is_the_one_of_the_returned_factors(name, float64
     likelihood = fit.model.likelihood
     parameters = {p: fit.tree["posterior"][p].to_numpy()[0, 0] for p in likelihood.priors}
     filled = np.where(np.isnan(V), likelihood.placeholder, V)
-    data = Data(jnp.asarray(filled), jnp.asarray(~np.isnan(V)))
+    data = Cells(jnp.asarray(filled), jnp.asarray(~np.isnan(V)))
     got = objective(fit.model, data, W, H, parameters, log_space=False)
     assert fit.tree.attrs["objective"] == pytest.approx(float(got), rel=1e-9)
 

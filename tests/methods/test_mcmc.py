@@ -15,8 +15,9 @@ import small
 import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.methods.log_mode import log_mode
-from bayesnmf.methods.mcmc import JITTER, _jittered
+from bayesnmf.methods.nuts import JITTER, _jittered
 from bayesnmf.methods.programs import log_joint
+from bayesnmf.methods.sampler import chains
 
 plain = pytest.mark.parametrize("name", small.PLAIN)
 SHORT = bn.MCMC(num_warmup=5, num_samples=5, num_chains=1)
@@ -24,7 +25,7 @@ SHORT = bn.MCMC(num_warmup=5, num_samples=5, num_chains=1)
 
 def test_records_refuse_what_is_not_an_option():
     for options, words in (
-        ({"kernel": "gibbs"}, "unknown kernel 'gibbs'; valid: auto"),
+        ({"kernel": "gibbs"}, "unknown kernel 'gibbs'; valid: auto, structured, nuts"),
         ({"num_warmup": -1}, "num_warmup must be at least 0, not -1"),
         ({"num_samples": 0}, "num_samples must be at least 1, not 0"),
         ({"num_chains": 0}, "num_chains must be at least 1, not 0"),
@@ -39,13 +40,58 @@ def test_chains_have_statistics_and_differ(name):
     posterior, stats = fit.tree["posterior"], fit.tree["sample_stats"]
     assert (posterior.sizes["chain"], posterior.sizes["draw"]) == (2, 20)
     assert set(posterior.data_vars) == {"W", "H", *fit.model.likelihood.priors}
-    expected = {"lp", "acceptance_rate", "diverging", "n_steps", "energy", "scale", "match"}
+    expected = {"lp", "acceptance_rate", "block_accept_prob", "scale", "match"}
     assert set(stats.data_vars) == expected
     assert stats["acceptance_rate"].max() <= 1
     assert (posterior["W"][0] != posterior["W"][1]).any()
     for values in posterior.data_vars.values():
         assert np.isfinite(values).all()
         assert (values > 0).all()
+
+
+def test_nuts_has_statistics_of_its_own():
+    V = small.data(small.LIKELIHOODS["poisson"])
+    method = bn.MCMC("nuts", num_warmup=5, num_samples=5, num_chains=2)
+    stats = small.run(V, small.model("poisson"), method).tree["sample_stats"]
+    expected = {"lp", "acceptance_rate", "diverging", "n_steps", "energy", "scale", "match"}
+    assert set(stats.data_vars) == expected
+
+
+def test_a_program_has_no_structure_to_use():
+    program = bn.load_model("cemgil2009", n_components=2)
+    V = small.data(small.LIKELIHOODS["poisson"])
+    with pytest.raises(ValueError, match="for a program use 'nuts'"):
+        small.run(V, program, bn.MCMC("structured", num_samples=5))
+
+
+def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
+    V, model = small.data(small.LIKELIHOODS["poisson"]), small.model("poisson")
+    method = bn.MCMC(num_warmup=20, num_samples=80, num_chains=2)
+    whole, draw = small.run(V, model, method), chains.draw
+
+    def interrupted(*args):
+        for number, chunk in enumerate(draw(*args)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield chunk
+
+    monkeypatch.setattr(chains, "draw", interrupted)
+    part = small.run(V, model, method)
+    kept = part.tree["posterior"].sizes["draw"]
+    assert 0 < kept < 80
+    assert f"{kept} draws, interrupted before all 80" in part.message
+    lp, lp_whole = (fit.tree["sample_stats"]["lp"] for fit in (part, whole))
+    np.testing.assert_array_equal(lp, lp_whole[:, :kept])
+
+
+def test_an_interruption_before_the_first_draw_is_one(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(chains, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small.run(small.data(small.LIKELIHOODS["poisson"]), small.model("poisson"), SHORT)
 
 
 def test_the_message_tells_the_size_and_the_verdict():

@@ -1,0 +1,294 @@
+"""K-fold cross-validation: the model is refitted without the cells that it has to predict."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from scipy.special import logsumexp
+
+from bayesnmf import fitting
+from bayesnmf.data import Matrix
+from bayesnmf.folds import Scheme, make_folds
+from bayesnmf.marginal import Integral
+from bayesnmf.methods import METHODS, Method, as_method
+from bayesnmf.model import NMF, Model, as_model
+from bayesnmf.pointwise import Measure, Pointwise, jacobian
+from bayesnmf.posterior import Fit, _labels
+
+if TYPE_CHECKING:
+    from arviz_stats.utils import ELPDDataLOOKFold
+
+
+#: NumPyro keeps its stack of handlers in a global, so threads of one process take turns.
+ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One refit and what it has to predict; it can be sent to another process.
+
+    Parameters
+    ----------
+    V : ndarray of shape (n_rows, n_columns)
+        All data, NaN where missing.
+    held : ndarray of bool of shape (n_rows, n_columns)
+        Cells that are left out of the fit and predicted.
+    model : NMF or Program
+    method : MCMC or SVI
+    seed : int
+    measure : {"counting", "lebesgue"} or None
+    whole_rows : bool, default False
+        Whether the rows in `held` are left out as such, and their W integrated out.
+    """
+
+    V: np.ndarray
+    held: np.ndarray
+    model: Model
+    method: Method
+    seed: int
+    measure: Measure | None
+    whole_rows: bool = False
+
+    def score(self) -> tuple[np.ndarray, int, bool]:
+        """Fit, and return predictive densities, the number of draws and whether it converged.
+
+        Log densities are of the held cells in row order, or of the held rows.
+        """
+        with ONE_AT_A_TIME:
+            return self._score_rows() if self.whole_rows else self._score_cells()
+
+    def _score_cells(self) -> tuple[np.ndarray, int, bool]:
+        train = np.where(self.held, np.asarray(np.nan, self.V.dtype), self.V)
+        fit = fitting.fit(train, self.model, self.method, seed=self.seed, progress=False)
+        pointwise = Pointwise(fit, self.measure, np.where(self.held, self.V, np.nan))
+        elpd = np.full(self.V.shape, np.nan)
+        for tile in pointwise.tiles():
+            elpd[tile.rows, tile.columns] = mean_density(tile.values)
+        return elpd[self.held], pointwise.n_draws, fit.converged
+
+    def _score_rows(self) -> tuple[np.ndarray, int, bool]:
+        rows = self.held.any(axis=1)
+        model = self.model
+        if not isinstance(model, NMF):
+            raise ValueError(
+                "scheme='rows' integrates a row of W out, which needs a bn.NMF; use scheme='cells'"
+            )
+        known = {
+            name: np.broadcast_to(np.asarray(value, float), self.V.shape)
+            for name, value in model.likelihood.known.items()
+        }
+        part = {
+            name: value[~rows]
+            for name, value in known.items()
+            if np.ndim(model.likelihood.known[name])
+        }
+        train = replace(model, likelihood=replace(model.likelihood, **part)) if part else model
+        fit = fitting.fit(self.V[~rows], train, self.method, seed=self.seed, progress=False)
+        pointwise = Pointwise(fit, self.measure)
+        integral = Integral(pointwise, seed=self.seed)
+        elpd = []
+        for row in np.flatnonzero(rows):
+            v = np.where(self.held[row], np.asarray(self.V[row], float), np.nan)
+            cells = {name: value[row] for name, value in known.items()}
+            elpd.append(mean_density(integral.new_line(v, cells, int(row))[None])[0])
+        return np.array(elpd), pointwise.n_draws, fit.converged
+
+
+def mean_density(log_likelihood: np.ndarray) -> np.ndarray:
+    """Return the log of the mean density over draws, which are the last axis."""
+    return logsumexp(log_likelihood, axis=-1) - np.log(log_likelihood.shape[-1])
+
+
+def run_folds(
+    folds: Iterable[Fold], executor: Executor | None, progress: bool = False
+) -> list[tuple[np.ndarray, int, bool]]:
+    """Score folds, here or through an executor, in order."""
+    from tqdm import tqdm
+
+    folds = list(folds)
+    bar = tqdm(total=len(folds), desc="folds", disable=not progress, leave=False)
+    with bar:
+        if executor is None:
+            results = []
+            for fold in folds:
+                results.append(fold.score())
+                bar.update()
+            return results
+        waiting = [executor.submit(Fold.score, fold) for fold in folds]
+        for future in waiting:
+            future.add_done_callback(lambda _: bar.update())
+        return [future.result() for future in waiting]
+
+
+def kfold(
+    V: Any, model: Any, method: Any = "mcmc", k: int = 5, *, mask: Any = None,
+    scheme: Scheme = "cells", measure: Measure | None = None, log_jacobian: Any = 0.0,
+    executor: Executor | None = None, seed: int = 0, progress: bool = True,
+) -> ELPDDataLOOKFold:  # fmt: skip
+    r"""Estimate predictive density by refitting without the cells that are predicted.
+
+    The referee where importance sampling fails, and for the rank: it sees no cell twice.
+    Each held-out cell gets :math:`\log \frac1S \sum_s p(v \mid \theta_s)` over the draws of the
+    fit that did not see it.
+
+    Parameters
+    ----------
+    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
+        Data; NaN means missing.
+    model : NMF, Program or callable
+        As for :func:`bayesnmf.fit`. Defaults that are taken from the data are taken from each
+        fold's own training data.
+    method : {"mcmc", "svi"} or record, default "mcmc"
+        As for :func:`bayesnmf.fit`; a mode has no predictive density.
+    k : int, default 5
+        Number of folds; with ``scheme="blocks"``, of groups of rows and groups of columns.
+    mask : array of bool of shape (n_rows, n_columns), optional
+        True where a cell is observed.
+    scheme : {"cells", "rows", "blocks"}, default "cells"
+        "cells": speckled cells, balanced over rows and columns. "rows": whole rows, with their w
+        integrated out given H. "blocks": a group of rows crossed with a group of columns
+        (bi-cross-validation), ``k**2`` fits; the hardest of the three tasks about cells.
+    measure : {"counting", "lebesgue"}, optional
+        As for :func:`bayesnmf.loo`.
+    log_jacobian : float or array of shape (n_rows, n_columns), default 0.0
+        As for :func:`bayesnmf.loo`.
+    executor : concurrent.futures.Executor, optional
+        Where folds run; None: here, one after another. Processes run folds at the same time; they
+        need a model that can be pickled, and the "spawn" start method, because JAX does not
+        survive a fork. Threads take turns, because NumPyro is not thread-safe.
+    seed : int, default 0
+        Seed of the folds and of every fit. The same seed gives the same folds for every model.
+    progress : bool, default True
+        Whether to show a progress bar over folds.
+
+    Returns
+    -------
+    arviz_stats.ELPDDataLOOKFold
+        ``elpd``, ``se`` (standard error over cells, or rows), ``elpd_i`` (pointwise, of dim
+        "cell" with coordinates row and column, or "row"), ``n_folds``. ``p`` is NaN, since it
+        needs a fit to all data. ``elpd_i.attrs`` has the task, the measure, the time and the
+        number of folds that converged.
+
+    Raises
+    ------
+    ValueError
+        For method="map", a bad `k` or scheme, a row or column that a fold would leave without
+        an observed cell, and everything that :func:`bayesnmf.fit` raises.
+
+    Notes
+    -----
+    Folds share most of their data, so the standard error, which takes cells as independent, is
+    a little too small. Cost: `k` fits.
+
+    References
+    ----------
+    Owen, A. B. and Perry, P. O. (2009). Bi-cross-validation of the SVD and the nonnegative
+    matrix factorization. Annals of Applied Statistics 3, 564-594. doi:10.1214/08-AOAS227
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(6, 5, 1, "poisson", seed=1)
+    >>> svi = bn.SVI(num_steps=100, num_samples=50)
+    >>> result = kfold(V, bn.NMF(1), svi, k=2, progress=False)
+    >>> result.n_folds, result.n_data_points, result.elpd_i.dims
+    (2, 30, ('cell',))
+    """
+    return _kfold(
+        Matrix.of(V, mask), as_model(model), as_method(method), k, scheme, measure, log_jacobian,
+        executor, seed, progress,
+    )  # fmt: skip
+
+
+def kfold_of_fit(
+    fit: Fit, k: int = 5, *, scheme: Scheme = "cells", measure: Measure | None = None,
+    executor: Executor | None = None, seed: int = 0, progress: bool = False,
+) -> ELPDDataLOOKFold:  # fmt: skip
+    """Cross-validate the model and method of a fit on its data; `p` is then known for cells."""
+    pointwise = Pointwise(fit, measure)
+    result = _kfold(
+        Matrix.of(fit.V), pointwise.model, method_of(fit), k, scheme, measure, 0.0, executor, seed,
+        progress,
+    )  # fmt: skip
+    if scheme != "rows":
+        lppd = np.full(pointwise.cells.shape, np.nan)
+        for tile in pointwise.tiles():
+            lppd[tile.rows, tile.columns] = mean_density(tile.values)
+        p_i = lppd[~np.isnan(pointwise.cells)] - result.elpd_i.to_numpy()
+        result.p_kfold_i = result.elpd_i.copy(data=p_i).rename("p_kfold_i")
+        result.p = float(p_i.sum())
+    return result
+
+
+def method_of(fit: Fit) -> Method:
+    """Return the record of the method that made a fit, from the options that it keeps."""
+    options = json.loads(fit.tree.attrs.get("method_options", "{}"))
+    record = METHODS[fit.method]
+    return record(**{name: value for name, value in options.items() if name in _names(record)})
+
+
+def _names(record: Any) -> set[str]:
+    return set(record.__dataclass_fields__)
+
+
+def _kfold(
+    matrix: Matrix, model: Model, method: Method, k: int, scheme: Scheme,
+    measure: Measure | None, log_jacobian: Any, executor: Executor | None, seed: int,
+    progress: bool,
+) -> ELPDDataLOOKFold:  # fmt: skip
+    from bayesnmf.elpd import Estimates, describe, kfold_record
+
+    if method.name == "map":
+        raise ValueError(
+            "a mode has no draws to estimate a predictive density from: use method='mcmc' or "
+            "method='svi'"
+        )
+    begin = perf_counter()
+    with jax.enable_x64(matrix.dtype == np.float64):
+        model.check(matrix, draws=True)
+    folds = make_folds(matrix.observed, k, scheme, np.random.default_rng(seed))
+    numbers = range(int(folds.max()) + 1)
+    results = run_folds(
+        (
+            Fold(matrix.values, folds == number, model, method, seed, measure, scheme == "rows")
+            for number in numbers
+        ),
+        executor, progress,
+    )  # fmt: skip
+    offset = jacobian(log_jacobian, matrix.shape)
+    estimates = Estimates.empty("row" if scheme == "rows" else "cell", matrix.observed, "kfold")
+    for number, (elpd, _, _) in zip(numbers, results, strict=True):
+        held = folds == number
+        if scheme == "rows":
+            rows = np.flatnonzero(held.any(axis=1))
+            estimates.elpd[rows] = elpd + np.where(held, offset, 0.0).sum(axis=1)[rows]
+        else:
+            estimates.elpd[held[matrix.observed]] = elpd + offset[held]
+    attrs = describe(
+        None, matrix.values, task=estimates.task, measure=measure or own_measure(model, matrix),
+        rescaled=bool(np.any(offset)), seconds=perf_counter() - begin, likelihood=name_of(model),
+    )  # fmt: skip
+    converged = sum(converged for *_, converged in results)
+    attrs |= {"scheme": scheme, "n_folds": len(results), "converged_folds": converged}
+    names = {"row": _labels(matrix.row_names), "column": _labels(matrix.column_names)}
+    return kfold_record(estimates, names, results[0][1], len(results), attrs)
+
+
+def own_measure(model: Model, matrix: Matrix) -> str:
+    """Return the measure to which a model's density refers, before it is fitted."""
+    if isinstance(model, NMF):
+        return model.likelihood.base_measure
+    return "counting" if model._trace(matrix)["V"]["fn"].support.is_discrete else "lebesgue"
+
+
+def name_of(model: Model) -> str:
+    """Return the name of a likelihood or of a program."""
+    return model.likelihood.name if isinstance(model, NMF) else model.name

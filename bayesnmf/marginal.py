@@ -1,0 +1,251 @@
+r"""Integrals over a row of W or a column of H, by importance sampling around their mode.
+
+Given H, the rows of W are independent with K unknowns each, few enough to integrate out; given W,
+so are the columns of H. With :math:`z = \log w` the density of a row is smooth and falls off on
+both sides, so a Student t distribution around its mode, with the curvature there (Laplace's
+approximation), covers it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.special import gammaln, logsumexp, ndtri
+
+from bayesnmf.likelihoods import Likelihood
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.model import NMF
+from bayesnmf.pointwise import Pointwise, original_factors, split_known
+from bayesnmf.priors import Prior
+
+#: Importance draws for each draw of the other factor: for a cell, whose density is the ratio of two
+#: integrals over the same points, and for a whole line.
+CELL_POINTS, LINE_POINTS = 64, 256
+#: Degrees of freedom of the proposal: heavier tails than those of any row's density.
+DEGREES = 4.0
+#: Steps of Newton's method, none of them longer than this in any log w.
+N_STEPS, MAX_STEP = 30, 2.0
+#: Numbers (draws x points x columns) that are alive at once.
+BATCH = 2**21
+
+
+class Integral:
+    """Predictive densities of cells, with a row of W, or a column of H, integrated out.
+
+    Given H the rows of W are independent a posteriori, and given W the columns of H.
+
+    Parameters
+    ----------
+    pointwise : Pointwise
+        The draws and the measure.
+    factor : {"W", "H"}, default "W"
+        Whose entries are integrated out: those of row i of W, given H, or of column j of H, given
+        W. Row i or column j of V is the "line" below.
+    draws : ndarray of int, optional
+        Draws to use; all of them by default.
+    seed : int, default 0
+        Seed of the importance draws.
+
+    Raises
+    ------
+    ValueError
+        For a program, whose rows need not be independent.
+    """
+
+    def __init__(
+        self, pointwise: Pointwise, factor: Literal["W", "H"] = "W",
+        draws: np.ndarray | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
+        model = pointwise.model
+        if not isinstance(model, NMF):
+            raise ValueError(
+                f"rows of W can be integrated out of an NMF only, and {model.name} is a program: "
+                "leave out cells (task='cell')"
+            )
+        self.likelihood, known = split_known(model.likelihood)
+        self.prior: Prior = model.prior_W if factor == "W" else model.prior_H
+        self.discretised, self.seed = pointwise.discretised, seed
+        W, H = original_factors(pointwise.fit)
+        V = pointwise.cells
+        #: Cells of V, line by line, and their known parameters.
+        self.cells = V if factor == "W" else V.T
+        self.known = {
+            name: np.broadcast_to(np.asarray(x, float), V.shape) for name, x in known.items()
+        }
+        if factor == "H":
+            W, H = H.swapaxes(1, 2), W.swapaxes(1, 2)
+            self.known = {name: x.T for name, x in self.known.items()}
+        draws = np.arange(len(W)) if draws is None else draws
+        self.start, self.other = np.asarray(W[draws], float), np.asarray(H[draws], float)
+        posterior = pointwise.fit.tree["posterior"].dataset
+        self.drawn = {
+            name: np.asarray(posterior[name].to_numpy().reshape(-1)[draws], float)
+            for name in model.likelihood.priors
+        }
+
+    def line(self, line: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return log densities of a whole line of V given the other factor, at every draw.
+
+        Returns
+        -------
+        values, fitted : ndarray of shape (draw,)
+            On the measure asked for, and in the posterior; the same array unless they differ.
+        """
+        observed = ~np.isnan(self.cells[line])
+        return self._both(line, np.zeros_like(observed), observed)
+
+    def cell(self, line: int, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return log densities of one cell given the other factor and the rest of its line."""
+        observed = ~np.isnan(self.cells[line])
+        target = np.arange(len(observed)) == position
+        return self._both(line, observed & ~target, target)
+
+    def new_line(self, v: np.ndarray, known: dict[str, np.ndarray], number: int) -> np.ndarray:
+        """Return log densities, on the measure asked for, of a line that the fit has not seen.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n,)
+            Its cells; NaN where missing.
+        known : dict
+            Known parameters of its cells.
+        number : int
+            Tells its importance draws from those of other lines.
+        """
+        start = np.full_like(self.start[:, 0], self.prior.mean or 1.0)
+        observed = ~np.isnan(v)
+        none = np.zeros_like(observed)
+        return self._run(number, v, start, none, observed, known, self.discretised)
+
+    def _both(
+        self, line: int, given: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        known = {name: x[line] for name, x in self.known.items()}
+        start = np.maximum(self.start[:, line], np.finfo(float).tiny ** 0.25)
+        arguments = line, self.cells[line], start, given, target, known
+        fitted = self._run(*arguments, False)
+        return (self._run(*arguments, True) if self.discretised else fitted), fitted
+
+    def _run(
+        self, number: int, v: np.ndarray, start: np.ndarray, given: np.ndarray,
+        target: np.ndarray, known: dict[str, np.ndarray], mass: bool,
+    ) -> np.ndarray:  # fmt: skip
+        v = np.where(np.isnan(v), self.likelihood.placeholder, v)
+        points = _spread(self.other.shape[1] + 2, CELL_POINTS if given.any() else LINE_POINTS)
+        batch = max(BATCH // (len(points) * len(v)), 1)
+        with jax.enable_x64(True):
+            key = jax.random.fold_in(jax.random.key(self.seed), number)
+            keys = jax.random.split(key, len(self.other))
+            draws = _integrate(
+                self.likelihood, self.prior, self.other, start, self.drawn, keys, v, given, target,
+                known, points, mass=mass, batch=min(batch, len(self.other)),
+            )  # fmt: skip
+            return np.asarray(draws)
+
+
+@partial(jax.jit, static_argnames=("mass", "batch"))
+def _integrate(
+    likelihood: Likelihood, prior: Prior, H: Array, start: Array, drawn: dict[str, Array],
+    keys: Array, v: Array, given: Array, target: Array, known: dict[str, Array], points: Array, *,
+    mass: bool, batch: int,
+) -> Array:  # fmt: skip
+    """Return the log predictive density for every draw of H; see :class:`Integral`."""
+    # The proposal follows what the integral's weight follows: the given cells, or the prior
+    # times the target where nothing is given.
+    alone = ~jnp.any(given)
+    shaping = jnp.where(alone, target, given)
+    score = likelihood.log_mass if mass else likelihood.log_density
+
+    def one(draw: tuple[Array, Array, dict[str, Array], Array]) -> Array:
+        H, start, drawn, key = draw
+        parameters = {**known, **drawn}
+        center, root = _mode(likelihood, prior, H, start, parameters, v, shaping)
+        z, log_proposal = _student(key, points, center, root)
+        mean = jnp.maximum(jnp.exp(z) @ H, jnp.finfo(H.dtype).tiny ** 0.5)
+        parameters = {name: _as_row(x) for name, x in parameters.items()}
+        cells = likelihood.log_density(v[None, :], mean, **parameters)
+        weight = _log_prior(prior, z) - log_proposal
+        weight = weight + jnp.sum(jnp.where(given[None, :], cells, 0.0), axis=1)
+        cells = score(v[None, :], mean, **parameters) if mass else cells
+        predicted = weight + jnp.sum(jnp.where(target[None, :], cells, 0.0), axis=1)
+        # The prior integrates to 1 exactly; given cells have an integral to be estimated.
+        below = jnp.where(alone, jnp.log(float(len(z))), logsumexp(weight))
+        return logsumexp(predicted) - below
+
+    return lax.map(one, (H, start, drawn, keys), batch_size=batch)
+
+
+def _as_row(x: Array) -> Array:
+    return x if jnp.ndim(x) == 0 else x[None, :]
+
+
+def _log_prior(prior: Prior, z: Array) -> Array:
+    """Return the log density of z = log w under independent gamma priors."""
+    shape, rate = jnp.asarray(prior.shape, z.dtype), jnp.asarray(prior.rate, z.dtype)
+    constant = shape * jnp.log(rate) - gammaln(shape)
+    return jnp.sum(shape * z - rate * jnp.exp(z) + constant, axis=-1)
+
+
+def _mode(
+    likelihood: Likelihood, prior: Prior, H: Array, start: Array, parameters: dict[str, Array],
+    v: Array, cells: Array,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Find the mode in z = log w; return it and the Cholesky factor of the curvature there.
+
+    The score in z is ``a - b w + w * (H s)``. Where it vanishes, ``w * (H s) = b w - a``, and so
+    the curvature is ``J' D J + a I`` with J = w * H and D the Fisher weight: positive definite.
+    """
+    shape, rate = jnp.asarray(prior.shape, H.dtype), jnp.asarray(prior.rate, H.dtype)
+    identity = jnp.eye(H.shape[0], dtype=H.dtype)
+
+    def curvature(z: Array) -> tuple[Array, Array, Array]:
+        w = jnp.exp(z)
+        mean = jnp.maximum(w @ H, jnp.finfo(H.dtype).tiny ** 0.5)
+        score = jnp.where(cells, likelihood.score(v, mean, **parameters), 0.0)
+        weight = jnp.where(cells, likelihood.weight(v, mean, **parameters), 0.0)
+        slope = w[:, None] * H
+        return w, slope @ score, (slope * weight[None, :]) @ slope.T
+
+    def step(_: Array, z: Array) -> Array:
+        w, score, information = curvature(z)
+        gradient = shape - rate * w + score
+        # Far from the mode the prior's own curvature b w may be the larger one.
+        lift = jnp.maximum(rate * w, shape)
+        newton = jnp.linalg.solve(information + identity * lift[None, :], gradient)
+        return z + jnp.clip(newton, -MAX_STEP, MAX_STEP)
+
+    z = lax.fori_loop(0, N_STEPS, step, jnp.log(start))
+    return z, jnp.linalg.cholesky(curvature(z)[2] + identity * shape)
+
+
+def _student(key: Array, points: Array, center: Array, root: Array) -> tuple[Array, Array]:
+    """Draw from a multivariate Student t with precision ``root root'``; return log densities."""
+    size = center.shape[0]
+    # Evenly spread points, shifted at random: an even cover needs fewer of them.
+    shift = jax.random.uniform(key, (1, size + 2), center.dtype)
+    tiny = jnp.finfo(center.dtype).eps
+    uniform = jnp.clip((points + shift) % 1.0, tiny, 1.0 - tiny)
+    # A chi-squared variable of four degrees is a sum of two exponential ones.
+    chi_squared = -2.0 * jnp.sum(jnp.log(uniform[:, size:]), axis=1)
+    unit = ndtri(uniform[:, :size]) * jnp.sqrt(DEGREES / chi_squared)[:, None]
+    z = center[None, :] + jax.scipy.linalg.solve_triangular(root.T, unit.T, lower=False).T
+    half = 0.5 * (DEGREES + size)
+    constant = gammaln(half) - gammaln(0.5 * DEGREES) - 0.5 * size * jnp.log(DEGREES * jnp.pi)
+    log_density = (
+        constant + jnp.sum(jnp.log(jnp.diagonal(root)))
+        - half * jnp.log1p(jnp.sum(unit**2, axis=1) / DEGREES)
+    )  # fmt: skip
+    return z, log_density
+
+
+def _spread(size: int, n_points: int) -> np.ndarray:
+    """Return points of the unit cube that fill it evenly: multiples of a generalised golden mean."""
+    golden = 2.0
+    for _ in range(50):
+        golden = (1.0 + golden) ** (1.0 / (size + 1))
+    return np.outer(np.arange(n_points), golden ** -np.arange(1.0, size + 1)) % 1.0

@@ -1,0 +1,53 @@
+"""Step sizes by dual averaging, for one number or for every row at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from bayesnmf.likelihoods._base import Array
+
+#: Acceptance that the step sizes aim at.
+TARGET = 0.7
+#: Constants of Hoffman and Gelman (2014): shrinkage, delay and forgetting.
+SHRINKAGE, DELAY, FORGETTING = 0.05, 10.0, 0.75
+
+
+class StepSize(NamedTuple):
+    """The state of dual averaging.
+
+    References
+    ----------
+    Hoffman, M. D. and Gelman, A. (2014). The No-U-Turn sampler. Journal of Machine Learning
+    Research 15, 1593-1623, section 3.2. https://jmlr.org/papers/v15/hoffman14a.html
+    """
+
+    log_step: Array
+    log_average: Array
+    error: Array
+    anchor: Array
+    count: Array
+
+
+def start(log_step: Array) -> StepSize:
+    """Return the state that begins at a step size and looks for larger ones first.
+
+    Examples
+    --------
+    >>> start(jnp.zeros(3)).count.shape
+    (3,)
+    """
+    zero = jnp.zeros_like(log_step)
+    return StepSize(log_step, log_step, zero, log_step + jnp.log(2.0).astype(log_step.dtype), zero)
+
+
+def update(state: StepSize, acceptance: Array) -> StepSize:
+    """Move towards the target after a proposal accepted with the given probability."""
+    count = state.count + 1.0
+    share = 1.0 / (count + DELAY)
+    error = (1.0 - share) * state.error + share * (TARGET - acceptance)
+    log_step = state.anchor - jnp.sqrt(count) / SHRINKAGE * error
+    weight = count**-FORGETTING
+    log_average = weight * log_step + (1.0 - weight) * state.log_average
+    return StepSize(log_step, log_average, error, state.anchor, count)

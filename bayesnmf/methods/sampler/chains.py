@@ -1,0 +1,131 @@
+"""Chains of the structured sampler, some draws at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.model import NMF
+
+from .kernel import NMFKernel, NMFState
+from .plan import Plan
+from .target import sites_of
+
+#: Steps between returns to Python, where a run can be stopped, shown and saved. On a CPU the loop
+#: may copy its buffer of draws at every step, so the buffer is kept small.
+CHUNK = 25
+#: Sampler statistics that are kept, as fields of the state.
+STATISTICS = ("log_joint", "accept_prob", "block_accept_prob")
+
+
+class Chunk(NamedTuple):
+    """Consecutive draws of every chain; none yet while chains warm up.
+
+    Attributes
+    ----------
+    sites : dict of ndarray of shape (chain, draw, …)
+        W (row, component), H (component, column) and the likelihood's inferred parameters.
+    stats : dict of ndarray of shape (chain, draw)
+        Sampler statistics: "log_joint", "accept_prob" and "block_accept_prob".
+    state : NMFState
+        From which the run goes on.
+    """
+
+    sites: dict[str, np.ndarray]
+    stats: dict[str, np.ndarray]
+    state: NMFState
+
+
+def begin(
+    model: NMF, data: Cells, values: dict[str, Array], key: Array, num_warmup: int
+) -> NMFState:
+    """Return the state of chains that start at given values.
+
+    Parameters
+    ----------
+    model : NMF
+        Resolved: its priors have rates.
+    data : Cells
+        What it is conditioned on.
+    values : dict of arrays of shape (chain, …)
+        W (row, component), H (component, column) and the likelihood's inferred parameters.
+    key : array
+        Random key.
+    num_warmup : int
+        Steps that adapt the sampler.
+    """
+    num_chains = jnp.shape(values["W"])[0]
+    keys = jax.random.split(key, num_chains)
+    return NMFKernel().init(keys, num_warmup, values, (model, data), {})
+
+
+def draw(plan: Plan, model: NMF, data: Cells, state: NMFState, num_samples: int) -> Iterator[Chunk]:
+    """Finish the warm-up of chains and go on for some draws, piece by piece.
+
+    Draws are the same however they are cut into pieces: a run that stops after any chunk goes on
+    from its state, and two calls for 50 draws give those of one call for 100.
+
+    Parameters
+    ----------
+    plan : Plan
+        The moves.
+    model : NMF
+        Resolved.
+    data : Cells
+        What it is conditioned on.
+    state : NMFState
+        Of :func:`begin`, or of the last chunk of an earlier call.
+    num_samples : int
+        Draws of each chain.
+
+    Yields
+    ------
+    Chunk
+        At most 25 draws; the chunks of the warm-up have none.
+
+    Examples
+    --------
+    >>> from bayesnmf.data import Matrix
+    >>> from bayesnmf.methods.observed import cells_of
+    >>> V = np.array([[3.0, 1.0, 0.0], [1.0, 4.0, 2.0]], np.float32)
+    >>> model = NMF(1).resolve(V)
+    >>> data = cells_of(model, Matrix.of(V))
+    >>> values = {"W": jnp.ones((2, 2, 1)), "H": jnp.ones((2, 1, 3))}
+    >>> state = begin(model, data, values, jax.random.key(0), num_warmup=25)
+    >>> [chunk.sites["W"].shape for chunk in draw(Plan(), model, data, state, 10)]
+    [(2, 0, 2, 1), (2, 10, 2, 1)]
+    """
+    done, num_warmup = int(state.i), int(state.num_warmup)
+    end = max(done, num_warmup) + num_samples
+    state = state._replace(end=jnp.asarray(end, state.i.dtype))
+    while done < end:
+        state, sites, stats = _advance(plan, model, data, state)
+        kept = slice(max(num_warmup - done, 0), end - done)
+        sites, stats = jax.tree.map(lambda x: np.asarray(x)[:, kept], (sites, stats))  # noqa: B023
+        done = min(done + CHUNK, end)
+        yield Chunk(sites, stats, state)
+
+
+@partial(jax.jit, static_argnames="plan")
+def _advance(plan: Plan, model: NMF, data: Cells, state: NMFState) -> tuple[NMFState, Any, Any]:
+    """Make `CHUNK` steps and return what to keep of each, chain first.
+
+    NumPyro's own loop would do, but compiles anew at every call.
+    """
+    kernel = NMFKernel(plan)
+
+    def step(state: NMFState, _: None) -> tuple[NMFState, Any]:
+        state = kernel.sample(state, (model, data), {})
+        stats = {name: getattr(state, name) for name in STATISTICS}
+        return state, (jax.vmap(sites_of)(state.z), stats)
+
+    state, draws = lax.scan(step, state, length=CHUNK)
+    return state, *jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), draws)

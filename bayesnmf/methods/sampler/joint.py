@@ -1,0 +1,76 @@
+"""Joint Hamiltonian Monte Carlo over both factors: along the valleys in which W and H trade off.
+
+Moving W given H and H given W mixes as slowly as the two are coupled. A long trajectory through
+both at once, with the same masses as the row-parallel moves, is what carries mass from one
+component to another.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.methods.observed.cells import Cells, mean_of
+from bayesnmf.model import NMF
+
+from .block import decide, jittered
+from .metric import unwhiten, whiten
+from .noise import Trajectory
+from .target import Position, cell_changes, cell_scores, log_slope, prior_changes
+
+type Pair = tuple[Array, Array]
+
+
+def joint_move(
+    model: NMF, data: Cells, position: Position, metric: Pair, step: Array,
+    noise: Trajectory, *, n_leapfrogs: int,
+) -> tuple[Position, Array]:  # fmt: skip
+    """Move all of log W and log H by one Hamiltonian trajectory.
+
+    Parameters
+    ----------
+    position : Position
+        Where the chain is; the likelihood's parameters stay.
+    metric : pair of arrays of shape (component, component, row or column)
+        Whitening factors of W and of H.
+    step : array
+        One step size.
+    noise : Trajectory
+        Random numbers.
+
+    Returns
+    -------
+    position : Position
+        The new point, or the old one when it was rejected.
+    acceptance : array
+        Its probability.
+    """
+    start, momentum = position[:2], noise.momentum
+    step = jittered(step, noise.jitter)
+
+    def slopes(x: Pair) -> Pair:
+        w, h = (jnp.exp(z) for z in x)
+        scores = cell_scores(model, data, mean_of(w, h), position.parameters)
+        return (
+            whiten(metric[0], log_slope(model.prior_W, w, h, scores, axis=1)),
+            whiten(metric[1], log_slope(model.prior_H, h, w, scores, axis=0)),
+        )
+
+    def leap(_: Array, state: tuple[Pair, Pair, Pair]) -> tuple[Pair, Pair, Pair]:
+        x, momentum, force = state
+        momentum = jax.tree.map(lambda p, f: p + 0.5 * step * f, momentum, force)
+        x = jax.tree.map(lambda z, A, p: z + step * unwhiten(A, p), x, metric, momentum)
+        force = slopes(x)
+        return x, jax.tree.map(lambda p, f: p + 0.5 * step * f, momentum, force), force
+
+    end, new_momentum, _ = lax.fori_loop(0, n_leapfrogs, leap, (start, momentum, slopes(start)))
+    before, after = (mean_of(jnp.exp(x[0]), jnp.exp(x[1])) for x in (start, end))
+    change = jnp.sum(cell_changes(model, data, before, after, position.parameters))
+    for i, prior in enumerate((model.prior_W, model.prior_H)):
+        change += jnp.sum(prior_changes(prior, start[i], end[i]))
+        change += 0.5 * jnp.sum(momentum[i] ** 2 - new_momentum[i] ** 2)
+    accepted, acceptance = decide(noise.accept, change)
+    W, H = (jnp.where(accepted, new, old) for new, old in zip(end, start, strict=True))
+    return Position(W, H, position.parameters), acceptance

@@ -1,0 +1,178 @@
+"""The structured sampler as a NumPyro kernel."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from numpyro.infer.mcmc import MCMCKernel
+
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.model import NMF
+
+from . import tuning as warmup
+from .plan import Plan
+from .sweep import Acceptance, sweep
+from .target import Position, log_joint, position_of, sites_of
+from .tuning import Tuning
+
+
+class NMFState(NamedTuple):
+    """The state of a chain.
+
+    Attributes
+    ----------
+    z : Position
+        Logarithms of W and H, component first, and the likelihood's parameters.
+    log_joint : array
+        Log joint density of data, W, H and parameters.
+    accept_prob : array
+        Acceptance probability of the last joint trajectory, or of the factors' where there is
+        none.
+    block_accept_prob : array
+        Mean acceptance probability of the last row-parallel trajectories.
+    tuning : Tuning
+        Masses, step sizes and widths; constant after warm-up.
+    num_warmup, i, end : array
+        Steps of the warm-up, steps made, and the number of steps after which the chain stands
+        still; shared by chains that run in lockstep.
+    rng_key : array
+        Random key of the next step.
+    """
+
+    z: Position
+    log_joint: Array
+    accept_prob: Array
+    block_accept_prob: Array
+    tuning: Tuning
+    num_warmup: Array
+    i: Array
+    end: Array
+    rng_key: Array
+
+
+#: Which parts of the state have a chain dimension: the counters do not, so that what warm-up does
+#: once in a while is a branch and not a select.
+_BATCHED = NMFState(0, 0, 0, 0, 0, None, None, None, 0)  # type: ignore[arg-type]
+
+
+class NMFKernel(MCMCKernel):
+    """A Markov kernel that leaves the posterior of an :class:`bayesnmf.NMF` invariant.
+
+    A step is one sweep in warm-up and ``plan.thin`` sweeps after it. It runs under
+    ``numpyro.infer.MCMC`` with model and data as the arguments of ``run``, and initial values
+    ``{"W": (row, component), "H": (component, column), **parameters}``.
+
+    Parameters
+    ----------
+    plan : Plan
+        The moves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numpyro.infer import MCMC
+    >>> from bayesnmf.data import Matrix
+    >>> from bayesnmf.methods.observed import cells_of
+    >>> V = np.array([[3.0, 1.0, 0.0], [1.0, 4.0, 2.0]], np.float32)
+    >>> model = NMF(1).resolve(V)
+    >>> run = MCMC(NMFKernel(), num_warmup=20, num_samples=10, progress_bar=False, jit_model_args=True)
+    >>> init = {"W": jnp.ones((2, 1)), "H": jnp.ones((1, 3))}
+    >>> run.run(jax.random.key(0), model, cells_of(model, Matrix.of(V)), init_params=init)
+    >>> run.get_samples()["W"].shape
+    (10, 2, 1)
+    """
+
+    sample_field = "z"
+
+    def __init__(self, plan: Plan = Plan()) -> None:  # noqa: B008  # frozen
+        self.plan = plan
+        # NumPyro initialises a kernel whose `_sample_fn` is None even when it goes on from a state.
+        self._sample_fn = self.sample
+
+    @property
+    def default_fields(self) -> tuple[str, ...]:
+        """Return what is collected of every draw."""
+        return (self.sample_field, "log_joint", "accept_prob")
+
+    def get_diagnostics_str(self, state: NMFState) -> str:
+        """Return what the progress bar shows."""
+        step = jnp.exp(state.tuning.steps.joint.log_step)
+        return (
+            f"joint step {float(step.mean()):.2f}, acc. prob {float(state.accept_prob.mean()):.2f}"
+        )
+
+    def postprocess_fn(self, model_args: Any, model_kwargs: Any) -> Any:
+        """Return the function from logarithms to the sites W, H and parameters."""
+        return sites_of
+
+    def init(
+        self, rng_key: Array, num_warmup: int, init_params: dict[str, Array], model_args: Any,
+        model_kwargs: Any,
+    ) -> NMFState:  # fmt: skip
+        """Return the state at given values; with a batch of keys, a batch of chains."""
+        if init_params is None:
+            raise ValueError("the structured sampler starts at given values: pass init_params")
+        model, data = model_args
+        return _init(model, data, rng_key, jnp.asarray(num_warmup), init_params)
+
+    def sample(self, state: NMFState, model_args: Any, model_kwargs: Any) -> NMFState:
+        """Return the state after one step."""
+        model, data = model_args
+        step = partial(_step, self.plan, model, data)
+        if jnp.ndim(state.i) < jnp.ndim(state.accept_prob):
+            step = jax.vmap(step, in_axes=(_BATCHED,), out_axes=_BATCHED)
+        return lax.cond(state.i < state.end, step, lambda state: state, state)
+
+
+@jax.jit
+def _init(
+    model: NMF, data: Cells, key: Array, num_warmup: Array, values: dict[str, Array]
+) -> NMFState:
+    def start(key: Array, values: dict[str, Array]) -> NMFState:
+        parameters = {name: values[name] for name in model.likelihood.priors}
+        position = position_of(values["W"], values["H"], parameters)
+        tuning = warmup.begin(model, data, position)
+        zero = jnp.zeros((), position.W.dtype)
+        value = log_joint(model, data, position)
+        never = jnp.full_like(num_warmup, jnp.iinfo(num_warmup.dtype).max)
+        i = jnp.zeros_like(num_warmup)
+        return NMFState(position, value, zero, zero, tuning, num_warmup, i, never, key)
+
+    if jnp.ndim(values["W"]) == 2:
+        return start(key, values)
+    return jax.vmap(start, out_axes=_BATCHED)(key, values)
+
+
+def _step(plan: Plan, model: NMF, data: Cells, state: NMFState) -> NMFState:
+    """Do one sweep and learn from it in warm-up; afterwards `thin` sweeps."""
+    key, key_sweeps = jax.random.split(state.rng_key)
+    warming = state.i < state.num_warmup
+    type Carry = tuple[Position, Acceptance]
+
+    def once(j: Array, carry: Carry) -> Carry:
+        return sweep(plan, model, data, carry[0], state.tuning, jax.random.fold_in(key_sweeps, j))
+
+    n_sweeps = jnp.where(warming, 1, plan.thin)
+    none_yet = (state.z, Acceptance.none(state.z))
+    position, acceptance = lax.fori_loop(jnp.zeros_like(n_sweeps), n_sweeps, once, none_yet)
+    tuning = state.tuning
+    if plan.adapts:
+        tuning = lax.cond(
+            warming,
+            lambda: warmup.adapt(
+                model, data, state.tuning, position, acceptance.steps, acceptance.effort,
+                state.i, state.num_warmup,
+            ),
+            lambda: state.tuning,
+        )  # fmt: skip
+    steps = acceptance.steps
+    block = 0.5 * (jnp.mean(steps.W) + jnp.mean(steps.H))
+    return NMFState(
+        position, log_joint(model, data, position), steps.joint if plan.joint_moves else block, block, tuning,
+        state.num_warmup, state.i + 1, state.end, key,
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""Masses of the Hamiltonian moves: every row's own Fisher information, factorised.
+
+In ``log w`` row i has the information ``M_i = diag(a) + D_w Q_i D_w``, ``Q_i = sum_j u_ij y_j y_j'`` with
+the Fisher weights u. A move works in whitened coordinates ``z = A_i u``, ``A_i A_i' = M_i^-1``,
+where a step size of the order of one suits every row.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.methods.newton import contract
+from bayesnmf.methods.observed.cells import Cells, mean_of
+from bayesnmf.model import NMF
+from bayesnmf.priors import Prior
+
+from .target import Position, terms
+
+
+def metrics(model: NMF, data: Cells, position: Position) -> tuple[Array, Array]:
+    """Return the whitening factors A of W, (component, component, row), and of H."""
+    w, h = jnp.exp(position.W), jnp.exp(position.H)
+    likelihood, mean = model.likelihood, mean_of(w, h)
+    weight = likelihood.weight(data.values, mean, **likelihood.known, **position.parameters)
+    weight = data.kept(weight)
+    return (
+        _whitening(_information(model.prior_W, w, h, weight, axis=1)),
+        _whitening(_information(model.prior_H, h, w, weight, axis=0)),
+    )
+
+
+def whiten(metric: Array, slope: Array) -> Array:
+    """Return ``A' slope``, row by row: a gradient in whitened coordinates."""
+    return jnp.sum(metric * slope[:, None, :], axis=0)
+
+
+def unwhiten(metric: Array, momentum: Array) -> Array:
+    """Return ``A momentum``, row by row: a velocity in ``log w``."""
+    return jnp.sum(metric * momentum[None, :, :], axis=1)
+
+
+def _information(prior: Prior, w: Array, y: Array, weight: Array, axis: int) -> Array:
+    """Return M of every row, of shape (row, component, component)."""
+    n_components = y.shape[0]
+    first, second = np.tril_indices(n_components)
+    place = np.zeros((n_components, n_components), int)
+    place[first, second] = place[second, first] = np.arange(len(first))
+    packed = contract(y[first] * y[second], weight, axis) * w[first] * w[second]
+    shape, _ = terms(prior, w)
+    identity = jnp.eye(n_components, dtype=w.dtype)
+    return jnp.moveaxis(packed[place], -1, 0) + shape[None] * identity[None]
+
+
+def _whitening(information: Array) -> Array:
+    """Return A with ``A A' = M^-1``, of shape (component, component, row)."""
+    root = jnp.linalg.cholesky(information)
+    identity = jnp.broadcast_to(jnp.eye(root.shape[-1], dtype=root.dtype), root.shape)
+    inverse = lax.linalg.triangular_solve(root, identity, left_side=True, lower=True)
+    # A row whose information overflowed moves coordinate by coordinate, on the scale of 1.
+    safe = jnp.all(jnp.isfinite(inverse), axis=(1, 2), keepdims=True)
+    return jnp.transpose(jnp.where(safe, inverse, identity), (2, 1, 0))

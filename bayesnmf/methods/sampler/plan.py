@@ -1,0 +1,80 @@
+"""Which moves a sweep consists of: the part of the sampler that selects code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from bayesnmf.likelihoods import Gaussian
+from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.model import NMF
+
+#: Steps of a joint trajectory in a problem of a thousand unknowns.
+LEAPFROGS = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The moves of one sweep; equal plans share one compilation.
+
+    Parameters
+    ----------
+    factors : {"block", "truncated"}
+        How W given H and H given W are moved: by row-parallel Hamiltonian trajectories, or
+        column by column from truncated normal distributions.
+    exponential : bool
+        Whether both priors are exponential, so that shears are drawn exactly.
+    thin : int
+        Sweeps a kept draw; warm-up steps are one sweep each.
+    block_leapfrogs, joint_leapfrogs : int
+        Steps of a row-parallel trajectory, and of the joint one.
+    joint_moves : int
+        Joint trajectories a sweep.
+
+    Examples
+    --------
+    >>> Plan(thin=2).factors
+    'block'
+    """
+
+    factors: Literal["block", "truncated"] = "block"
+    exponential: bool = True
+    thin: int = 2
+    block_leapfrogs: int = 2
+    joint_leapfrogs: int = LEAPFROGS
+    joint_moves: int = 1
+
+    @property
+    def adapts(self) -> bool:
+        """Whether warm-up has anything to tune: truncated normal draws are exact."""
+        return self.factors == "block" or self.joint_moves > 0
+
+
+def plan_for(model: NMF, data: Cells) -> Plan:
+    """Return the moves that suit a model and its data.
+
+    Parameters
+    ----------
+    model : NMF
+        Resolved: its priors have rates.
+    data : Cells
+        What it is conditioned on.
+
+    Returns
+    -------
+    Plan
+        Truncated normal draws where they apply: Gaussian noise of one sigma, exponential priors
+        and no missing cell; else Hamiltonian moves.
+    """
+    exponential = model.prior_W.shape == 1.0 and model.prior_H.shape == 1.0
+    sigma = model.likelihood.known.get("sigma", 0.0)
+    gram = isinstance(model.likelihood, Gaussian) and np.ndim(sigma) == 0
+    if gram and exponential and data.observed is None:
+        return Plan("truncated", joint_moves=0)
+    # A stable step shrinks with the fourth root of the number of unknowns; a trajectory is to
+    # be as long in any problem.
+    unknowns = model.n_components * sum(data.values.shape)
+    leapfrogs = max(LEAPFROGS, round(LEAPFROGS * (unknowns / 1000) ** 0.25))
+    return Plan(exponential=exponential, joint_leapfrogs=leapfrogs)

@@ -1,0 +1,100 @@
+"""One sweep: every move once, in turn."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.model import NMF
+
+from .auxiliary import parameter_move
+from .block import block_move
+from .joint import joint_move
+from .noise import Noise, draw_noise
+from .plan import Plan
+from .scale import scale_move
+from .shear import shear_move
+from .target import Position
+from .truncated import truncated_move
+from .tuning import Steps, Tuning
+
+
+class Acceptance(NamedTuple):
+    """What a sweep tells warm-up: acceptance probabilities, and proposals of the slices."""
+
+    steps: Steps
+    effort: dict[str, Array]
+
+    @classmethod
+    def none(cls, position: Position) -> Acceptance:
+        """Return zeros of the right shapes."""
+        W, H, parameters = position
+        steps = Steps(jnp.zeros_like(W[0]), jnp.zeros_like(H[0]), jnp.zeros((), W.dtype))
+        return cls(steps, {name: jnp.zeros_like(x) for name, x in parameters.items()})
+
+
+def sweep(
+    plan: Plan, model: NMF, data: Cells, position: Position, tuning: Tuning, key: Array
+) -> tuple[Position, Acceptance]:
+    """Apply the moves of a plan in turn; each leaves the posterior invariant."""
+    noise = draw_noise(key, position, plan.joint_moves)
+    position = scale_move(model, position, noise.scale)
+    position = shear_move(model, position, noise.shear, noise.slices, exponential=plan.exponential)
+    if plan.factors == "truncated":
+        position, accept = _truncated(model, data, position, noise)
+    else:
+        position, accept = _blocks(plan, model, data, position, tuning, noise)
+    parameters, steps = position.parameters, tuning.steps
+    accept_joint = jnp.zeros((), position.W.dtype)
+    if plan.joint_moves:
+
+        def jointly(j: Array, state: tuple[Position, Array]) -> tuple[Position, Array]:
+            return joint_move(
+                model, data, state[0], tuning.metric, jnp.exp(steps.joint.log_step),
+                jax.tree.map(lambda x: x[j], noise.joint), n_leapfrogs=plan.joint_leapfrogs,
+            )  # fmt: skip
+
+        position, accept_joint = lax.fori_loop(
+            0, plan.joint_moves, jointly, (position, accept_joint)
+        )
+    effort: dict[str, Array] = {}
+    if parameters:
+        parameters, effort = parameter_move(
+            model, data, jnp.exp(position.W), jnp.exp(position.H), parameters, tuning.log_width,
+            jax.random.fold_in(noise.slices, 1),
+        )  # fmt: skip
+        position = position._replace(parameters=parameters)
+    return position, Acceptance(Steps(*accept, accept_joint), effort)
+
+
+def _blocks(
+    plan: Plan, model: NMF, data: Cells, position: Position, tuning: Tuning, noise: Noise
+) -> tuple[Position, tuple[Array, Array]]:
+    """Move W given H, then H given W, by row-parallel trajectories."""
+    W, H, parameters = position
+    W, accept_W = block_move(
+        model, data, W, jnp.exp(H), parameters, model.prior_W, tuning.metric[0],
+        jnp.exp(tuning.steps.W.log_step), noise.W, axis=1, n_leapfrogs=plan.block_leapfrogs,
+    )  # fmt: skip
+    H, accept_H = block_move(
+        model, data, H, jnp.exp(W), parameters, model.prior_H, tuning.metric[1],
+        jnp.exp(tuning.steps.H.log_step), noise.H, axis=0, n_leapfrogs=plan.block_leapfrogs,
+    )  # fmt: skip
+    return Position(W, H, parameters), (accept_W, accept_H)
+
+
+def _truncated(
+    model: NMF, data: Cells, position: Position, noise: Noise
+) -> tuple[Position, tuple[Array, Array]]:
+    """Draw W given H, then H given W; nothing is ever rejected."""
+    W, H, parameters = position
+    sigma = {**model.likelihood.known, **parameters}["sigma"]
+    sigma = jnp.asarray(sigma, W.dtype)
+    W = truncated_move(data, W, jnp.exp(H), sigma, model.prior_W, noise.entries[0], axis=1)
+    H = truncated_move(data, H, jnp.exp(W), sigma, model.prior_H, noise.entries[1], axis=0)
+    return Position(W, H, parameters), (jnp.ones_like(W[0]), jnp.ones_like(H[0]))

@@ -1,0 +1,110 @@
+"""The posterior in the coordinates that the moves use: logarithms, component first.
+
+Every move leaves the density of ``(log W, log H, parameters)`` given V invariant. With a gamma
+prior of shape a and rate b on w, ``log w`` has the log density ``a log w - b w`` up to a constant:
+the Jacobian has raised ``a - 1`` to a, and there is no boundary left.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.methods.newton import contract
+from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.model import NMF
+from bayesnmf.priors import Prior
+
+
+class Position(NamedTuple):
+    """A point of the posterior.
+
+    Attributes
+    ----------
+    W : array of shape (component, row)
+        Logarithms of W. With a shape of 0.1 entries of 1e-40 are ordinary, so the logarithm is the state.
+    H : array of shape (component, column)
+        Logarithms of H.
+    parameters : dict of scalars
+        The likelihood's inferred parameters.
+    """
+
+    W: Array
+    H: Array
+    parameters: dict[str, Array]
+
+
+def position_of(W: Any, H: Any, parameters: dict[str, Any]) -> Position:
+    """Return the position of factors W of shape (row, component) and H of (component, column).
+
+    Zeros are lifted to the smallest positive number.
+
+    Examples
+    --------
+    >>> position_of(jnp.ones((3, 2)), jnp.ones((2, 4)), {}).W.shape
+    (2, 3)
+    """
+    W, H = jnp.asarray(W), jnp.asarray(H)
+    tiny = jnp.finfo(W.dtype).tiny
+    values = {name: jnp.asarray(x, W.dtype) for name, x in parameters.items()}
+    return Position(jnp.log(jnp.maximum(W.T, tiny)), jnp.log(jnp.maximum(H, tiny)), values)
+
+
+def sites_of(position: Position) -> dict[str, Array]:
+    """Return W of shape (row, component), H of (component, column) and the parameters, by name."""
+    tiny = jnp.finfo(position.W.dtype).tiny
+    # Below the smallest number the logarithm still tells entries apart; their values cannot.
+    W, H = (jnp.maximum(jnp.exp(x), tiny) for x in position[:2])
+    return {"W": W.T, "H": H, **position.parameters}
+
+
+def terms(prior: Prior, like: Array) -> tuple[Array, Array]:
+    """Return the prior's shape and rate as arrays that broadcast against (component, row)."""
+    rate = jnp.asarray(prior.rate, like.dtype).reshape(-1, 1)
+    return jnp.asarray(prior.shape, like.dtype).reshape(1, 1), rate
+
+
+def cell_scores(model: NMF, data: Cells, mean: Array, parameters: dict[str, Array]) -> Array:
+    """Return the derivative of the log likelihood in every cell's mean; 0 where missing."""
+    likelihood = model.likelihood
+    return data.kept(likelihood.score(data.values, mean, **likelihood.known, **parameters))
+
+
+def log_slope(prior: Prior, w: Array, y: Array, scores: Array, axis: int) -> Array:
+    """Return the gradient of the log posterior in ``log w``."""
+    shape, rate = terms(prior, w)
+    return shape + w * (contract(y, scores, axis) - rate)
+
+
+def cell_changes(
+    model: NMF, data: Cells, mean: Array, new_mean: Array, parameters: dict[str, Array]
+) -> Array:
+    """Return the change of every cell's log density between two means; 0 where missing."""
+    likelihood = model.likelihood
+    gain = likelihood.gain(data.values, mean, new_mean - mean, **likelihood.known, **parameters)
+    return data.kept(gain)
+
+
+def prior_changes(prior: Prior, x: Array, new_x: Array) -> Array:
+    """Return the change of the log prior density of every ``log w``."""
+    shape, rate = terms(prior, x)
+    return shape * (new_x - x) - rate * (jnp.exp(new_x) - jnp.exp(x))
+
+
+def log_joint(model: NMF, data: Cells, position: Position) -> Array:
+    """Return the log joint density of data, W, H and parameters, constants included.
+
+    It refers to W and H themselves, not to their logarithms: the value that NumPyro's
+    ``log_density`` gives at :func:`sites_of` this position.
+    """
+    total = data.density(model, jnp.exp(position.W), jnp.exp(position.H))(position.parameters)
+    for prior, x in ((model.prior_W, position.W), (model.prior_H, position.H)):
+        shape, rate = terms(prior, x)
+        density = (shape - 1.0) * x - rate * jnp.exp(x) + shape * jnp.log(rate) - gammaln(shape)
+        total += jnp.sum(density)
+    for name, prior in model.likelihood.priors.items():
+        total += prior.log_prob(position.parameters[name]).astype(total.dtype)
+    return total

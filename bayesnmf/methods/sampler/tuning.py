@@ -1,0 +1,112 @@
+"""What warm-up tunes: masses, step sizes and the widths of slices; frozen afterwards."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.model import NMF
+
+from . import adaptation
+from .metric import metrics
+from .target import Position
+
+#: Shares of the warm-up after which the masses are taken anew, at the mean of the draws since.
+REFRESHES = (0.05, 0.15, 0.3, 0.5)
+#: Proposals that a slice of the likelihood's parameter aims at.
+EFFORT = 2.5
+
+
+class Steps(NamedTuple):
+    """What belongs to the three Hamiltonian moves: their step sizes, or acceptance probabilities.
+
+    Those of W have one number a row, those of H one a column; the joint move has one.
+    """
+
+    W: Any
+    H: Any
+    joint: Any
+
+
+class Tuning(NamedTuple):
+    """The tuned part of the sampler.
+
+    Attributes
+    ----------
+    metric : pair of arrays of shape (component, component, row or column)
+        Whitening factors of W and of H.
+    steps : Steps
+        Step sizes and their dual averaging.
+    log_width : dict of scalars
+        Logarithms of the widths of the parameters' brackets.
+    total : Position
+        Sum of the positions since the masses were last taken.
+    count : array
+        Number of its terms.
+    """
+
+    metric: tuple[Array, Array]
+    steps: Steps
+    log_width: dict[str, Array]
+    total: Position
+    count: Array
+
+
+def begin(model: NMF, data: Cells, position: Position) -> Tuning:
+    """Return masses at the start of the chain, and step sizes to try first."""
+    metric = metrics(model, data, position)
+    first = jnp.log(jnp.asarray(0.5, position.W.dtype))
+    shapes = (position.W.shape[1:], position.H.shape[1:], ())
+    steps = Steps(*(adaptation.start(jnp.broadcast_to(first, shape)) for shape in shapes))
+    widths = {name: jnp.zeros_like(x) for name, x in position.parameters.items()}
+    zero = jax.tree.map(jnp.zeros_like, position)
+    return Tuning(metric, steps, widths, zero, jnp.zeros_like(first))
+
+
+def adapt(
+    model: NMF, data: Cells, tuning: Tuning, position: Position, acceptance: Steps,
+    effort: dict[str, Array], i: Array, num_warmup: Array,
+) -> Tuning:  # fmt: skip
+    """Learn from warm-up step `i`, counted from 0.
+
+    Parameters
+    ----------
+    acceptance : Steps of arrays
+        Acceptance probabilities of the three Hamiltonian moves.
+    effort : dict of scalars
+        Proposals that the slices needed.
+    """
+    steps = Steps(*map(adaptation.update, tuning.steps, acceptance))
+    gain = 2.0 / jnp.sqrt(1.0 + i.astype(position.W.dtype))
+    log_width = {
+        name: x + gain * jnp.clip(EFFORT - effort[name], -3.0, 3.0)
+        for name, x in tuning.log_width.items()
+    }
+    total = jax.tree.map(jnp.add, tuning.total, position)
+    tuning = Tuning(tuning.metric, steps, log_width, total, tuning.count + 1.0)
+
+    moments = jnp.asarray(REFRESHES, jnp.float32) * num_warmup.astype(jnp.float32)
+    due = jnp.any(i + 1 == jnp.maximum(moments.astype(i.dtype), 1))
+    tuning = lax.cond(due, lambda: _refreshed(model, data, tuning), lambda: tuning)
+    # After the last step the averages of the step sizes hold for good.
+    return lax.cond(i + 1 == num_warmup, lambda: _frozen(tuning), lambda: tuning)
+
+
+def _refreshed(model: NMF, data: Cells, tuning: Tuning) -> Tuning:
+    """Take the masses at the mean position, and the step sizes from where they were."""
+    reference = jax.tree.map(lambda x: x / tuning.count, tuning.total)
+    steps = Steps(*(adaptation.start(step.log_average) for step in tuning.steps))
+    zero = jax.tree.map(jnp.zeros_like, tuning.total)
+    return Tuning(
+        metrics(model, data, reference), steps, tuning.log_width, zero, jnp.zeros_like(tuning.count)
+    )
+
+
+def _frozen(tuning: Tuning) -> Tuning:
+    steps = Steps(*(step._replace(log_step=step.log_average) for step in tuning.steps))
+    return tuning._replace(steps=steps)

@@ -1,0 +1,365 @@
+"""The log density of every cell at every draw, one tile of the matrix at a time.
+
+Draws x rows x columns would not fit into memory: 2,000 draws of a 5,000 x 2,000 matrix take
+160 GB. A tile holds all draws of a few rows and columns, and what is computed from it (WAIC, LOO, a
+predictive density) is one number a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro import handlers
+
+from bayesnmf.data import Matrix
+from bayesnmf.likelihoods import Likelihood
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.model import NMF, Program
+from bayesnmf.posterior import Fit
+
+type Measure = Literal["counting", "lebesgue"]
+
+#: Numbers (draws x cells) in a tile; a few arrays of this size are alive at once.
+TILE_SIZE = 2**22
+
+
+@dataclass(frozen=True)
+class Tile:
+    """All draws of the log density on some rows and columns.
+
+    Parameters
+    ----------
+    rows, columns : ndarray of int
+        Positions in the matrix.
+    values : ndarray of float64 of shape (n_cells, draw)
+        Log densities of the wanted cells on the measure asked for.
+    fitted : ndarray of float64 of shape (n_cells, draw)
+        Their log densities in the posterior. The same array, unless a continuous likelihood is
+        scored on counts: then importance ratios follow this one.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+    fitted: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """The log density of cells under the draws of a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+        Draws and their model; a mode has none, and is refused.
+    measure : {"counting", "lebesgue"}, optional
+        What densities refer to. None: the likelihood's own measure. "counting" gives a continuous
+        likelihood of counts the probability of the unit interval around each count.
+    V : ndarray of shape (n_rows, n_columns), optional
+        Cells to evaluate, NaN where there is nothing to evaluate. None: the observed cells of
+        the fit.
+
+    Raises
+    ------
+    ValueError
+        For a mode, a model that is gone, data outside the support, and a measure that the
+        likelihood does not have.
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(4, 3, 1, "poisson", seed=1)
+    >>> fit = bn.fit(V, bn.NMF(1), bn.SVI(num_steps=50, num_samples=30), progress=False)
+    >>> [tile.values.shape for tile in Pointwise(fit).tiles()]
+    [(12, 30)]
+    """
+
+    fit: Fit
+    measure: Measure | None = None
+    V: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        require_draws(self.fit)
+        if self.measure not in (None, "counting", "lebesgue"):
+            raise ValueError(
+                f"unknown measure {self.measure!r}; valid: counting, lebesgue, or None for the "
+                "likelihood's own"
+            )
+        self._require_cells()
+        with jax.enable_x64(True):
+            self.model.check(Matrix.of(self.fit.V), draws=True)
+        if self.measure == "counting":
+            self._require_counts()
+        elif self.measure == "lebesgue" and self.own_measure == "counting":
+            raise ValueError(
+                f"{self._name} describes counts, which have no density: use measure='counting'"
+            )
+
+    @property
+    def model(self) -> NMF | Program:
+        """The model, which a saved fit may have lost."""
+        if self.fit.model is None:
+            raise ValueError(
+                "this fit's model was a function of a session that has ended, so its density is "
+                "gone: write the model as a file for bn.load_model, and fit again"
+            )
+        return self.fit.model
+
+    @cached_property
+    def cells(self) -> np.ndarray:
+        """Cells to evaluate in double precision, NaN elsewhere."""
+        V = self.fit.V.to_numpy() if self.V is None else self.V
+        return np.asarray(V, np.float64)
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws, over all chains."""
+        sizes = self.fit.tree["posterior"].sizes
+        return sizes["chain"] * sizes["draw"]
+
+    @cached_property
+    def own_measure(self) -> Measure:
+        """The measure to which the likelihood's density refers."""
+        if isinstance(self.model, NMF):
+            return self.model.likelihood.base_measure
+        site = _program_site(self.model, self.cells, self._program_draws(slice(0, 1)))
+        return "counting" if site["fn"].support.is_discrete else "lebesgue"
+
+    @property
+    def discretised(self) -> bool:
+        """Whether a continuous likelihood is scored by the mass that it gives to counts."""
+        return self.measure == "counting" and self.own_measure == "lebesgue"
+
+    def tiles(self, size: int | None = None) -> Iterator[Tile]:
+        """Yield the wanted cells tile by tile, each cell once.
+
+        Parameters
+        ----------
+        size : int, optional
+            Numbers (draws x cells) in a tile. None: ``TILE_SIZE``.
+
+        Raises
+        ------
+        ValueError
+            When a log density is not finite; the message names the cell.
+        """
+        width = max((TILE_SIZE if size is None else size) // self.n_draws, 1)
+        n_rows, n_columns = self.cells.shape
+        # Nearly square, so that each draw of a factor read is used several times.
+        n_wide = min(n_columns, max(width // n_rows, int(width**0.5), 1))
+        n_high = min(n_rows, max(width // n_wide, 1))
+        evaluate = (self._nmf_tile if isinstance(self.model, NMF) else self._program_tile)(
+            n_high, n_wide
+        )
+        for column in range(0, n_columns, n_wide):
+            for row in range(0, n_rows, n_high):
+                wanted = ~np.isnan(self.cells[row : row + n_high, column : column + n_wide])
+                if not wanted.any():
+                    continue
+                with jax.enable_x64(True):
+                    *densities, finite = (np.asarray(x) for x in evaluate(row, column))
+                rows, columns = np.nonzero(wanted)
+                densities = [x[rows, columns] for x in densities]
+                finite = finite[rows, columns]
+                self._refuse_undefined(row + rows, column + columns, finite, densities[-1])
+                yield Tile(row + rows, column + columns, densities[-1], densities[0])
+
+    # -- NMF ------------------------------------------------------------------------------------
+
+    def _nmf_tile(self, n_high: int, n_wide: int) -> Any:
+        """Return a function of the first row and column; draws come last in every array."""
+        model = self.model
+        assert isinstance(model, NMF)
+        posterior = self.fit.tree["posterior"].dataset
+        W, H = (posterior[name].to_numpy() for name in ("W", "H"))
+        W, H = W.reshape(-1, *W.shape[2:]), H.reshape(-1, *H.shape[2:])
+        drawn = {
+            name: _plain(posterior[name].to_numpy().reshape(-1)) for name in model.likelihood.priors
+        }
+        likelihood, known = split_known(model.likelihood)
+        per_cell = {name: np.broadcast_to(x, self.cells.shape) for name, x in known.items()}
+        mass = self.discretised
+        held: dict[int, np.ndarray] = {}
+
+        def evaluate(row: int, column: int) -> Any:
+            # Positions past the edge repeat the last one, so that all tiles have one shape.
+            i = np.minimum(np.arange(row, row + n_high), W.shape[1] - 1)
+            j = np.minimum(np.arange(column, column + n_wide), H.shape[2] - 1)
+            if column not in held:
+                held.clear()
+                held[column] = _plain(np.moveaxis(H[:, :, j], 0, -1))
+            v = self.cells[np.ix_(i, j)]
+            v = np.where(np.isnan(v), likelihood.placeholder, v)
+            given = {name: np.asarray(x[np.ix_(i, j)], float) for name, x in per_cell.items()}
+            return _nmf_density(
+                likelihood, _plain(np.moveaxis(W[:, i], 0, -1)), held[column], v, drawn, given,
+                mass=mass,
+            )  # fmt: skip
+
+        return evaluate
+
+    # -- programs -------------------------------------------------------------------------------
+
+    def _program_draws(self, draws: slice) -> dict[str, np.ndarray]:
+        """Return the program's sites as they were drawn, before the scale of H was moved."""
+        sites = {}
+        for name, draw in self.fit.tree["posterior"].data_vars.items():
+            values = draw.to_numpy()
+            sites[str(name)] = values.reshape(-1, *values.shape[2:])[draws]
+        W, H = original_factors(self.fit)
+        sites |= {"W": W[draws], "H": H[draws]}
+        return sites
+
+    def _program_tile(self, n_high: int, n_wide: int) -> Any:
+        """Return a function of the first row and column.
+
+        A program cannot be run on a part of its rows, so every tile runs the whole of it.
+        """
+        model, V, sites = self.model, self.cells, self._program_draws(slice(None))
+        assert isinstance(model, Program)
+
+        @jax.jit
+        def density(sites: dict[str, Array], i: Array, j: Array) -> tuple[Array, Array]:
+            def one(draw: dict[str, Array]) -> Array:
+                site = _program_site(model, V, draw, first=False)
+                return site["fn"].log_prob(site["value"])[i[:, None], j[None, :]]
+
+            cells = jnp.moveaxis(jax.lax.map(one, sites), 0, -1)
+            return cells, jnp.all(jnp.isfinite(cells), axis=-1)
+
+        def evaluate(row: int, column: int) -> Any:
+            i = np.minimum(np.arange(row, row + n_high), V.shape[0] - 1)
+            j = np.minimum(np.arange(column, column + n_wide), V.shape[1] - 1)
+            return density(sites, i, j)
+
+        return evaluate
+
+    # -- refusals -------------------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        model = self.model
+        if isinstance(model, NMF):
+            return f"the {model.likelihood.name.replace('_', ' ')} likelihood"
+        return f"the program {model.name}"
+
+    def _require_cells(self) -> None:
+        if isinstance(self.model, Program):
+            site = _program_site(self.model, self.cells, self._program_draws(slice(0, 1)))
+            if site["fn"].event_dim:
+                raise ValueError(
+                    f"the site 'V' of {self.model.name} has events of several cells, so no cell of "
+                    "it can be left out"
+                )
+
+    def _require_counts(self) -> None:
+        matrix = Matrix.of(self.fit.V)
+        matrix.refuse(
+            lambda values: (values < 0) | (values != np.round(values)),
+            "is not a count, so it has no mass on the counting measure",
+            "Compare densities (measure='lebesgue') of continuous likelihoods instead",
+        )
+        if self.own_measure == "counting":
+            return
+        if not isinstance(self.model, NMF):
+            raise ValueError(
+                f"{self._name} gives V a density, which cannot be compared with the probability "
+                "of a count: compare it with continuous likelihoods, or write its site V as counts"
+            )
+
+    def _refuse_undefined(
+        self, rows: np.ndarray, columns: np.ndarray, finite: np.ndarray, values: np.ndarray
+    ) -> None:
+        if finite.all():
+            return
+        cell = int(np.argmin(finite))
+        what = "NaN" if np.isnan(values[cell]).any() else "infinite"
+        count = int((~np.isfinite(values[cell])).sum())
+        raise ValueError(
+            f"the log likelihood of V[{rows[cell]}, {columns[cell]}]"
+            f"{self._labels(rows[cell], columns[cell])} is {what} at {count} of "
+            f"{values.shape[1]} draws ({int((~finite).sum())} such cell(s) in its tile): check "
+            "that cell, and that the fit has converged"
+        )
+
+    def _labels(self, row: int, column: int) -> str:
+        indexes = self.fit.tree["posterior"].dataset.indexes
+        return f" (row {indexes['row'][row]}, column {indexes['column'][column]})"
+
+
+@partial(jax.jit, static_argnames="mass")
+def _nmf_density(
+    likelihood: Likelihood, W: Array, H: Array, v: Array, drawn: dict[str, Array],
+    given: dict[str, Array], *, mass: bool,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Return the log density of cells (row, column, draw), and whether all draws are finite.
+
+    With `mass`, their log mass comes between. W is (row, component, draw) and H (component,
+    column, draw).
+    """
+    # A loop over components, which the compiler fuses with the density: WH is never stored.
+    mean = sum(W[:, k, None, :] * H[None, k, :, :] for k in range(1, W.shape[1])) + (
+        W[:, 0, None, :] * H[None, 0, :, :]
+    )
+    mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny ** 0.5)
+    parameters = {name: x[None, None, :] for name, x in drawn.items()}
+    parameters |= {name: x[:, :, None] for name, x in given.items()}
+    scores = [likelihood.log_density, likelihood.log_mass][: 2 if mass else 1]
+    cells = [score(v[:, :, None], mean, **parameters) for score in scores]
+    return *cells, jnp.all(jnp.isfinite(cells[-1]), axis=-1)
+
+
+def _program_site(
+    model: Program, V: np.ndarray, draws: dict[str, Array], *, first: bool = True
+) -> dict[str, Any]:
+    """Return the site V of a program at one draw, or at the first of several."""
+    values = {name: x[0] for name, x in draws.items()} if first else draws
+    with jax.enable_x64(True):
+        run = handlers.substitute(handlers.seed(model, 0), values)
+        return handlers.trace(run).get_trace(jnp.asarray(V))["V"]
+
+
+def split_known(likelihood: Likelihood) -> tuple[Likelihood, dict[str, Array]]:
+    """Split a likelihood from its known parameters, which are then passed block by block."""
+    known = dict(likelihood.known)
+    return (replace(likelihood, **dict.fromkeys(known)) if known else likelihood), known
+
+
+def original_factors(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Return W and H as the priors see them, of shapes (draw, …)."""
+    posterior = fit.tree["posterior"].dataset
+    scale = fit.tree["sample_stats"].dataset["scale"].to_numpy()
+    W = posterior["W"].to_numpy() / scale[..., None, :]
+    H = posterior["H"].to_numpy() * scale[..., None]
+    return W.reshape(-1, *W.shape[2:]), H.reshape(-1, *H.shape[2:])
+
+
+def _plain(x: np.ndarray) -> np.ndarray:
+    """Return a contiguous float64 array, which JAX takes without converting."""
+    return np.ascontiguousarray(x, np.float64)
+
+
+def require_draws(fit: Fit) -> None:
+    """Raise for a mode, which has no draws to compare by."""
+    if fit.method == "map":
+        raise ValueError(
+            "this fit is a mode (method='map'), which has no draws to estimate a predictive density "
+            "from: fit with method='mcmc' or method='svi'"
+        )
+
+
+def jacobian(log_jacobian: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the log derivative of the fitted data in the original ones, cell by cell."""
+    values = np.asarray(log_jacobian, float)
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        raise ValueError(
+            f"log_jacobian has shape {values.shape}, but V has shape {shape}"
+        ) from None

@@ -1,0 +1,144 @@
+"""Joint-distribution tests: a move must leave the prior of everything where it is.
+
+After Geweke (2004): start at draws of the prior, then alternate data given the unknowns with the
+move given the data. If the move leaves the posterior invariant, the unknowns still have their prior
+distribution afterwards, exactly. Many independent repetitions replace one long chain, so p-values
+need no autocorrelation.
+
+Geweke, J. (2004). Getting it right: joint distribution tests of posterior simulators. Journal of the
+American Statistical Association 99, 799-804. doi:10.1198/016214504000001132
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+import bayesnmf as bn
+from bayesnmf.likelihoods import Beta, Gamma, Gaussian, NegativeBinomial, Poisson
+from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.methods.sampler import adaptation
+from bayesnmf.methods.sampler.noise import draw_noise
+from bayesnmf.methods.sampler.target import Position
+from bayesnmf.methods.sampler.tuning import Steps, Tuning
+
+SHAPE, RANK = (3, 4), 2
+REPETITIONS, STEPS = 4000, 6
+#: Chance that any of the comparisons of one test fails while the move is right.
+FALSE_ALARM = 1e-3
+LIKELIHOODS = {
+    "poisson": Poisson(),
+    "negative_binomial": NegativeBinomial(),
+    "gaussian": Gaussian(scale=1.0),
+    "gamma": Gamma(),
+    "beta": Beta(),
+    "beta-odds": Beta(link="odds"),
+}
+
+
+def model_of(name: str, shape: float = 1.3) -> bn.NMF:
+    """Return a model whose WH is of the order of one, or of a fifth for proportions."""
+    priors, likelihood = bn.priors, LIKELIHOODS[name]
+    # Proportions are kept away from 1, to which they would round.
+    lift = 2.5 if likelihood.name == "beta" else 1.0
+    return bn.NMF(
+        RANK, likelihood, priors.Gamma(shape, 1.8 * lift), priors.Gamma(shape, 1.1 * lift)
+    )
+
+
+def prior_draws(model: bn.NMF, size: int, seed: int) -> Position:
+    """Return draws of the prior by NumPy, and of the parameters by NumPyro."""
+    rng = np.random.default_rng(seed)
+    (n, m), K = SHAPE, model.n_components
+    W = rng.gamma(model.prior_W.shape, 1 / model.prior_W.rate, (size, K, n))
+    H = rng.gamma(model.prior_H.shape, 1 / model.prior_H.rate, (size, K, m))
+    keys = jax.random.split(jax.random.key(seed), 1 + len(model.likelihood.priors))
+    parameters = {
+        name: jnp.asarray(prior.sample(key, (size,)), float)
+        for (name, prior), key in zip(model.likelihood.priors.items(), keys, strict=False)
+    }
+    return Position(jnp.log(W), jnp.log(H), parameters)
+
+
+def data_given(model: bn.NMF, position: Position, key: jax.Array) -> Cells:
+    """Draw a complete matrix."""
+    mean = jnp.exp(position.W).T @ jnp.exp(position.H)
+    V = model.likelihood.distribution(mean, **position.parameters).sample(key).astype(mean.dtype)
+    tiny = jnp.finfo(mean.dtype).tiny
+    if model.likelihood.name == "beta":
+        V = jnp.clip(V, tiny, 1.0 - jnp.finfo(mean.dtype).epsneg)
+    return Cells(jnp.maximum(V, tiny) if model.likelihood.name == "gamma" else V, None)
+
+
+def fixed_tuning(position: Position, step: float = 0.6) -> Tuning:
+    """Return masses and step sizes that do not depend on the data."""
+
+    def whitening(x: jax.Array) -> jax.Array:
+        return 0.6 * jnp.broadcast_to(jnp.eye(x.shape[0])[:, :, None], (x.shape[0], *x.shape))
+
+    W, H, parameters = position
+    sizes = (W.shape[1:], H.shape[1:], ())
+    log_step = jnp.log(jnp.asarray(step, float))
+    steps = Steps(*(adaptation.start(jnp.broadcast_to(log_step, size)) for size in sizes))
+    widths = {name: jnp.ones_like(x) for name, x in parameters.items()}
+    return Tuning(
+        (whitening(W), whitening(H)), steps, widths, jax.tree.map(jnp.zeros_like, position),
+        jnp.zeros_like(log_step),
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnames=("move", "n_steps"))
+def successive(model, positions, keys, move, n_steps=STEPS):
+    """Alternate data and moves in every repetition; return the last positions and data."""
+
+    def one(position, key):
+        def step(position, key):
+            key_data, key_move = jax.random.split(key)
+            data = data_given(model, position, key_data)
+            return move(model, data, position, draw_noise(key_move, position, 1)), data.values
+
+        position, values = jax.lax.scan(step, position, jax.random.split(key, n_steps))
+        return position, values[-1]
+
+    return jax.vmap(one)(positions, keys)
+
+
+def summaries(model: bn.NMF, position: Position, V: jax.Array) -> dict[str, np.ndarray]:
+    """Return functions of all unknowns and of the data, whose distributions are compared."""
+    W, H = np.exp(np.asarray(position.W)), np.exp(np.asarray(position.H))
+    mean = np.einsum("rki,rkj->rij", W, H)
+    parameters = {name: x[:, None, None] for name, x in position.parameters.items()}
+    fit = model.likelihood.log_density(V, jnp.asarray(mean), **model.likelihood.known, **parameters)
+    found = {
+        "WH": mean[:, 0, 0],
+        "mean of WH": mean.mean(axis=(1, 2)),
+        "mass": W[:, 0].sum(axis=1) * H[:, 0].sum(axis=1),
+        "balance": W[:, 0].sum(axis=1) / H[:, 0].sum(axis=1),
+        "W": W[:, 1, 2],
+        "H": H[:, 1, 3],
+        "smallest": np.minimum(W.min(axis=(1, 2)), H.min(axis=(1, 2))),
+        "log likelihood": np.asarray(fit).sum(axis=(1, 2)),
+        "V": np.asarray(V).mean(axis=(1, 2)),
+    }
+    return found | {name: np.asarray(x) for name, x in position.parameters.items()}
+
+
+def p_values(model: bn.NMF, move, seed: int = 0) -> dict[str, float]:
+    """Return p-values of Kolmogorov-Smirnov tests against fresh draws of the prior."""
+    positions = prior_draws(model, REPETITIONS, seed)
+    keys = jax.random.split(jax.random.key(seed), REPETITIONS)
+    after = summaries(model, *successive(model, positions, keys, move))
+    fresh = prior_draws(model, 4 * REPETITIONS, seed + 1)
+    keys = jax.random.split(jax.random.key(seed + 1), 4 * REPETITIONS)
+    V = jax.jit(jax.vmap(lambda p, k: data_given(model, p, k).values))(fresh, keys)
+    expected = summaries(model, fresh, V)
+    return {name: stats.ks_2samp(x, expected[name]).pvalue for name, x in after.items()}
+
+
+def agrees(p: dict[str, float]) -> bool:
+    """Return whether no comparison fails, at the false-alarm rate of all together."""
+    return min(p.values()) > FALSE_ALARM / len(p)

@@ -1,0 +1,144 @@
+"""Every move alone, and the whole sweep, leave the joint distribution where it is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+from methods.sampler import prior_check as check
+
+from bayesnmf.methods.sampler import Plan
+from bayesnmf.methods.sampler.auxiliary import parameter_move
+from bayesnmf.methods.sampler.block import block_move
+from bayesnmf.methods.sampler.joint import joint_move
+from bayesnmf.methods.sampler.scale import scale_move
+from bayesnmf.methods.sampler.shear import shear_move
+from bayesnmf.methods.sampler.sweep import sweep
+from bayesnmf.methods.sampler.target import Position
+from bayesnmf.methods.sampler.truncated import truncated_move
+
+pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64")]
+every_likelihood = pytest.mark.parametrize("name", check.LIKELIHOODS)
+
+
+def scale(model, data, position, noise):
+    return scale_move(model, position, noise.scale)
+
+
+def shear(model, data, position, noise):
+    return shear_move(model, position, noise.shear, noise.slices, exponential=False)
+
+
+def shear_exponential(model, data, position, noise):
+    return shear_move(model, position, noise.shear, noise.slices, exponential=True)
+
+
+def blocks(model, data, position, noise, step=0.6):
+    """Move W, then H; the priors' part may be broken by another model's."""
+    tuning = check.fixed_tuning(position, step)
+    W, H, parameters = position
+    steps = [jnp.exp(s.log_step) for s in tuning.steps]
+    W, _ = block_move(
+        model, data, W, jnp.exp(H), parameters, model.prior_W, tuning.metric[0], steps[0],
+        noise.W, axis=1, n_leapfrogs=3,
+    )  # fmt: skip
+    H, _ = block_move(
+        model, data, H, jnp.exp(W), parameters, model.prior_H, tuning.metric[1], steps[1],
+        noise.H, axis=0, n_leapfrogs=3,
+    )  # fmt: skip
+    return Position(W, H, parameters)
+
+
+def joint(model, data, position, noise):
+    tuning, first = check.fixed_tuning(position), jax.tree.map(lambda x: x[0], noise.joint)
+    step = jnp.exp(tuning.steps.joint.log_step)
+    return joint_move(model, data, position, tuning.metric, step, first, n_leapfrogs=5)[0]
+
+
+def parameters(model, data, position, noise):
+    W, H, values = position
+    widths = {name: jnp.ones_like(x) for name, x in values.items()}
+    values, _ = parameter_move(
+        model, data, jnp.exp(W), jnp.exp(H), values, widths, noise.slices
+    )  # fmt: skip
+    return Position(W, H, values)
+
+
+def truncated(model, data, position, noise):
+    W, H, values = position
+    u = noise.entries
+    W = truncated_move(data, W, jnp.exp(H), values["sigma"], model.prior_W, u[0], axis=1)
+    H = truncated_move(data, H, jnp.exp(W), values["sigma"], model.prior_H, u[1], axis=0)
+    return Position(W, H, values)
+
+
+def whole_sweep(model, data, position, noise):
+    plan = Plan(exponential=False, joint_leapfrogs=4)
+    return sweep(plan, model, data, position, check.fixed_tuning(position), noise.slices)[0]
+
+
+@pytest.mark.parametrize("shape", [0.4, 1.0, 2.5])
+@pytest.mark.parametrize("move", [scale, shear])
+def test_moves_that_leave_WH_leave_the_priors(move, shape):
+    """They do not look at the data, so one likelihood stands for all."""
+    p = check.p_values(check.model_of("poisson", shape), move, seed=1)
+    assert check.agrees(p), p
+
+
+def test_the_exact_shear_leaves_exponential_priors():
+    p = check.p_values(check.model_of("poisson", 1.0), shear_exponential, seed=2)
+    assert check.agrees(p), p
+
+
+def test_truncated_normal_draws_leave_the_joint_distribution():
+    p = check.p_values(check.model_of("gaussian", 1.0), truncated, seed=3)
+    assert check.agrees(p), p
+
+
+@every_likelihood
+@pytest.mark.parametrize("move", [blocks, joint, whole_sweep])
+def test_moves_of_the_factors_leave_the_joint_distribution(name, move):
+    p = check.p_values(check.model_of(name), move, seed=4)
+    assert check.agrees(p), p
+
+
+@pytest.mark.parametrize("name", [n for n in check.LIKELIHOODS if n != "poisson"])
+def test_moves_of_the_parameters_leave_the_joint_distribution(name):
+    p = check.p_values(check.model_of(name), parameters, seed=5)
+    assert check.agrees(p), p
+
+
+# -- negative controls: what the test must see -------------------------------------------------
+
+
+def with_another_shape(model, change):
+    """Return a stand-in of the model whose prior of W has another shape."""
+    wrong = SimpleNamespace(shape=model.prior_W.shape + change, rate=model.prior_W.rate)
+    return SimpleNamespace(likelihood=model.likelihood, prior_W=wrong, prior_H=model.prior_H)
+
+
+def without_jacobian(model, data, position, noise):
+    """Forget that the coordinates are logarithms."""
+    return blocks(with_another_shape(model, -1.0), data, position, noise)
+
+
+def with_wrong_order(model, data, position, noise):
+    """Draw scales from a generalised inverse Gaussian whose order is off by one."""
+    return scale(with_another_shape(model, 1.0 / position.W.shape[1]), data, position, noise)
+
+
+def without_rejection(model, data, position, noise):
+    """Accept every trajectory."""
+    noise = noise._replace(
+        W=noise.W._replace(accept=jnp.zeros_like(noise.W.accept)),
+        H=noise.H._replace(accept=jnp.zeros_like(noise.H.accept)),
+    )
+    return blocks(model, data, position, noise, step=1.0)
+
+
+@pytest.mark.parametrize("move", [without_jacobian, with_wrong_order, without_rejection])
+def test_broken_moves_are_found_out(move):
+    p = check.p_values(check.model_of("poisson", 1.3), move, seed=6)
+    assert not check.agrees(p), p
