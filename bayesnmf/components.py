@@ -34,7 +34,9 @@ class Aligned(NamedTuple):
     similarity: np.ndarray
 
 
-def align(W: np.ndarray, H: np.ndarray, lp: np.ndarray | None = None) -> Aligned:
+def align(
+    W: np.ndarray, H: np.ndarray, lp: np.ndarray | None = None, scale: np.ndarray | None = None
+) -> Aligned:
     """Give every draw the same scale and the same order of components.
 
     The product WH is unchanged by scaling component k of W by c and of H by 1 / c, and by
@@ -49,6 +51,8 @@ def align(W: np.ndarray, H: np.ndarray, lp: np.ndarray | None = None) -> Aligned
     H : ndarray of shape (chain, draw, component, column)
     lp : ndarray of shape (chain, draw), optional
         Log joint density, to choose the first pivot; None: the last draw of the first chain.
+    scale : ndarray of shape (chain, draw, component), optional
+        What has been moved from H into W before. None: nothing has.
 
     Returns
     -------
@@ -60,7 +64,8 @@ def align(W: np.ndarray, H: np.ndarray, lp: np.ndarray | None = None) -> Aligned
     >>> align(W, H).W
     array([[[[8., 1.]]]])
     """
-    W, H, scale = rescale(W, H)
+    if scale is None:
+        W, H, scale = rescale(W, H)
     n_components = H.shape[-2]
     flat = H.reshape(-1, *H.shape[-2:])
     pivot = flat[-1] if lp is None else flat[int(np.argmax(lp))]

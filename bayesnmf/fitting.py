@@ -14,8 +14,9 @@ import numpy as np
 import scipy.sparse
 
 from bayesnmf.checks import check
+from bayesnmf.components import rescale
 from bayesnmf.data import Matrix
-from bayesnmf.methods import Method, as_method
+from bayesnmf.methods import MCMC, Draws, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.posterior import Fit, assemble
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
@@ -102,11 +103,54 @@ def fit(
             "seconds": perf_counter() - begin,
         }
         result = assemble(draws, model, matrix, attrs)
+    _judge(result, draws)
+    return result
+
+
+def resume(fit: Fit, num_samples: int, *, progress: bool = True) -> Fit:
+    """Go on where the chains of a fit ended; see :meth:`bayesnmf.Fit.resume`."""
+    if "sampler_state" not in fit.tree or fit.model is None:
+        raise ValueError(
+            "this fit cannot go on: only MCMC of a bayesnmf.NMF by the structured sampler keeps "
+            "its state. Fit again with more draws"
+        )
+    method = MCMC(**json.loads(fit.tree.attrs["method_options"]))
+    matrix, begin = Matrix.of(fit.V), perf_counter()
+    state = {str(name): x.to_numpy() for name, x in fit.tree["sampler_state"].data_vars.items()}
+    with jax.enable_x64(matrix.dtype == np.float64):
+        more = method.resume(fit.model, matrix, state, num_samples, progress)
+        joined, scale = _joined(fit, more)
+        seconds = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
+        kept = ("bayesnmf_version", "method", "method_options", "seed")
+        attrs = {name: fit.tree.attrs[name] for name in kept} | {"seconds": seconds}
+        result = assemble(joined, fit.model, matrix, attrs, scale)
+    _judge(result, joined)
+    return result
+
+
+def _joined(fit: Fit, more: Draws) -> tuple[Draws, np.ndarray]:
+    """Return earlier and later draws as one, scaled alike, and the scale."""
+    posterior, stats = fit.tree["posterior"], fit.tree["sample_stats"]
+    W, H, scale = rescale(more.sites["W"], more.sites["H"])
+    sites = {
+        name: np.concatenate([posterior[name].to_numpy(), value], axis=1)
+        for name, value in {**more.sites, "W": W, "H": H}.items()
+    }
+    both = {
+        name: np.concatenate([stats[name].to_numpy(), value], axis=1)
+        for name, value in {**more.stats, "scale": scale}.items()
+    }
+    n_chains, n_draws = both["lp"].shape
+    message = f"{n_chains} chain(s) of {n_draws} draws"
+    return Draws(sites, both, None, message, state=more.state), both.pop("scale")
+
+
+def _judge(result: Fit, draws: Draws) -> None:
+    """Write the verdict of the diagnosis into the fit, where only that can tell."""
     if draws.converged is None:
         verdict = check(result)
         result.tree.attrs["converged"] = int(bool(verdict.converged))
         result.tree.attrs["message"] = f"{draws.message}. {verdict.message}"
-    return result
 
 
 def matrix_for(

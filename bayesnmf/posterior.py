@@ -36,7 +36,8 @@ class Fit:
         ``scale`` that was moved from H into W, the ``match`` cosine of each component.
         ``observed_data``: V, NaN where missing, or the stored cells ``V_value``, ``V_column``, ``V_start``
         (compressed rows) of data fitted sparse. ``constant_data``: the mask ``observed`` (of sparse data, the cells
-        ``held_out_row``, ``held_out_column``), and known per-cell arrays.
+        ``held_out_row``, ``held_out_column``), and known per-cell arrays. ``sampler_state``: from which
+        :meth:`resume` goes on, where the method left one.
     model : NMF, Program or None
         The model with every default resolved; None when it was a function of a session that
         has ended.
@@ -146,6 +147,30 @@ class Fit:
             index=pd.Index(H["component"].to_numpy(), name="component"),
         )
 
+    def resume(self, num_samples: int = 1000, *, progress: bool = True) -> Fit:
+        """Draw more: go on where the chains of this fit ended.
+
+        Parameters
+        ----------
+        num_samples : int, default 1000
+            Further draws of each chain.
+        progress : bool, default True
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        Fit
+            All draws, those of this fit first; bit for bit those of one run of that length.
+
+        Raises
+        ------
+        ValueError
+            When the method left no state: only MCMC of an NMF does, by its own sampler.
+        """
+        from bayesnmf.fitting import resume
+
+        return resume(self, num_samples, progress=progress)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to ``.nc`` (HDF5 netCDF) or ``.zarr``; :func:`bayesnmf.load` reads it.
 
@@ -189,9 +214,12 @@ def load(path: str | os.PathLike[str]) -> Fit:
     return Fit(tree, storage.model_from_json(tree.attrs[storage.MODEL_ATTRIBUTE], constant))
 
 
-def assemble(draws: Draws, model: Model, matrix: AnyMatrix, attrs: dict[str, Any]) -> Fit:
-    """Scale, match and label raw draws."""
-    aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"))
+def assemble(
+    draws: Draws, model: Model, matrix: AnyMatrix, attrs: dict[str, Any],
+    scale: np.ndarray | None = None,
+) -> Fit:  # fmt: skip
+    """Scale, match and label draws; with `scale` given, they have been scaled before."""
+    aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"), scale)
     dims = {"W": ["row", "component"], "H": ["component", "column"]}
     posterior = {"W": aligned.W, "H": aligned.H}
     for name in draws.sites.keys() - {"W", "H"}:
@@ -213,6 +241,12 @@ def assemble(draws: Draws, model: Model, matrix: AnyMatrix, attrs: dict[str, Any
         message=draws.message,
     )
     tree.attrs[storage.MODEL_ATTRIBUTE] = storage.model_to_json(model)
+    if draws.state is not None:
+        variables = {
+            name: ([f"{name}_dim_{i}" for i in range(np.ndim(value))], value)
+            for name, value in draws.state.items()
+        }
+        tree["sampler_state"] = xr.DataTree(xr.Dataset(variables))
     return Fit(tree, model)
 
 

@@ -23,7 +23,7 @@ from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Beta, Gamma, Gaussian, Likelihood, NegativeBinomial, Poisson
 from bayesnmf.methods import acceleration, descent, multiplicative
 from bayesnmf.methods.acceleration import Factors
-from bayesnmf.methods.modes import WARM_UP
+from bayesnmf.methods.modes import Search, warm_up
 from bayesnmf.methods.observed import observe
 
 GAPS = (1e-4, 1e-6, 1e-8)
@@ -117,7 +117,8 @@ def _newton(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve
     clock = _Clock()
     with clock:
         point = multiplicative.start(model, data, W, H, {}, log_space=False)
-        point = multiplicative.iterate(model, data, point, num_steps=WARM_UP, log_space=False)
+        steps = warm_up(Search("newton", 10_000, 0.0), point)
+        point = multiplicative.iterate(model, data, point, num_steps=steps, log_space=False)
         state = acceleration.start(Factors(point.W.T, point.H, {}), point.objective)
         state.n_iter.block_until_ready()
     curve: Curve = []

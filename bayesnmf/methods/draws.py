@@ -26,6 +26,8 @@ class Draws:
         How the run ended, in one or two sentences.
     info : mapping
         Scalars and short lists worth keeping with the result.
+    state : mapping of str to ndarray, optional
+        Opaque numbers from which the method can go on; None where it cannot.
     """
 
     sites: Mapping[str, np.ndarray]
@@ -33,3 +35,4 @@ class Draws:
     converged: bool | None
     message: str
     info: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, np.ndarray] | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF, Model
@@ -13,7 +14,7 @@ from bayesnmf.model import NMF, Model
 from .draws import Draws
 from .nuts import sample_nuts
 from .options import require_counts
-from .structured import sample_structured
+from .structured import resume_structured, sample_structured
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,31 @@ class MCMC:
             "num_chains": self.num_chains, "progress": progress,
         }  # fmt: skip
         if isinstance(model, NMF) and self.kernel != "nuts":
-            sites, stats = sample_structured(model, matrix, key, **counts)
-        elif self.kernel == "structured":
+            return self._draws(*sample_structured(model, matrix, key, **counts))
+        if self.kernel == "structured":
             raise ValueError(
                 "kernel='structured' knows the structure of a bayesnmf.NMF; for a program use 'nuts'"
             )
-        else:
-            sites, stats = sample_nuts(model, matrix, key, **counts)
+        return self._draws(*sample_nuts(model, matrix, key, **counts), None)
+
+    def resume(
+        self, model: Model, matrix: Matrix, state: dict[str, np.ndarray], num_samples: int,
+        progress: bool,
+    ) -> Draws:  # fmt: skip
+        """Go on from the state of earlier draws, for `num_samples` more of each chain."""
+        assert isinstance(model, NMF)  # no other run leaves a state
+        run = resume_structured(
+            model, matrix, state, num_samples=num_samples, num_chains=self.num_chains,
+            progress=progress,
+        )  # fmt: skip
+        return replace(self, num_samples=num_samples)._draws(*run)
+
+    def _draws(
+        self, sites: dict[str, np.ndarray], stats: dict[str, np.ndarray],
+        state: dict[str, np.ndarray] | None,
+    ) -> Draws:  # fmt: skip
         done = stats["lp"].shape[1]
         message = f"{self.num_chains} chain(s) of {done} draws"
         if done < self.num_samples:
             message += f", interrupted before all {self.num_samples}"
-        return Draws(sites, stats, None, message)
+        return Draws(sites, stats, None, message, state=state)

@@ -18,8 +18,9 @@ from .acceleration import Factors
 from .initial import Start, random_scale
 from .observed import Observed, observe
 
-#: Multiplicative updates before the first Newton step, which from afar would pick a poor basin.
-WARM_UP = 30
+#: Multiplicative updates before the first Newton step, which from afar would pick a poor basin: few
+#: where one costs more than this many multiplications, and many where it costs next to nothing.
+WARM_UP, WARM_UP_SMALL, SMALL = 30, 100, 2_000_000
 #: Multiplicative updates between two looks at the stopping rule, as in scikit-learn.
 STRIDE = 10
 #: Accelerated steps between two returns from compiled code, for progress and interruption.
@@ -131,11 +132,17 @@ def _lifted(start: Start, scale: float) -> Start:
     return W, H
 
 
+def warm_up(search: Search, point: multiplicative.Point) -> int:
+    """Return the number of plain updates to begin with."""
+    cost = point.W.shape[0] * point.H.size
+    return min(WARM_UP_SMALL if cost < SMALL else WARM_UP, search.max_iter)
+
+
 def _warmed_up(search: Search, model: NMF, data: Observed, start: Start) -> multiplicative.Point:
     """Take the first steps by plain updates, which choose the basin."""
     options = {"log_space": search.log_space}
     point = multiplicative.start(model, data, *start, model.likelihood.start(), **options)
-    steps = min(WARM_UP, search.max_iter)
+    steps = warm_up(search, point)
     return multiplicative.iterate(model, data, point, num_steps=steps, **options)
 
 
@@ -143,7 +150,7 @@ def _accelerated(
     search: Search, model: NMF, data: Observed, points: list[multiplicative.Point], bar: Any
 ) -> list[Solution]:
     """Accelerate Newton or multiplicative steps until the certificate holds, from every point."""
-    n_iter = min(WARM_UP, search.max_iter)
+    n_iter = warm_up(search, points[0])
     states = [
         acceleration.start(_factors(point), point.objective, _memory(point, data))
         for point in points
@@ -163,7 +170,7 @@ def _certified(
 ) -> Solution:  # fmt: skip
     """Go on from a first run of the accelerated loop until the certificate holds."""
     options = {"log_space": search.log_space}
-    n_iter, goal, residual, stalled = min(WARM_UP, search.max_iter), search.tol, np.inf, False
+    n_iter, goal, residual, stalled = warm_up(search, point), search.tol, np.inf, False
     for _ in range(MAX_ROUNDS):
         n_iter += int(state.n_iter)
         stalled = int(state.stalled) >= acceleration.MAX_STALLED

@@ -84,6 +84,30 @@ def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
     np.testing.assert_array_equal(lp, lp_whole[:, :kept])
 
 
+@pytest.mark.parametrize("name", ["poisson", "gaussian", "gamma"])
+def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
+    """Bit for bit, and from a file too."""
+    V, model = small.data(small.LIKELIHOODS[name], missing=0.1), small.model(name)
+    whole = small.run(V, model, bn.MCMC(num_warmup=30, num_samples=70, num_chains=2))
+    part = small.run(V, model, bn.MCMC(num_warmup=30, num_samples=40, num_chains=2))
+    part.save(tmp_path / "part.nc")
+    for start in (part, bn.load(tmp_path / "part.nc")):
+        resumed = start.resume(30, progress=False)
+        for name_ in whole.tree["posterior"].data_vars:
+            np.testing.assert_array_equal(
+                resumed.tree["posterior"][name_], whole.tree["posterior"][name_]
+            )
+        np.testing.assert_array_equal(
+            resumed.tree["sample_stats/lp"], whole.tree["sample_stats/lp"]
+        )
+        assert resumed.message.startswith("2 chain(s) of 70 draws")
+
+
+def test_only_what_left_a_state_goes_on():
+    with pytest.raises(ValueError, match="this fit cannot go on"):
+        small.fitted("poisson", "map").resume(10)
+
+
 def test_an_interruption_before_the_first_draw_is_one(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
