@@ -12,6 +12,8 @@ from bayesnmf.fitting import fit
 from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit, load
+from bayesnmf.predictive import posterior_predictive
+from bayesnmf.predictive_checks import ppc
 from bayesnmf.zoo import load_model
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "load_model",
     "loo",
     "plots",
+    "posterior_predictive",
+    "ppc",
     "priors",
     "waic",
 ]

@@ -64,8 +64,13 @@ def discrepancies(
 
 
 def pearson(v: Array, observed: Array, cells: dist.Distribution) -> Array:
-    """Return ``(v - mean) / sd`` of shape (n_rows, n_columns), 0 where a cell is missing."""
-    return jnp.where(observed, (v - cells.mean) / jnp.sqrt(cells.variance), 0.0)
+    """Return ``(v - mean) / sd`` of shape (n_rows, n_columns), 0 where a cell is missing.
+
+    NaN where a cell has no finite variance.
+    """
+    # Divided by an infinite variance, any residual would pass.
+    variance = jnp.where(jnp.isfinite(cells.variance), cells.variance, jnp.nan)
+    return jnp.where(observed, (v - cells.mean) / jnp.sqrt(variance), 0.0)
 
 
 def singular_values(residual: Array, n_values: int) -> Array:
@@ -114,10 +119,16 @@ def pit(v: Array, cells: dist.Distribution, at: tuple[Array, Array], key: Array)
     """
     while isinstance(cells, (MaskedDistribution, ExpandedDistribution, Independent)):
         cells = cells.base_dist
-    if cells.event_shape or any(jnp.ndim(x) > 2 for x in jax.tree.leaves(cells)):
+    leading = (jnp.shape(x)[:2] for x in jax.tree.leaves(cells) if jnp.ndim(x) > 2)
+    if cells.event_shape or any(shape != v.shape for shape in leading):
         return None
+
+    def choose(x: Array) -> Array:
+        # More than two dimensions has the Dirichlet inside a beta distribution.
+        return (x if jnp.ndim(x) > 2 else jnp.broadcast_to(x, v.shape))[at] if jnp.ndim(x) else x
+
     # A distribution is a tree of its parameters, so this is the one of the chosen cells.
-    chosen = jax.tree.map(lambda x: jnp.broadcast_to(x, v.shape)[at] if jnp.ndim(x) else x, cells)
+    chosen = jax.tree.map(choose, cells)
     value = v[at]
     try:
         upper = chosen.cdf(value)

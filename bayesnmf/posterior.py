@@ -307,9 +307,9 @@ def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:
     shape = (sizes["row"], sizes["column"])
     parts = (data[f"V_{part}"].to_numpy() for part in ("value", "column", "start"))
     cells = scipy.sparse.csr_array(tuple(parts), shape)
-    if "constant_data" not in tree:
+    held = tree["constant_data"].dataset if "constant_data" in tree else xr.Dataset()
+    if "held_out_row" not in held:
         return cells
-    held = tree["constant_data"].dataset
     where = (held["held_out_row"].to_numpy(), held["held_out_column"].to_numpy())
     return cells + scipy.sparse.csr_array((np.full(len(where[0]), np.nan), where), shape)
 

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from bayesnmf.methods import acceleration, descent, multiplicative
 from bayesnmf.methods.acceleration import Factors
 from bayesnmf.methods.modes import Search, warm_up
 from bayesnmf.methods.observed import observe
+from benchmarks import peers
 
 GAPS = (1e-4, 1e-6, 1e-8)
 #: Accelerated steps between two looks at the divergence.
@@ -89,6 +91,8 @@ def _compare(name: str, problem: Problem, repeats: int) -> dict[str, Curve]:
         solvers["mu"] = lambda: _plain(model, V, W, H)
     if problem.loss:
         solvers["scikit-learn mu"] = lambda: _sklearn(problem, V, W, H, "mu")
+        for other, peer in peers.installed().items():
+            solvers[other] = partial(_peer, peer, problem, V, W, H)
     if problem.loss == "frobenius":
         solvers["scikit-learn cd"] = lambda: _sklearn(problem, V, W, H, "cd")
     first = _newton(model, V, W, H)
@@ -109,7 +113,7 @@ def _compare(name: str, problem: Problem, repeats: int) -> dict[str, Curve]:
             ratios = [_ratio(found, runs["newton"], best, gap, 0.0) for gap in GAPS]
             colds = [_ratio(found, runs["newton"], best, gap, compilation) for gap in GAPS]
             print(f"{solver} / newton, warm: {', '.join(ratios)}; cold: {', '.join(colds)}")
-    return {solver: found[0] for solver, found in runs.items()}
+    return {solver: found[-1] for solver, found in runs.items()}
 
 
 def _newton(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve:
@@ -166,6 +170,20 @@ def _sklearn(problem: Problem, V: np.ndarray, W: np.ndarray, H: np.ndarray, solv
         H = reference.components_
         curve.append((clock.seconds, _divergence(model, V, W, H)))
         if clock.seconds > LIMIT:
+            break
+    return curve
+
+
+def _peer(
+    peer: peers.Continue, problem: Problem, V: np.ndarray, W: np.ndarray, H: np.ndarray
+) -> Curve:
+    clock, curve = _Clock(), []
+    model = bn.NMF(problem.rank, problem.likelihood, "flat", "flat").resolve(V)
+    for _ in range(MOST):
+        with clock:
+            W, H = peer(V, W, H, str(problem.loss), 50)
+        curve.append((clock.seconds, _divergence(model, V, W, H)))
+        if clock.seconds > LIMIT / 10:
             break
     return curve
 

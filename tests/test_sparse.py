@@ -127,6 +127,12 @@ def test_starts_do_not_expand_it(init, monkeypatch):
     assert small.run(csr(counts()), small.model("poisson"), bn.MAP(init=init, n_init=2)).converged
 
 
+def test_a_fit_gives_its_data_back():
+    V = counts()
+    fit = small.run(csr(V), small.model("poisson"), bn.MAP(n_init=1))
+    np.testing.assert_array_equal(fit.V.to_numpy(), V)
+
+
 def test_a_saved_fit_comes_back(tmp_path):
     V = counts()
     held = np.zeros(V.shape, bool)

@@ -1,0 +1,245 @@
+"""Posterior predictive checks: whether data like these come out of this posterior."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import pandas as pd
+
+from bayesnmf.data import DENSE_BUDGET, Matrix
+from bayesnmf.discrepancies import discrepancies, pearson, singular_values
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.model import NMF
+from bayesnmf.posterior import Fit
+from bayesnmf.predictive import Cells, cells_of, positive_integer, sites, spaced
+
+#: Level of each check.
+LEVEL = 0.05
+#: Cells at which calibration is judged; a fixed random subset of larger data.
+MAX_CALIBRATED = 2000
+
+
+@dataclass(frozen=True)
+class PredictiveChecks:
+    """Verdict of posterior predictive checks.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a statistic. ``observed``: of the data (its posterior mean, where it depends
+        on the draw); ``replicated``, ``5%``, ``95%``: mean and interval over replicates; ``p``:
+        the share of draws whose replicate is at least as large. Small p: the data have more of it
+        than the model makes; p near 1: less.
+    message : str
+        The verdict in plain words.
+    replicated, observed : dict of str to ndarray of shape (num_draws,)
+        Each statistic of the replicates and of the data, draw by draw.
+    """
+
+    table: pd.DataFrame
+    message: str
+    replicated: dict[str, np.ndarray]
+    observed: dict[str, np.ndarray]
+
+    def __repr__(self) -> str:
+        with pd.option_context("display.width", 100):
+            return f"{self.message}\n{self.table.to_string(float_format='{:.4g}'.format)}"
+
+
+def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
+    """Check a fit by data replicated from it.
+
+    A discrepancy T(V, theta) of the data is set against T(V_rep, theta) at the same draw theta
+    of the posterior, V_rep being drawn at theta: p is the share of draws with
+    T(V_rep, theta) >= T(V, theta). Missing cells leave every statistic.
+
+    Parameters
+    ----------
+    fit : Fit
+        Result of :func:`bayesnmf.fit`. Draws of a shorter posterior are used repeatedly. A mode
+        has one draw, at which all replicates are made (a parametric bootstrap without refitting).
+    num_draws : int, default 200
+        Number of replicates.
+    seed : int, default 0
+        The same seed gives the same result.
+
+    Returns
+    -------
+    PredictiveChecks
+        With the statistics "singular value 1" to 3 (of the Pearson residual: structure that
+        the components miss, or too much noise), "structure" (the first of them
+        against the same residuals with random signs, which keep their sizes and lose what they
+        share), "zeros", "dispersion" (mean squared Pearson residual), "maximum", "row totals",
+        "column totals" (chi-square) and "calibration" (uniformity of the probability integral
+        transform), the last where the model has a cumulative distribution function.
+
+    Raises
+    ------
+    ValueError
+        For a fit that has lost its model, data that its likelihood gives no probability, and
+        programs whose cells have no finite variance.
+    MemoryError
+        For sparse data too large when dense.
+
+    Notes
+    -----
+    Posterior predictive p-values are cautious: data that come from the model are flagged at
+    most about as often as the level says, those of a mode much less often. Memory holds one
+    replicate at a time.
+
+    References
+    ----------
+    Gelman, A., Meng, X.-L. and Stern, H. (1996). Posterior predictive assessment of model fitness
+    via realized discrepancies. Statistica Sinica 6, 733-807.
+
+    Hong, D., Sheng, Y. and Dobriban, E. (2020). Selecting the number of components in PCA via
+    random signflips. arXiv:2012.02985
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(20, 15, 3, "poisson", seed=1)
+    >>> fit = bn.fit(V, bn.NMF(1), "svi", progress=False)
+    >>> ppc(fit, num_draws=50).message[:12]
+    'Rank too low'
+    """
+    num_draws = positive_integer(num_draws)
+    cells = cells_of(fit)
+    V = _data(fit)
+    observed = ~np.isnan(V)
+    sizes = fit.tree["posterior"].sizes
+    index = spaced(sizes["chain"] * sizes["draw"], num_draws)
+    filled = np.where(observed, V, V[observed].mean())
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(seed), num_draws)
+        try:
+            pair = _compare(cells, sites(fit, index), keys, filled, observed, _calibrated(observed))
+        except NotImplementedError:
+            raise ValueError(
+                "the distribution of V has no mean, variance or sampler in NumPyro, which these "
+                "checks need: bn.loo needs only its density"
+            ) from None
+    ours, theirs = ({name: np.asarray(x) for name, x in side.items()} for side in pair)
+    _require_finite(ours)
+    table = _table(ours, theirs)
+    return PredictiveChecks(table, _verdict(fit, table["p"]), theirs, ours)
+
+
+@jax.jit
+def _compare(
+    cells: Cells, draws: dict[str, Array], keys: Array, v: Array, observed: Array,
+    at: tuple[Array, Array],
+) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
+    """Return the statistics of data and of replicates, one draw after the other."""
+
+    def one(pair: tuple[dict[str, Array], Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+        draw, key = pair
+        law = cells(draw)
+        for_replicate, for_signs, *for_pit = jax.random.split(key, 4)
+        replicate = law.sample(for_replicate).astype(v.dtype)
+        ours = discrepancies(v, observed, law, at, for_pit[0])
+        theirs = discrepancies(replicate, observed, law, at, for_pit[1])
+        residual = pearson(v, observed, law)
+        signs = jax.random.rademacher(for_signs, v.shape, v.dtype)
+        ours["structure"] = ours["singular value 1"]
+        theirs["structure"] = singular_values(residual * signs, 1)[0]
+        return ours, theirs
+
+    return jax.lax.map(one, (draws, keys))
+
+
+def _data(fit: Fit) -> np.ndarray:
+    """Return the data in double precision, dense, after checking that they can be judged."""
+    sizes = fit.tree["posterior"].sizes
+    size = 8 * math.prod((sizes["row"], sizes["column"]))
+    if size > DENSE_BUDGET:
+        raise MemoryError(
+            f"predictive checks would expand these sparse data to {size / 2**30:.1f} GiB, above "
+            "the budget of bayesnmf.data.DENSE_BUDGET: check a fit of a random part of the rows"
+        )
+    V = np.asarray(fit.V.to_numpy(), np.float64)
+    if isinstance(fit.model, NMF):
+        # A quasi-likelihood fits fractions, but replicates only counts.
+        fit.model.likelihood.check(Matrix.of(V))
+    return V
+
+
+def _calibrated(observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rows, columns = np.nonzero(observed)
+    if len(rows) > MAX_CALIBRATED:
+        rng = np.random.default_rng(0)
+        kept = np.sort(rng.choice(len(rows), MAX_CALIBRATED, replace=False))
+        rows, columns = rows[kept], columns[kept]
+    return rows, columns
+
+
+def _require_finite(ours: dict[str, np.ndarray]) -> None:
+    for name, values in ours.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"the statistic {name!r} of the data is not finite at {(~np.isfinite(values)).sum()} "
+                f"of {len(values)} draws: check that the fit has converged, and that its model "
+                "gives every cell a finite mean and variance"
+            )
+
+
+def _table(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> pd.DataFrame:
+    first = [name for name in ours if name.startswith("singular")]
+    order = [*first, "structure", *(n for n in ours if n not in (*first, "structure"))]
+    rows = {}
+    for name in order:
+        low, high = np.quantile(theirs[name], (0.05, 0.95))
+        rows[name] = {
+            "observed": ours[name].mean(), "replicated": theirs[name].mean(), "5%": low,
+            "95%": high, "p": (theirs[name] >= ours[name]).mean(),
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("statistic")
+
+
+# -- the verdict in words -----------------------------------------------------------------------
+
+
+def _verdict(fit: Fit, p: pd.Series) -> str:
+    faults = _noise(fit, p)
+    if max(p["singular value 1"], p["structure"]) < LEVEL:
+        more = " (the noise looks too large for the same reason, or for its own)" if faults else ""
+        faults = [
+            f"Rank too low: the residuals share structure that {fit.n_components} component(s) "
+            f"miss{more}; try a higher rank"
+        ]
+    named = {"singular value", "structure", "dispersion"}
+    others = [
+        f"{name} (p = {value:.3g})"
+        for name, value in p.items()
+        if value < LEVEL and not any(str(name).startswith(word) for word in named)
+    ]
+    if others:
+        lead = "Also too large" if faults else "Does not fit: too large"
+        faults.append(f"{lead} in the data: {', '.join(others)}")
+    if not faults:
+        least = f"{p.min():.3g} ({p.idxmin()})"
+        faults = [f"Fits: no statistic exceeds its replicates (smallest p {least})"]
+    if fit.method == "map":
+        faults.append(
+            "Replicates are drawn at the mode, without refitting, so p-values are too large: a "
+            "small one counts, a large one says little"
+        )
+    return ". ".join(faults) + "."
+
+
+def _noise(fit: Fit, p: pd.Series) -> list[str]:
+    """Say whether the noise of the model is too small, or too large, for the data."""
+    if p["dispersion"] < LEVEL:
+        poisson = isinstance(fit.model, NMF) and fit.model.likelihood.name == "poisson"
+        mend = "the negative binomial" if poisson else "a likelihood with more noise"
+        return [f"Overdispersed: try {mend} (p = {p['dispersion']:.3g})"]
+    # A mode always leaves less than the model's noise behind.
+    if p["dispersion"] > 1 - LEVEL and fit.method != "map":
+        return [
+            f"Underdispersed: the data vary less than the model says (p = {p['dispersion']:.3g}); "
+            "try a likelihood with less noise"
+        ]
+    return []
