@@ -189,7 +189,7 @@ def compare(
     shown = ["elpd", "elpd_diff", "dse", "p", "weight", "bad_k", "estimator", "note"]
     typer.echo(table[shown].to_string(float_format="{:.4g}".format))
     if out is not None:
-        plots.compare(table).savefig(out)
+        plots.compare(table).savefig(out, dpi=150)
 
 
 @app.command(epilog="\b\nExample:\n  bayesnmf check fit.nc && bayesnmf plot fit.nc")

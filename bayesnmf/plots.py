@@ -179,7 +179,7 @@ def compare(table: pd.DataFrame) -> Figure:
 
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(table) + 1.2), layout="constrained")
     rows = range(len(table))
-    axes.errorbar(-table["elpd_diff"], rows, xerr=table["dse"], fmt="o", color="C0")
+    axes.errorbar(table["elpd_diff"], rows, xerr=table["dse"], fmt="o", color="C0")
     axes.axvline(0, color="0.6", linewidth=0.8)
     axes.set_yticks(rows, table.index, parse_math=False)
     axes.invert_yaxis()

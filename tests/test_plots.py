@@ -258,3 +258,13 @@ def test_one_cell_renders(tmp_path):
 )
 def test_numbers_are_written_for_readers(value, text):
     assert format_number(value) == text
+
+
+def test_worse_models_lie_to_the_left_of_the_best():
+    table = pd.DataFrame({"elpd_diff": [0.0, -12.0], "dse": [0.0, 3.0]}, index=["good", "bad"])
+    figure = bn.plots.compare(table)
+    axes = figure.axes[0]
+    x = axes.lines[0].get_xdata()
+    np.testing.assert_array_equal(x, [0, -12])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["good", "bad"]
+    assert axes.yaxis_inverted()
