@@ -32,8 +32,8 @@ from bayesnmf.priors import as_prior
 NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, 130
 #: What bad input raises. Anything else is a fault of the package and keeps its traceback.
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ImportError)
-#: Seconds that an interrupted computation has to end by itself.
-GRACE = 1.0
+#: Seconds that compiled code has to come to an end after Ctrl-C.
+GRACE = 5.0
 RESULTS, IMAGES = (".nc", ".zarr"), (".png", ".pdf", ".svg")
 PLOTS = {"components": plots.components, "reconstruction": plots.reconstruction}
 
@@ -336,32 +336,45 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 @contextmanager
 def _prompt_interrupt() -> Iterator[None]:
-    """Let Ctrl-C end a run within moments.
+    """Let Ctrl-C end a run within moments, with what it has made so far where it can.
 
-    Python hands it to the main thread, which compiled code keeps until a chain is done. Its
-    wakeup descriptor is written to at once, so a thread that reads it can end the process.
+    Python hands it to the main thread, which compiled code keeps until a chunk is done. Its
+    wakeup descriptor is written to at once, so a thread that reads it can end the process when
+    the main thread has not heard of it in time; once it has, it may take its time to save.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    (reader, writer), ended = os.pipe(), threading.Event()
+    (reader, writer), heard = os.pipe(), threading.Event()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    watch = threading.Thread(target=_end_when_interrupted, args=(reader, ended), daemon=True)
+    handler = signal.getsignal(signal.SIGINT)
+
+    def hear(number: int, frame: Any) -> None:
+        heard.set()
+        signal.default_int_handler(number, frame)
+
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, hear)
+    watch = threading.Thread(target=_end_when_unheard, args=(reader, heard), daemon=True)
     watch.start()
     try:
         yield
     finally:
-        ended.set()
+        heard.set()
+        signal.signal(signal.SIGINT, handler)
         signal.set_wakeup_fd(before)
         os.close(writer)
 
 
-def _end_when_interrupted(reader: int, ended: threading.Event) -> None:
+def _end_when_unheard(reader: int, heard: threading.Event) -> None:
     while received := os.read(reader, 1):
-        if received[0] == signal.SIGINT and not ended.wait(GRACE):
+        if received[0] != signal.SIGINT:
+            continue
+        if not heard.wait(GRACE):
             if sys.stderr.isatty():
                 print(file=sys.stderr)  # below the progress bar
             _complain("interrupted")
             os._exit(INTERRUPTED)
+        heard.clear()
     os.close(reader)

@@ -141,7 +141,8 @@ def _joined(fit: Fit, more: Draws) -> tuple[Draws, np.ndarray]:
         for name, value in {**more.stats, "scale": scale}.items()
     }
     n_chains, n_draws = both["lp"].shape
-    message = f"{n_chains} chain(s) of {n_draws} draws"
+    _, *interrupted = more.message.split(", ")
+    message = ", ".join([f"{n_chains} chain(s) of {n_draws} draws", *interrupted])
     return Draws(sites, both, None, message, state=more.state), both.pop("scale")
 
 
