@@ -46,6 +46,9 @@ KEEP = 0.1
 MAX_STALLED = 30
 
 
+type Pair = tuple[Array, Array]
+
+
 class Factors(NamedTuple):
     """Both factors, component first, and the likelihood's inferred parameters."""
 
@@ -63,12 +66,14 @@ class Mapped(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """The last point and its image, and a ring of differences between successive ones."""
+    """The last residual, and rings of differences between successive images and residuals.
 
-    point: Array
-    image: Array
-    images: Array
-    residuals: Array
+    A residual is what one step changes, image minus point; W and H are kept apart.
+    """
+
+    residual: Pair
+    images: Pair
+    residuals: Pair
     count: Array
 
 
@@ -99,14 +104,14 @@ class State(NamedTuple):
 @partial(jax.jit, static_argnames="memory")
 def start(point: Factors, objective: Array, memory: int = MEMORY) -> State:
     """Return the state before the first step, which will remember `memory` differences."""
-    flat = _flatten(point)
-    ring = jnp.zeros((memory, flat.size), flat.dtype)
+    zeros = jax.tree.map(jnp.zeros_like, point[:2])
+    ring = jax.tree.map(lambda x: jnp.zeros((memory, *x.shape), x.dtype), point[:2])
     # Of definite type: a weak one would compile the loop again when it goes on.
-    one, zero, no = jnp.ones((), flat.dtype), jnp.zeros((), int), jnp.zeros((), bool)
+    one, zero, no = jnp.ones((), point.W.dtype), jnp.zeros((), int), jnp.zeros((), bool)
     infinite = one * jnp.inf
     return State(
         point, point, no, no, Stride(zero, one, GROWTH * one, infinite),
-        Memory(flat, flat, ring, ring, zero - 1), objective, infinite, zero, zero,
+        Memory(zeros, ring, ring, zero - 1), objective, infinite, zero, zero,
     )  # fmt: skip
 
 
@@ -138,111 +143,124 @@ def accelerate(
         # A plain image cannot be worse but for rounding; only an extrapolation is refused.
         allowed = state.objective + _resolution(state.objective, noise)
         refused = state.extrapolated & ~(mapped.objective <= allowed)
-        state = state._replace(n_iter=state.n_iter + 1)
-        accept = partial(_accept, small=NEAR * n_cells, noise=noise)
-        return lax.cond(refused, _refuse, accept, state, mapped)
+        state = state._replace(n_iter=state.n_iter + 1, memory=_remember(state, mapped, refused))
+        state = _accept(state, mapped, refused, noise)
+        return _propose(state, refused, small=NEAR * n_cells)
 
     return lax.while_loop(unfinished, advance, state)
 
 
-def _refuse(state: State, mapped: Mapped) -> State:
-    """Go back to the last plain image, with shorter strides and an empty memory."""
-    del mapped
-    stride = state.stride._replace(
-        phase=jnp.zeros_like(state.stride.phase),
-        longest=jnp.maximum(state.stride.length / GROWTH, 1.0),
+def _remember(state: State, mapped: Mapped, refused: Array) -> Memory:
+    """Add the differences to the last step; after a refusal nothing counts as remembered.
+
+    They are written in any case, for the rings are large and a branch would copy them.
+    """
+    memory = state.memory
+    slot = jnp.maximum(memory.count, 0) % len(memory.images[0])
+    change = _minus(mapped.output, state.accepted)
+    residual = _minus(mapped.output, state.current)
+    bend = _minus(residual, memory.residual)
+    put = partial(lax.dynamic_update_index_in_dim, index=slot, axis=0)
+    images, residuals = (
+        tuple(put(ring, new) for ring, new in zip(rings, news, strict=True))
+        for rings, news in ((memory.images, change), (memory.residuals, bend))
     )
-    return state._replace(
-        current=state.accepted, extrapolated=jnp.zeros_like(state.extrapolated), stride=stride,
-        memory=state.memory._replace(count=jnp.full_like(state.memory.count, -1)),
-    )  # fmt: skip
+    # The first step after a restart has no predecessor: its slot is written but not counted.
+    return Memory(residual, images, residuals, jnp.where(refused, -1, memory.count + 1))
 
 
-def _accept(state: State, mapped: Mapped, *, small: Array, noise: Array) -> State:
-    """Remember the step and propose the next point, mostly by extrapolation."""
+def _accept(state: State, mapped: Mapped, refused: Array, noise: Array) -> State:
+    """Take the image as the best point so far, unless it was refused."""
     gain = state.objective - mapped.objective
-    state = state._replace(
-        accepted=mapped.output, objective=mapped.objective, residual=mapped.residual,
-        stalled=jnp.where(gain > _resolution(mapped.objective, noise), 0, state.stalled + 1),
-        memory=_remember(state.memory, _flatten(state.current), _flatten(mapped.output)),
-    )  # fmt: skip
-    return lax.cond(state.near, _combine, lambda s: _stride(s, small), state)
-
-
-def _stride(state: State, small: Array) -> State:
-    """Propose SQUAREM's next point: two plain images, then a jump."""
-    stride, memory = state.stride, state.memory
-    started, ended = stride.phase == 0, stride.phase == 2
-    jump, length = _square(memory, stride.longest)
-    jumps = stride.phase == 1
-    proposal = jnp.where(jumps, jump, memory.image)
-    reached = ended & (stride.length >= stride.longest)
+    stalled = jnp.where(gain > _resolution(mapped.objective, noise), 0, state.stalled + 1)
+    new = (mapped.output, mapped.objective, mapped.residual, stalled)
+    old = (state.accepted, state.objective, state.residual, state.stalled)
+    kept = jax.tree.map(lambda x, y: jnp.where(refused, x, y), old, new)
     return state._replace(
-        current=_unflatten(proposal, state.accepted),
-        extrapolated=jumps,
-        near=started & (stride.objective - state.objective < small),
-        stride=Stride(
-            (stride.phase + 1) % 3,
-            jnp.where(jumps, length, stride.length),
-            jnp.where(reached, GROWTH * stride.longest, stride.longest),
-            jnp.where(started, state.objective, stride.objective),
-        ),
+        **dict(zip(("accepted", "objective", "residual", "stalled"), kept, strict=True))
     )
 
 
-def _square(memory: Memory, longest: Array) -> tuple[Array, Array]:
+def _propose(state: State, refused: Array, small: Array) -> State:
+    """Choose the next point, mostly by extrapolation.
+
+    After a refusal that is the last plain image, with shorter strides to come.
+    """
+    stride, near = state.stride, state.near
+    started, jumps, ended = (stride.phase == phase for phase in range(3))
+    image, memory = state.accepted[:2], state.memory
+
+    def squared() -> tuple[Pair, Array]:
+        jump, length = _square(image, memory, stride.longest)
+        return jax.tree.map(lambda x, y: jnp.where(jumps, x, y), jump, image), length
+
+    proposal, length = lax.cond(near, lambda: (_combine(image, memory), stride.length), squared)
+    W, H = jax.tree.map(lambda x, y: jnp.where(refused, x, y), image, proposal)
+    reached = ended & (stride.length >= stride.longest)
+    longest = jnp.where(reached, GROWTH * stride.longest, stride.longest)
+    on = Stride(
+        (stride.phase + 1) % 3,
+        jnp.where(jumps, length, stride.length),
+        longest,
+        jnp.where(started, state.objective, stride.objective),
+    )
+    on = jax.tree.map(lambda x, y: jnp.where(near, x, y), stride, on)
+    back = stride._replace(
+        phase=jnp.zeros_like(stride.phase), longest=jnp.maximum(stride.length / GROWTH, 1.0)
+    )
+    arrives = started & (stride.objective - state.objective < small)
+    return state._replace(
+        current=Factors(W, H, state.accepted.parameters),
+        extrapolated=jnp.where(near, memory.count > 0, jumps) & ~refused,
+        near=near | (arrives & ~refused),
+        stride=jax.tree.map(lambda x, y: jnp.where(refused, x, y), back, on),
+    )
+
+
+def _square(image: Pair, memory: Memory, longest: Array) -> tuple[Pair, Array]:
     """Return SQUAREM's extrapolation from the last two steps, and its length."""
     # The last difference in the ring is between this step and the one before.
-    slot = (memory.count - 1) % len(memory.images)
-    change = lax.dynamic_index_in_dim(memory.images, slot, keepdims=False)
-    bend = lax.dynamic_index_in_dim(memory.residuals, slot, keepdims=False)
-    first = memory.image - change
-    step = change - bend
-    tiny = jnp.finfo(change.dtype).tiny
-    ratio = jnp.sqrt(jnp.sum(step**2) / jnp.maximum(jnp.sum(bend**2), tiny))
+    slot = (memory.count - 1) % len(memory.images[0])
+    take = partial(lax.dynamic_index_in_dim, index=slot, keepdims=False)
+    change, bend = (jax.tree.map(take, rings) for rings in (memory.images, memory.residuals))
+    step = _minus(change, bend)
+    tiny = jnp.finfo(longest.dtype).tiny
+    ratio = jnp.sqrt(_dot(step, step) / jnp.maximum(_dot(bend, bend), tiny))
     length = jnp.clip(ratio, 1.0, longest)
-    jump = (first - step) + 2 * length * step + length**2 * bend
-    return jnp.maximum(jump, KEEP * memory.image), length
+
+    def jump(image: Array, change: Array, step: Array, bend: Array) -> Array:
+        jump = (image - change - step) + 2 * length * step + length**2 * bend
+        return jnp.maximum(jump, KEEP * image)
+
+    return jax.tree.map(jump, image, change, step, bend), length
 
 
-def _combine(state: State) -> State:
-    """Propose Anderson's combination of images with the smallest combined residual."""
-    memory = state.memory
-    used = (jnp.arange(len(memory.images)) < memory.count).astype(memory.image.dtype)
-    bends = memory.residuals * used[:, None]
-    gram = bends @ bends.T
+def _combine(image: Pair, memory: Memory) -> Pair:
+    """Return Anderson's combination of images with the smallest combined residual."""
+    used = (jnp.arange(len(memory.images[0])) < memory.count).astype(image[0].dtype)
+    gram = sum(jnp.einsum("akj,bkj->ab", x, x) for x in memory.residuals) * jnp.outer(used, used)
     ridge = RIDGE * jnp.trace(gram) + jnp.finfo(gram.dtype).tiny
     # Unused rows are zero; a one on their diagonal keeps the system regular.
     system = gram + jnp.diag(ridge + (1.0 - used))
-    weights = jnp.linalg.solve(system, bends @ (memory.image - memory.point)) * used
-    combined = memory.image - weights @ memory.images
-    combined = jnp.where(jnp.isfinite(combined), combined, memory.image)
-    proposal = jnp.maximum(combined, KEEP * memory.image)
-    return state._replace(
-        current=_unflatten(proposal, state.accepted), extrapolated=memory.count > 0
-    )
+    pairs = zip(memory.residuals, memory.residual, strict=True)
+    right = sum(jnp.einsum("akj,kj->a", x, y) for x, y in pairs) * used
+    weights = jnp.linalg.solve(system, right) * used
+
+    def combined(image: Array, changes: Array) -> Array:
+        mixed = image - jnp.tensordot(weights, changes, axes=1)
+        return jnp.maximum(jnp.where(jnp.isfinite(mixed), mixed, image), KEEP * image)
+
+    return jax.tree.map(combined, image, memory.images)
 
 
-def _remember(memory: Memory, point: Array, image: Array) -> Memory:
-    """Add the difference to the last step, where there is one, and replace that step."""
-    slot = jnp.maximum(memory.count, 0) % len(memory.images)
-    change = image - memory.image
-    bend = change - (point - memory.point)
-    images = lax.dynamic_update_index_in_dim(memory.images, change, slot, 0)
-    residuals = lax.dynamic_update_index_in_dim(memory.residuals, bend, slot, 0)
-    # The first step after a restart has no predecessor: its slot is written but not counted.
-    return Memory(point, image, images, residuals, memory.count + 1)
+def _minus(x: Pair | Factors, y: Pair | Factors) -> Pair:
+    return x[0] - y[0], x[1] - y[1]
+
+
+def _dot(x: Pair, y: Pair) -> Array:
+    return jnp.sum(x[0] * y[0]) + jnp.sum(x[1] * y[1])
 
 
 def _resolution(objective: Array, noise: Array) -> Array:
     """Return the rounding error of a sum of this size, or of terms of the size of `noise`."""
     return 4 * jnp.finfo(objective.dtype).eps * jnp.maximum(jnp.abs(objective), noise)
-
-
-def _flatten(point: Factors) -> Array:
-    return jnp.concatenate([point.W.ravel(), point.H.ravel()])
-
-
-def _unflatten(flat: Array, like: Factors) -> Factors:
-    W, H = flat[: like.W.size], flat[like.W.size :]
-    return Factors(W.reshape(like.W.shape), H.reshape(like.H.shape), like.parameters)
