@@ -18,6 +18,8 @@ import numpy as np
 
 #: Pieces of work a thread, so that an unlucky one does not hold up the rest.
 PIECES = 4
+#: Stored cells below which handing work to other threads takes longer than the work.
+FEW = 2_000
 #: Pieces whose sums are added up at the end: whatever the number of threads, in the same order.
 PARTS = 8
 #: Sums may be reordered, which lets them be vectorised; infinities and NaN keep their meaning.
@@ -276,11 +278,18 @@ def _share(
     starts = np.asarray(starts)
     arguments = tuple(np.asarray(a) if np.ndim(a) else a for a in arguments)
     pool, n_threads = _threads()
-    cuts = _cuts(starts, PIECES * n_threads) if cuts is None else cuts
-    pieces = [
-        pool.submit(kernel, *ends, starts, *arguments, *(() if outs is None else (outs[i],)))
+    few = starts[-1] < FEW
+    if cuts is None:
+        cuts = np.array([0, len(starts) - 1]) if few else _cuts(starts, PIECES * n_threads)
+    calls = [
+        (*ends, starts, *arguments, *(() if outs is None else (outs[i],)))
         for i, ends in enumerate(pairwise(cuts))
     ]
+    if few:
+        for call in calls:
+            kernel(*call)
+        return
+    pieces = [pool.submit(kernel, *call) for call in calls]
     for piece in pieces:
         piece.result()
 
