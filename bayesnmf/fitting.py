@@ -18,7 +18,7 @@ from bayesnmf.components import rescale
 from bayesnmf.data import Matrix
 from bayesnmf.methods import MCMC, Draws, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
-from bayesnmf.posterior import Fit, assemble
+from bayesnmf.posterior import Fit, assemble, matrix_of
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 
@@ -39,8 +39,9 @@ def fit(
     V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
         Data; rows are samples, columns are features. NaN means missing. Names of a DataFrame or
         DataArray label every result. Float32 data are fitted in single precision, all other
-        in double. Sparse data stay sparse under MAP with the Poisson or the Gaussian likelihood;
-        elsewhere they are expanded while they fit :data:`bayesnmf.data.DENSE_BUDGET`.
+        in double. Sparse data stay sparse under MAP and MCMC of an :class:`bayesnmf.NMF` with the
+        Poisson likelihood, or with the Gaussian one where no cell is missing; elsewhere they are expanded
+        while they fit :data:`bayesnmf.data.DENSE_BUDGET`.
     model : NMF, Program or callable
         A :class:`bayesnmf.NMF`, a zoo model from :func:`bayesnmf.load_model`, or a NumPyro
         program with sites W, H and V.
@@ -115,7 +116,7 @@ def resume(fit: Fit, num_samples: int, *, progress: bool = True) -> Fit:
             "its state. Fit again with more draws"
         )
     method = MCMC(**json.loads(fit.tree.attrs["method_options"]))
-    matrix, begin = Matrix.of(fit.V), perf_counter()
+    matrix, begin = matrix_of(fit), perf_counter()
     state = {str(name): x.to_numpy() for name, x in fit.tree["sampler_state"].data_vars.items()}
     with jax.enable_x64(matrix.dtype == np.float64):
         more = method.resume(fit.model, matrix, state, num_samples, progress)

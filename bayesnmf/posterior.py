@@ -17,7 +17,7 @@ from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
 from bayesnmf.methods.programs import site_dims
 from bayesnmf.model import NMF, Model
-from bayesnmf.sparse import AnyMatrix
+from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,6 +312,13 @@ def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:
         return cells
     where = (held["held_out_row"].to_numpy(), held["held_out_column"].to_numpy())
     return cells + scipy.sparse.csr_array((np.full(len(where[0]), np.nan), where), shape)
+
+
+def matrix_of(fit: Fit) -> AnyMatrix:
+    """Return the data of a fit as it was fitted: sparse data stay sparse."""
+    if "V" in fit.tree["observed_data"].dataset:
+        return Matrix.of(fit.V)
+    return SparseMatrix.of(sparse_cells(fit.tree))
 
 
 def _labels(names: pd.Index) -> np.ndarray:

@@ -136,3 +136,27 @@ def _moments(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
 def _dirichlet_moments(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = parameters / parameters.sum()
     return mean, np.sqrt(mean * (1 - mean) / (parameters.sum() + 1))
+
+
+def rank_one_scores(w: np.ndarray, h: np.ndarray, exact: RankOne) -> np.ndarray:
+    """Return z-scores of means, standard deviations and 5 % and 95 % quantiles.
+
+    Draws are of shape (chain, draw, n_rows) and (chain, draw, n_columns); scored are the entries
+    of w and of h, and their sums.
+    """
+    from arviz_stats.base import array_stats
+
+    iid_w, iid_h = exact.sample(np.random.default_rng(11), 200_000)
+    axes, z = {"chain_axis": 0, "draw_axis": 1}, []
+    for x, y in ((w, iid_w), (h, iid_h), (w.sum(-1), iid_w.sum(-1)), (h.sum(-1), iid_h.sum(-1))):
+        x, y = x.reshape(*x.shape[:2], -1), y.reshape(len(y), -1)  # noqa: PLW2901
+        for summary, options in (
+            (np.mean, {"method": "mean"}), (np.std, {"method": "sd"}),
+            (lambda a, axis: np.quantile(a, 0.05, axis=axis), {"method": "quantile", "prob": 0.05}),
+            (lambda a, axis: np.quantile(a, 0.95, axis=axis), {"method": "quantile", "prob": 0.95}),
+        ):  # fmt: skip
+            error = array_stats.mcse(x, **axes, **options)
+            own = array_stats.mcse(y[None], **axes, **options)
+            difference = summary(x, axis=(0, 1)) - summary(y, axis=0)
+            z.append(difference / np.hypot(error, own))
+    return np.concatenate(z)

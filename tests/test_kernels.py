@@ -58,6 +58,28 @@ def test_contractions_are_the_dense_ones(native):
 
 
 @both
+def test_one_visit_serves_both_factors(native):
+    """For a batch of factors too, as of chains."""
+    V, x, y, _ = problem()
+    rows = rows_of(V, native)
+    both_sides = jax.jit(jax.vmap(lambda x, y: kernels.contract_ratio_both(rows, x, y, FLOOR)))
+    xs, ys = jnp.stack([x, 2 * x]), jnp.stack([y, y**2])
+    for of_x, of_y, one, other in zip(*both_sides(xs, ys), xs, ys, strict=True):
+        ratio = V / np.asarray(one.T @ other)
+        np.testing.assert_allclose(of_x, other @ ratio.T, rtol=1e-12)
+        np.testing.assert_allclose(of_y, one @ ratio, rtol=1e-12)
+
+
+@both
+def test_products_of_shares_are_the_dense_ones(native):
+    V, x, y, _ = problem()
+    got = jax.jit(lambda *a: kernels.share_products(*a, FLOOR))(rows_of(V, native), x, y)
+    share = np.einsum("ki,kj,ij->kij", x, y, 1 / np.asarray(x.T @ y))
+    full = np.einsum("kij,lij,ij->kli", share, share, V)
+    np.testing.assert_allclose(got, full[np.tril_indices(3)], rtol=1e-12)
+
+
+@both
 @pytest.mark.parametrize("pull", [0.0, 0.7])
 def test_no_row_rises_in_a_sweep_and_sweeps_end_where_slopes_vanish(native, pull):
     V, x, y, linear = problem()

@@ -18,6 +18,10 @@ import numpy as np
 
 #: Pieces of work a thread, so that an unlucky one does not hold up the rest.
 PIECES = 4
+#: Stored cells below which handing work to other threads takes longer than the work.
+FEW = 2_000
+#: Pieces whose sums are added up at the end: whatever the number of threads, in the same order.
+PARTS = 8
 #: Sums may be reordered, which lets them be vectorised; infinities and NaN keep their meaning.
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 
@@ -43,6 +47,25 @@ def contract_ratio(values: Any, indices: Any, starts: Any, x: Any, y: Any, floor
     x, y = _row_major(x), _row_major(y)
     out = np.zeros_like(x)
     _share(_ratio_rows, starts, (values, indices, x, y, float(floor), out))
+    return out.T
+
+
+def contract_ratio_both(
+    values: Any, indices: Any, starts: Any, x: Any, y: Any, floor: Any
+) -> tuple[Array, Array]:
+    """Return ``sum_j (v_ij / L_ij) y_kj`` and ``sum_i (v_ij / L_ij) x_ki``, component first."""
+    x, y = _row_major(x), _row_major(y)
+    out, cuts = np.zeros_like(x), _cuts(starts, PARTS)
+    parts = np.zeros((len(cuts) - 1, *y.shape), y.dtype)
+    _share(_both_rows, starts, (values, indices, x, y, float(floor), out), cuts, parts)
+    return out.T, parts.sum(axis=0).T
+
+
+def share_products(values: Any, indices: Any, starts: Any, x: Any, y: Any, floor: Any) -> Array:
+    """Return ``sum_j v_ij s_ijk s_ijl`` of shares ``s_ijk = x_ki y_kj / L_ij``, pairs first."""
+    x, y = _row_major(x), _row_major(y)
+    out = np.zeros((len(x), x.shape[1] * (x.shape[1] + 1) // 2), x.dtype)
+    _share(_share_rows, starts, (values, indices, x, y, float(floor), out))
     return out.T
 
 
@@ -87,6 +110,44 @@ def _ratio_rows(first, last, starts, values, indices, x, y, floor, out):  # type
             ratio = values[j] / max(mean, floor)
             for k in range(n_components):
                 total[k] += ratio * other[k]
+
+
+@compiled
+def _both_rows(  # type: ignore[no-untyped-def]
+    first, last, starts, values, indices, x, y, floor, out, other_out
+):
+    n_components = x.shape[1]
+    for i in range(first, last):
+        mine, total = x[i], out[i]
+        for j in range(starts[i], starts[i + 1]):
+            other, other_total, mean = y[indices[j]], other_out[indices[j]], 0.0
+            for k in range(n_components):
+                mean += mine[k] * other[k]
+            ratio = values[j] / max(mean, floor)
+            for k in range(n_components):
+                total[k] += ratio * other[k]
+                other_total[k] += ratio * mine[k]
+
+
+@compiled
+def _share_rows(first, last, starts, values, indices, x, y, floor, out):  # type: ignore[no-untyped-def]
+    n_components = x.shape[1]
+    share = np.empty(n_components)
+    for i in range(first, last):
+        mine, total = x[i], out[i]
+        for j in range(starts[i], starts[i + 1]):
+            other, mean = y[indices[j]], 0.0
+            for k in range(n_components):
+                share[k] = mine[k] * other[k]
+                mean += share[k]
+            mean = max(mean, floor)
+            place = 0
+            for k in range(n_components):
+                share[k] /= mean
+                scaled = values[j] * share[k]
+                for l in range(k + 1):  # noqa: E741
+                    total[place] += scaled * share[l]
+                    place += 1
 
 
 @compiled
@@ -202,16 +263,33 @@ def _row_major(x: Any) -> Array:
     return np.ascontiguousarray(np.asarray(x).T)
 
 
-def _share(kernel: Callable[..., None], starts: Any, arguments: tuple[Any, ...]) -> None:
-    """Run a kernel over all rows, cut into pieces of equally many stored cells."""
+def _cuts(starts: Any, number: int) -> Array:
+    """Return the ends of pieces of rows with equally many stored cells."""
+    starts = np.asarray(starts)
+    wanted = np.linspace(0, starts[-1], number + 1)[1:-1]
+    return np.unique([0, *np.searchsorted(starts, wanted), len(starts) - 1])
+
+
+def _share(
+    kernel: Callable[..., None], starts: Any, arguments: tuple[Any, ...],
+    cuts: Array | None = None, outs: Array | None = None,
+) -> None:  # fmt: skip
+    """Run a kernel over all rows in pieces, each with its own last argument where `outs` has one."""
     starts = np.asarray(starts)
     arguments = tuple(np.asarray(a) if np.ndim(a) else a for a in arguments)
     pool, n_threads = _threads()
-    wanted = np.linspace(0, starts[-1], PIECES * n_threads + 1)[1:-1]
-    cuts = np.unique([0, *np.searchsorted(starts, wanted), len(starts) - 1])
-    pieces = [
-        pool.submit(kernel, first, last, starts, *arguments) for first, last in pairwise(cuts)
+    few = starts[-1] < FEW
+    if cuts is None:
+        cuts = np.array([0, len(starts) - 1]) if few else _cuts(starts, PIECES * n_threads)
+    calls = [
+        (*ends, starts, *arguments, *(() if outs is None else (outs[i],)))
+        for i, ends in enumerate(pairwise(cuts))
     ]
+    if few:
+        for call in calls:
+            kernel(*call)
+        return
+    pieces = [pool.submit(kernel, *call) for call in calls]
     for piece in pieces:
         piece.result()
 

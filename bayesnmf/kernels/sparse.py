@@ -45,6 +45,50 @@ def contract_ratio(rows: Rows, x: Array, y: Array, floor: float) -> Array:
     return _sum_rows(rows, ratio[None] * y[:, rows.indices])
 
 
+def contract_ratio_both(rows: Rows, x: Array, y: Array, floor: float) -> tuple[Array, Array]:
+    """Return :func:`contract_ratio`, and likewise ``sum_i (v_ij / L_ij) x_ki``.
+
+    Each stored cell is visited once for both.
+
+    Returns
+    -------
+    of_x : array of shape (component, row)
+    of_y : array of shape (component, column)
+    """
+    if isinstance(rows, Lent):
+        shapes = tuple(jax.ShapeDtypeStruct(z.shape, z.dtype) for z in (x, y))
+        of_x, of_y = _call("contract_ratio_both", shapes, rows, x, y, floor)
+        return of_x, of_y
+    ratio = rows.values.astype(x.dtype) / _product(rows, x, y, floor)
+    by_cell = ratio[:, None] * x.T[_row_of_cell(rows)]
+    of_y = jax.ops.segment_sum(by_cell, rows.indices, y.shape[1]).T
+    return _sum_rows(rows, ratio[None] * y[:, rows.indices]), of_y
+
+
+def share_products(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+    """Return ``sum_j v_ij s_ijk s_ijl`` for every pair k >= l, with ``s_ijk = x_ki y_kj / L_ij``.
+
+    Returns
+    -------
+    array of shape (pair, row)
+        Pairs in the order of ``np.tril_indices``.
+    """
+    first, second = np.tril_indices(len(x))
+    if isinstance(rows, Lent):
+        shape = jax.ShapeDtypeStruct((len(first), rows.n_rows), x.dtype)
+        return _call("share_products", shape, rows, x, y, floor)
+    of_cell, mean = _row_of_cell(rows), _product(rows, x, y, floor)
+    values = rows.values.astype(x.dtype)
+
+    def share(k: Array) -> Array:
+        return x[k, of_cell] * y[k, rows.indices] / mean
+
+    def product(pair: tuple[Array, Array]) -> Array:
+        return _sum_rows(rows, values * share(pair[0]) * share(pair[1]))
+
+    return lax.map(product, (jnp.asarray(first), jnp.asarray(second)))
+
+
 def sum_log(rows: Rows, x: Array, y: Array, floor: float) -> Array:
     """Return ``sum_j v_ij log L_ij`` of every row; see :func:`contract_ratio`."""
     if isinstance(rows, Lent):

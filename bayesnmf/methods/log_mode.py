@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF, Model, product
+from bayesnmf.sparse import AnyMatrix
 
 from .initial import random_start
 from .modes import Search, find_modes
@@ -34,7 +35,7 @@ def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> di
 
 
 def log_modes(
-    model: NMF, matrix: Matrix, key: jax.Array, number: int, progress: bool
+    model: NMF, matrix: AnyMatrix, key: jax.Array, number: int, progress: bool
 ) -> list[dict[str, np.ndarray]]:
     """Return rough modes from distinct starts, one for each chain.
 

@@ -10,9 +10,11 @@ import numpy as np
 
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF, Model
+from bayesnmf.sparse import AnyMatrix
 
 from .draws import Draws
 from .nuts import sample_nuts
+from .observed import serves_sparse
 from .options import require_counts
 from .structured import resume_structured, sample_structured
 
@@ -56,10 +58,10 @@ class MCMC:
         require_counts(self, num_warmup=0, num_samples=1, num_chains=1)
 
     def keeps_sparse(self, model: Model, masked: bool) -> bool:
-        """Return False: sparse data are expanded."""
-        return False
+        """Return whether sparse data, with missing cells or not, need not be expanded."""
+        return self.kernel != "nuts" and isinstance(model, NMF) and serves_sparse(model, masked)
 
-    def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
+    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
         """Run the chains; an interruption ends them with the draws made so far."""
         counts: dict[str, Any] = {
             "num_warmup": self.num_warmup, "num_samples": self.num_samples,
@@ -71,10 +73,11 @@ class MCMC:
             raise ValueError(
                 "kernel='structured' knows the structure of a bayesnmf.NMF; for a program use 'nuts'"
             )
+        assert isinstance(matrix, Matrix)  # keeps_sparse is False of what NUTS samples
         return self._draws(*sample_nuts(model, matrix, key, **counts), None)
 
     def resume(
-        self, model: Model, matrix: Matrix, state: dict[str, np.ndarray], num_samples: int,
+        self, model: Model, matrix: AnyMatrix, state: dict[str, np.ndarray], num_samples: int,
         progress: bool,
     ) -> Draws:  # fmt: skip
         """Go on from the state of earlier draws, for `num_samples` more of each chain."""

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from bayesnmf.data import Matrix
 from bayesnmf.model import NMF
+from bayesnmf.sparse import AnyMatrix
 
 from .log_mode import log_modes
-from .observed import Cells, cells_of
+from .observed import Sampled, observe_for_sampling
 from .sampler import NMFState, chains, plan_for
 
 
@@ -26,20 +26,20 @@ class Run(NamedTuple):
 
 
 def sample_structured(
-    model: NMF, matrix: Matrix, key: jax.Array, *, num_warmup: int, num_samples: int,
+    model: NMF, matrix: AnyMatrix, key: jax.Array, *, num_warmup: int, num_samples: int,
     num_chains: int, progress: bool,
 ) -> Run:  # fmt: skip
     """Run chains, each from its own mode; Ctrl-C ends the run with the draws made so far."""
     key_modes, key_chains = jax.random.split(key)
     modes = log_modes(model, matrix, key_modes, num_chains, progress)
     values = {name: jnp.stack([jnp.asarray(mode[name]) for mode in modes]) for name in modes[0]}
-    data = cells_of(model, matrix)
+    data = observe_for_sampling(model, matrix)
     state = chains.begin(model, data, values, key_chains, num_warmup)
     return _draw(model, data, state, num_samples, progress)
 
 
 def resume_structured(
-    model: NMF, matrix: Matrix, state: dict[str, np.ndarray], *, num_samples: int,
+    model: NMF, matrix: AnyMatrix, state: dict[str, np.ndarray], *, num_samples: int,
     num_chains: int, progress: bool,
 ) -> Run:  # fmt: skip
     """Go on from the state of an earlier run: its draws are those of one longer run."""
@@ -47,12 +47,12 @@ def resume_structured(
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(model.likelihood.priors, ())
     shapes |= {"W": (matrix.n_rows, k), "H": (k, matrix.n_columns)}
     values = {name: jnp.ones((num_chains, *shape), matrix.dtype) for name, shape in shapes.items()}
-    data = cells_of(model, matrix)
+    data = observe_for_sampling(model, matrix)
     like = chains.begin(model, data, values, jax.random.key(0), 0)
     return _draw(model, data, _unpacked(state, like), num_samples, progress)
 
 
-def _draw(model: NMF, data: Cells, state: NMFState, num_samples: int, progress: bool) -> Run:
+def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress: bool) -> Run:
     plan, chunks = plan_for(model, data), []
     num_warmup, done = int(state.num_warmup), int(state.i)
     total = max(num_warmup, done) + num_samples

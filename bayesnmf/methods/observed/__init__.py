@@ -3,8 +3,8 @@
 `Cells` holds every cell and serves any likelihood. `Counts` holds the stored cells of sparse
 Poisson counts. `Moments` serves Gaussian noise of one size through Gram matrices, dense or sparse.
 An algorithm asks each for the log density of the data as a function of the factors, its gradient,
-its positive split, or one improvement of a factor, and never which one it has. Factors are
-component first: W is (component, row), H is (component, column).
+its positive split, or one improvement of a factor; the sampler, for differences of the density and
+its curvature (`Sampled`); and neither which one it has. Factors are component first: W is (component, row), H is (component, column).
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 from .cells import Cells, cells_of
 from .counts import Counts, counts_of
-from .interface import Improved, Observed
+from .interface import Gram, Improved, Observed, Sampled
 from .moments import Moments, has_moments, moments_of
 
 __all__ = [
     "Cells",
     "Counts",
+    "Gram",
     "Improved",
     "Moments",
     "Observed",
+    "Sampled",
     "cells_of",
     "observe",
+    "observe_for_sampling",
     "serves_sparse",
 ]
 
@@ -39,6 +42,13 @@ def observe(model: NMF, matrix: AnyMatrix) -> Observed:
     if isinstance(matrix, SparseMatrix):
         return counts_of(matrix)
     return cells_of(model, matrix)
+
+
+def observe_for_sampling(model: NMF, matrix: AnyMatrix) -> Sampled:
+    """Return the data in the storage that serves the sampler: sparse where the matrix is."""
+    if not isinstance(matrix, SparseMatrix):
+        return cells_of(model, matrix)
+    return moments_of(matrix) if has_moments(model, matrix) else counts_of(matrix)
 
 
 def serves_sparse(model: NMF, masked: bool) -> bool:

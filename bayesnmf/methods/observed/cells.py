@@ -13,7 +13,7 @@ from bayesnmf.methods.newton import contract, half_step, product
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
-from .interface import Improved, Parameters
+from .interface import Improved, Parameters, pairs
 
 
 class Cells(NamedTuple):
@@ -29,6 +29,12 @@ class Cells(NamedTuple):
     def dtype(self) -> Any:
         """Floating-point type."""
         return self.values.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n_rows, n_columns) of V."""
+        n_rows, n_columns = self.values.shape
+        return n_rows, n_columns
 
     @property
     def n_cells(self) -> Array:
@@ -91,6 +97,54 @@ class Cells(NamedTuple):
             model, self, x, y, mean, parameters, prior, axis=axis, log_space=log_space
         )
         return Improved(new, slope, self.density(model, W, H, constants=False)(parameters))
+
+    def gradients(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the derivatives of the log density in W and in H."""
+        likelihood = model.likelihood
+        score = likelihood.score(self.values, mean_of(W, H), **likelihood.known, **parameters)
+        score = self.kept(score)
+        return contract(H, score, 1), contract(W, score, 0)
+
+    def gain(
+        self, model: NMF, x: Array, new: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the change of the log density of every row of x when it goes to `new`."""
+        before, after = mean_of(x, y, axis), mean_of(new, y, axis)
+        return jnp.sum(self._gains(model, before, after, parameters), axis=axis)
+
+    def joint_gain(
+        self, model: NMF, old: tuple[Array, Array], new: tuple[Array, Array], parameters: Parameters
+    ) -> Array:
+        """Return the change of the log density when both factors (W, H) go from old to new."""
+        return jnp.sum(self._gains(model, mean_of(*old), mean_of(*new), parameters))
+
+    def information(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the Fisher information about the logarithms of W and of H, packed."""
+        likelihood = model.likelihood
+        weight = likelihood.weight(self.values, mean_of(W, H), **likelihood.known, **parameters)
+        weight = self.kept(weight)
+        first, second = pairs(len(W))
+        return (
+            contract(H[first] * H[second], weight, 1) * W[first] * W[second],
+            contract(W[first] * W[second], weight, 0) * H[first] * H[second],
+        )
+
+    def project(self, y: Array, *, axis: int) -> Array:
+        """Return VH' or W'V, component first; every cell must be observed."""
+        return contract(y, self.values, axis)
+
+    def squares(self, W: Array, H: Array) -> Array:
+        """Return the sum of squares of V - WH over observed cells."""
+        return jnp.sum(self.kept(self.values - mean_of(W, H)) ** 2)
+
+    def _gains(self, model: NMF, mean: Array, new_mean: Array, parameters: Parameters) -> Array:
+        """Return the change of every cell's log density between two means; 0 where missing."""
+        known = {**model.likelihood.known, **parameters}
+        return self.kept(model.likelihood.gain(self.values, mean, new_mean - mean, **known))
 
 
 def cells_of(model: NMF, matrix: Matrix) -> Cells:

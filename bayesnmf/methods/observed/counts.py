@@ -47,9 +47,14 @@ class Counts(NamedTuple):
         return jnp.zeros((), float).dtype
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n_rows, n_columns) of V."""
+        return self.rows.n_rows, self.columns.n_rows
+
+    @property
     def n_cells(self) -> Array:
         """Number of observed cells."""
-        n_rows, n_columns = self.rows.n_rows, self.columns.n_rows
+        n_rows, n_columns = self.shape
         return jnp.asarray(n_rows * n_columns, self.dtype) - self.n_held_out
 
     def rounding(self, model: NMF, parameters: Parameters) -> Array:
@@ -96,6 +101,52 @@ class Counts(NamedTuple):
         stored = self.rows if axis == 1 else self.columns
         new, slope, kernel = kernels.sweep(stored, x, y, linear + rate, pull, _floor(x))
         return Improved(new, slope, jnp.sum(kernel) - jnp.sum(linear * x))
+
+    def gradients(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the derivatives of the log density in W and in H, from one visit of each cell."""
+        # What is summed out of order is the smaller factor, which then stays in cache.
+        if self.rows.n_rows >= self.columns.n_rows:
+            of_W, of_H = kernels.contract_ratio_both(self.rows, W, H, _floor(W))
+        else:
+            of_H, of_W = kernels.contract_ratio_both(self.columns, H, W, _floor(W))
+        return of_W - self._linear(model, H, axis=1), of_H - self._linear(model, W, axis=0)
+
+    def gain(
+        self, model: NMF, x: Array, new: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the change of the log density of every row of x when it goes to `new`."""
+        stored = self.rows if axis == 1 else self.columns
+        linear = jnp.sum(self._linear(model, y, axis=axis) * (new - x), axis=0)
+        before, after = (kernels.sum_log(stored, z, y, _floor(x)) for z in (x, new))
+        return after - before - linear
+
+    def joint_gain(
+        self, model: NMF, old: tuple[Array, Array], new: tuple[Array, Array], parameters: Parameters
+    ) -> Array:
+        """Return the change of the log density when both factors (W, H) go from old to new."""
+        before, after = (self._by_rows(model, W, H) for W, H in (old, new))
+        return jnp.sum(after - before)
+
+    def information(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the observed information about the logarithms of W and of H, packed.
+
+        Fisher's, ``sum_j w_k h_k w_l h_l / L``, has a term for every cell. With v in place of its
+        expectation L twice over, ``sum_j v (w_k h_k / L) (w_l h_l / L)``, only stored cells
+        count, and summed over all k and l a row has its count in place of its expected count.
+        """
+        return (
+            kernels.share_products(self.rows, W, H, _floor(W)),
+            kernels.share_products(self.columns, H, W, _floor(W)),
+        )
+
+    def _by_rows(self, model: NMF, W: Array, H: Array) -> Array:
+        """Return the log density of every row, without constants."""
+        linear = jnp.sum(self._linear(model, H, axis=1) * W, axis=0)
+        return kernels.sum_log(self.rows, W, H, _floor(W)) - linear
 
     def _linear(self, model: NMF, y: Array, *, axis: int) -> Array:
         """Return the expected count per unit of each entry of x, over observed cells."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
@@ -74,3 +76,56 @@ class Observed(Protocol):
         log_space: bool,
     ) -> Improved:  # fmt: skip
         """Take the fastest step there is in x that does not increase the objective."""
+
+
+class Sampled(Observed, Protocol):
+    """Data that Hamiltonian moves can be made on: differences of the density, and its curvature."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n_rows, n_columns) of V."""
+
+    def gradients(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the derivatives of the log density in W and in H."""
+
+    def gain(
+        self, model: NMF, x: Array, new: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the change of the log density of every row of x when it goes to `new`."""
+
+    def joint_gain(
+        self, model: NMF, old: tuple[Array, Array], new: tuple[Array, Array], parameters: Parameters
+    ) -> Array:
+        """Return the change of the log density when both factors (W, H) go from old to new."""
+
+    def information(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the information about the logarithms of every row of W, and of every column of H.
+
+        Fisher's, or one of the same expectation. The lower triangles are packed line by line, as by
+        :func:`pairs`: (pair, row) and (pair, column).
+        """
+
+
+class Gram(Sampled, Protocol):
+    """Data without a gap under Gaussian noise of one size."""
+
+    def project(self, y: Array, *, axis: int) -> Array:
+        """Return VH' or W'V, component first."""
+
+    def squares(self, W: Array, H: Array) -> Array:
+        """Return the sum of squares of V - WH over observed cells."""
+
+
+def pairs(n_components: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lines and columns of a lower triangle, line by line.
+
+    Examples
+    --------
+    >>> pairs(2)[1].tolist()
+    [0, 0, 1]
+    """
+    return np.tril_indices(n_components)

@@ -29,7 +29,7 @@ from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
-from .interface import Improved, Parameters
+from .interface import Improved, Parameters, pairs
 
 
 class Moments(NamedTuple):
@@ -46,6 +46,15 @@ class Moments(NamedTuple):
         return self.norm.dtype
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n_rows, n_columns) of V."""
+        rows: Any = self.rows
+        n_rows, n_columns = (
+            rows.shape if self.columns is None else (rows.n_rows, self.columns.n_rows)
+        )
+        return n_rows, n_columns
+
+    @property
     def n_cells(self) -> Array:
         """Number of cells."""
         return self.size
@@ -58,7 +67,7 @@ class Moments(NamedTuple):
         self, model: NMF, W: Array, H: Array, *, constants: bool = True
     ) -> Callable[[Parameters], Array]:
         """Return the log density of the data as a function of sigma."""
-        residual = self._residual(W, self._project(H, axis=1), H @ H.T)
+        residual = self.squares(W, H)
         return lambda parameters: self._log_density(model, residual, parameters)
 
     def saturated(self, model: NMF, parameters: Parameters) -> Array:
@@ -77,7 +86,7 @@ class Moments(NamedTuple):
     ) -> tuple[Array, Array]:
         """Return the gradient as numerator minus denominator of the multiplicative update."""
         precision = _precision(model, parameters)
-        return precision * self._project(y, axis=axis), precision * ((y @ y.T) @ x)
+        return precision * self.project(y, axis=axis), precision * ((y @ y.T) @ x)
 
     def improve(
         self, model: NMF, x: Array, y: Array, parameters: Parameters, prior: Prior, *, axis: int,
@@ -86,7 +95,7 @@ class Moments(NamedTuple):
         """Minimise the objective exactly in one component after another, for all rows at once."""
         rate, pull = prior_terms(prior, x, log_space)
         variance = 1.0 / _precision(model, parameters)
-        projected, gram = self._project(y, axis=axis), y @ y.T
+        projected, gram = self.project(y, axis=axis), y @ y.T
         # In units of the variance the objective is x' G x / 2 - p' x + rate x - pull log x.
         target = projected - variance * rate
         weight = variance * pull
@@ -111,12 +120,50 @@ class Moments(NamedTuple):
         log_density = self._log_density(model, residual, parameters)
         return Improved(new, slope / variance, log_density)
 
-    def _project(self, y: Array, *, axis: int) -> Array:
+    def gradients(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the derivatives of the log density in W and in H."""
+        return (
+            self.gradient(model, W, H, parameters, axis=1),
+            self.gradient(model, H, W, parameters, axis=0),
+        )
+
+    def gain(
+        self, model: NMF, x: Array, new: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the change of the log density of every row of x when it goes to `new`."""
+        slope = self.project(y, axis=axis) - (y @ y.T) @ (0.5 * (x + new))  # halfway
+        return _precision(model, parameters) * jnp.sum(slope * (new - x), axis=0)
+
+    def joint_gain(
+        self, model: NMF, old: tuple[Array, Array], new: tuple[Array, Array], parameters: Parameters
+    ) -> Array:
+        """Return the change of the log density when both factors (W, H) go from old to new."""
+        before, after = (self.squares(W, H) for W, H in (old, new))
+        return 0.5 * _precision(model, parameters) * (before - after)
+
+    def information(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the Fisher information about the logarithms of W and of H, packed."""
+        (first, second), precision = pairs(len(W)), _precision(model, parameters)
+        of_W, of_H = (
+            precision * (y @ y.T)[first, second][:, None] * x[first] * x[second]
+            for x, y in ((W, H), (H, W))
+        )
+        return of_W, of_H
+
+    def project(self, y: Array, *, axis: int) -> Array:
         """Return VH' or W'V, component first."""
         if self.columns is None:
             return contract(y, self.rows, axis)
         stored = self.rows if axis == 1 else self.columns
         return kernels.contract_values(stored, y)
+
+    def squares(self, W: Array, H: Array) -> Array:
+        """Return the sum of squares of V - WH."""
+        return self._residual(W, self.project(H, axis=1), H @ H.T)
 
     def _residual(self, x: Array, projected: Array, gram: Array) -> Array:
         """Return the sum of squares of V - WH."""

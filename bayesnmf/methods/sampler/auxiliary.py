@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jax import lax
 
 from bayesnmf.likelihoods import Gaussian
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed.cells import Cells, mean_of
+from bayesnmf.methods.observed import Gram, Sampled
 from bayesnmf.model import NMF
 
 #: Shrinkages of a slice before the chain stays where it is, which rounding alone can need.
@@ -72,7 +72,7 @@ def slice_move(
 
 
 def parameter_move(
-    model: NMF, data: Cells, W: Array, H: Array, parameters: dict[str, Array],
+    model: NMF, data: Sampled, W: Array, H: Array, parameters: dict[str, Array],
     log_width: dict[str, Array], key: Array,
 ) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
     """Move every inferred parameter given the factors.
@@ -97,7 +97,7 @@ def parameter_move(
         Proposals that each slice needed; a bracket of the right width needs two or three.
     """
     if isinstance(model.likelihood, Gaussian):  # its precision is conjugate
-        sigma = gaussian_sigma(model, data, W, H, key)
+        sigma = gaussian_sigma(model, cast(Gram, data), W, H, key)
         return {"sigma": sigma}, {"sigma": jnp.ones_like(sigma)}
     log_likelihood, effort = data.density(model, W, H), {}
     for name, prior in model.likelihood.priors.items():
@@ -118,10 +118,9 @@ def parameter_move(
     return parameters, effort
 
 
-def gaussian_sigma(model: NMF, data: Cells, W: Array, H: Array, key: Array) -> Array:
+def gaussian_sigma(model: NMF, data: Gram, W: Array, H: Array, key: Array) -> Array:
     """Draw sigma: its precision is exponential a priori, gamma given the residuals."""
     scale = model.likelihood.start()["sigma"]  # the prior mean of the precision is scale**-2
-    residuals = data.kept(data.values - mean_of(W, H))
     shape = 1.0 + 0.5 * jnp.asarray(data.n_cells, W.dtype)
-    rate = jnp.asarray(scale, W.dtype) ** 2 + 0.5 * jnp.sum(residuals**2)
+    rate = jnp.asarray(scale, W.dtype) ** 2 + 0.5 * data.squares(W, H)
     return jnp.sqrt(rate / jax.random.gamma(key, shape, dtype=W.dtype))

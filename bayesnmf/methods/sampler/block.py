@@ -10,20 +10,20 @@ import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed.cells import Cells, mean_of
+from bayesnmf.methods.observed import Sampled
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
 from .metric import unwhiten, whiten
 from .noise import Trajectory
-from .target import cell_changes, cell_scores, log_slope, prior_changes
+from .target import log_slope, prior_changes
 
 #: Relative half-width of the uniform jitter of step sizes, which breaks periodic orbits.
 JITTER = 0.3
 
 
 def block_move(
-    model: NMF, data: Cells, x: Array, y: Array, parameters: dict[str, Array], prior: Prior,
+    model: NMF, data: Sampled, x: Array, y: Array, parameters: dict[str, Array], prior: Prior,
     metric: Array, step: Array, noise: Trajectory, *, axis: int, n_leapfrogs: int,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Move every row of a factor by one Hamiltonian trajectory.
@@ -54,8 +54,9 @@ def block_move(
 
     def slope(x: Array) -> Array:
         w = jnp.exp(x)
-        scores = cell_scores(model, data, mean_of(w, y, axis), parameters)
-        return whiten(metric, log_slope(prior, w, y, scores, axis))
+        return whiten(
+            metric, log_slope(prior, w, data.gradient(model, w, y, parameters, axis=axis))
+        )
 
     def leap(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, momentum, force = state
@@ -65,8 +66,7 @@ def block_move(
         return x, momentum + 0.5 * step[None] * force, force
 
     new_x, new_momentum, _ = lax.fori_loop(0, n_leapfrogs, leap, (x, momentum, slope(x)))
-    before, after = (mean_of(jnp.exp(z), y, axis) for z in (x, new_x))
-    change = jnp.sum(cell_changes(model, data, before, after, parameters), axis=axis)
+    change = data.gain(model, jnp.exp(x), jnp.exp(new_x), y, parameters, axis=axis)
     change += jnp.sum(prior_changes(prior, x, new_x), axis=0)
     change += 0.5 * jnp.sum(momentum**2 - new_momentum**2, axis=0)
     accepted, acceptance = decide(noise.accept, change)

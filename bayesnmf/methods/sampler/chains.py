@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.methods.observed import Sampled
 from bayesnmf.model import NMF
 
 from .kernel import NMFKernel, NMFState
@@ -45,7 +45,7 @@ class Chunk(NamedTuple):
 
 
 def begin(
-    model: NMF, data: Cells, values: dict[str, Array], key: Array, num_warmup: int
+    model: NMF, data: Sampled, values: dict[str, Array], key: Array, num_warmup: int
 ) -> NMFState:
     """Return the state of chains that start at given values.
 
@@ -53,7 +53,7 @@ def begin(
     ----------
     model : NMF
         Resolved: its priors have rates.
-    data : Cells
+    data : Sampled
         What it is conditioned on.
     values : dict of arrays of shape (chain, …)
         W (row, component), H (component, column) and the likelihood's inferred parameters.
@@ -67,7 +67,9 @@ def begin(
     return NMFKernel().init(keys, num_warmup, values, (model, data), {})
 
 
-def draw(plan: Plan, model: NMF, data: Cells, state: NMFState, num_samples: int) -> Iterator[Chunk]:
+def draw(
+    plan: Plan, model: NMF, data: Sampled, state: NMFState, num_samples: int
+) -> Iterator[Chunk]:
     """Finish the warm-up of chains and go on for some draws, piece by piece.
 
     Draws are the same however they are cut into pieces: a run that stops after any chunk goes on
@@ -79,7 +81,7 @@ def draw(plan: Plan, model: NMF, data: Cells, state: NMFState, num_samples: int)
         The moves.
     model : NMF
         Resolved.
-    data : Cells
+    data : Sampled
         What it is conditioned on.
     state : NMFState
         Of :func:`begin`, or of the last chunk of an earlier call.
@@ -115,7 +117,7 @@ def draw(plan: Plan, model: NMF, data: Cells, state: NMFState, num_samples: int)
 
 
 @partial(jax.jit, static_argnames="plan")
-def _advance(plan: Plan, model: NMF, data: Cells, state: NMFState) -> tuple[NMFState, Any, Any]:
+def _advance(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> tuple[NMFState, Any, Any]:
     """Make `CHUNK` steps and return what to keep of each, chain first.
 
     NumPyro's own loop would do, but compiles anew at every call.

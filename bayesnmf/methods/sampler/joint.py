@@ -12,19 +12,19 @@ import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed.cells import Cells, mean_of
+from bayesnmf.methods.observed import Sampled
 from bayesnmf.model import NMF
 
 from .block import decide, jittered
 from .metric import unwhiten, whiten
 from .noise import Trajectory
-from .target import Position, cell_changes, cell_scores, log_slope, prior_changes
+from .target import Position, log_slope, prior_changes
 
 type Pair = tuple[Array, Array]
 
 
 def joint_move(
-    model: NMF, data: Cells, position: Position, metric: Pair, step: Array,
+    model: NMF, data: Sampled, position: Position, metric: Pair, step: Array,
     noise: Trajectory, *, n_leapfrogs: int,
 ) -> tuple[Position, Array]:  # fmt: skip
     """Move all of log W and log H by one Hamiltonian trajectory.
@@ -52,10 +52,10 @@ def joint_move(
 
     def slopes(x: Pair) -> Pair:
         w, h = (jnp.exp(z) for z in x)
-        scores = cell_scores(model, data, mean_of(w, h), position.parameters)
+        of_w, of_h = data.gradients(model, w, h, position.parameters)
         return (
-            whiten(metric[0], log_slope(model.prior_W, w, h, scores, axis=1)),
-            whiten(metric[1], log_slope(model.prior_H, h, w, scores, axis=0)),
+            whiten(metric[0], log_slope(model.prior_W, w, of_w)),
+            whiten(metric[1], log_slope(model.prior_H, h, of_h)),
         )
 
     def leap(_: Array, state: tuple[Pair, Pair, Pair]) -> tuple[Pair, Pair, Pair]:
@@ -66,8 +66,8 @@ def joint_move(
         return x, jax.tree.map(lambda p, f: p + 0.5 * step * f, momentum, force), force
 
     end, new_momentum, _ = lax.fori_loop(0, n_leapfrogs, leap, (start, momentum, slopes(start)))
-    before, after = (mean_of(jnp.exp(x[0]), jnp.exp(x[1])) for x in (start, end))
-    change = jnp.sum(cell_changes(model, data, before, after, position.parameters))
+    before, after = ((jnp.exp(x[0]), jnp.exp(x[1])) for x in (start, end))
+    change = data.joint_gain(model, before, after, position.parameters)
     for i, prior in enumerate((model.prior_W, model.prior_H)):
         change += jnp.sum(prior_changes(prior, start[i], end[i]))
         change += 0.5 * jnp.sum(momentum[i] ** 2 - new_momentum[i] ** 2)

@@ -11,7 +11,7 @@ from jax import lax
 from numpyro.infer.mcmc import MCMCKernel
 
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.methods.observed import Sampled
 from bayesnmf.model import NMF
 
 from . import tuning as warmup
@@ -131,7 +131,7 @@ class NMFKernel(MCMCKernel):
 
 @jax.jit
 def _init(
-    model: NMF, data: Cells, key: Array, num_warmup: Array, values: dict[str, Array]
+    model: NMF, data: Sampled, key: Array, num_warmup: Array, values: dict[str, Array]
 ) -> NMFState:
     def start(key: Array, values: dict[str, Array]) -> NMFState:
         parameters = {name: values[name] for name in model.likelihood.priors}
@@ -148,7 +148,7 @@ def _init(
     return jax.vmap(start, out_axes=_BATCHED)(key, values)
 
 
-def _step(plan: Plan, model: NMF, data: Cells, state: NMFState) -> NMFState:
+def _step(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
     """Do one sweep and learn from it in warm-up; afterwards `thin` sweeps."""
     key, key_sweeps = jax.random.split(state.rng_key)
     warming = state.i < state.num_warmup

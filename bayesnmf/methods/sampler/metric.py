@@ -12,23 +12,21 @@ import numpy as np
 from jax import lax
 
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.newton import contract
-from bayesnmf.methods.observed.cells import Cells, mean_of
+from bayesnmf.methods.observed import Sampled
+from bayesnmf.methods.observed.interface import pairs
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
 from .target import Position, terms
 
 
-def metrics(model: NMF, data: Cells, position: Position) -> tuple[Array, Array]:
+def metrics(model: NMF, data: Sampled, position: Position) -> tuple[Array, Array]:
     """Return the whitening factors A of W, (component, component, row), and of H."""
     w, h = jnp.exp(position.W), jnp.exp(position.H)
-    likelihood, mean = model.likelihood, mean_of(w, h)
-    weight = likelihood.weight(data.values, mean, **likelihood.known, **position.parameters)
-    weight = data.kept(weight)
+    of_w, of_h = data.information(model, w, h, position.parameters)
     return (
-        _whitening(_information(model.prior_W, w, h, weight, axis=1)),
-        _whitening(_information(model.prior_H, h, w, weight, axis=0)),
+        _whitening(_information(model.prior_W, w, of_w)),
+        _whitening(_information(model.prior_H, h, of_h)),
     )
 
 
@@ -42,13 +40,12 @@ def unwhiten(metric: Array, momentum: Array) -> Array:
     return jnp.sum(metric * momentum[None, :, :], axis=1)
 
 
-def _information(prior: Prior, w: Array, y: Array, weight: Array, axis: int) -> Array:
+def _information(prior: Prior, w: Array, packed: Array) -> Array:
     """Return M of every row, of shape (row, component, component)."""
-    n_components = y.shape[0]
-    first, second = np.tril_indices(n_components)
+    n_components = w.shape[0]
+    first, second = pairs(n_components)
     place = np.zeros((n_components, n_components), int)
     place[first, second] = place[second, first] = np.arange(len(first))
-    packed = contract(y[first] * y[second], weight, axis) * w[first] * w[second]
     shape, _ = terms(prior, w)
     identity = jnp.eye(n_components, dtype=w.dtype)
     return jnp.moveaxis(packed[place], -1, 0) + shape[None] * identity[None]

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from bayesnmf.likelihoods import Gaussian
-from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.methods.observed import Cells, Sampled
 from bayesnmf.model import NMF
 
 #: Steps of a joint trajectory in a problem of a thousand unknowns.
@@ -52,14 +52,14 @@ class Plan:
         return self.factors == "block" or self.joint_moves > 0
 
 
-def plan_for(model: NMF, data: Cells) -> Plan:
+def plan_for(model: NMF, data: Sampled) -> Plan:
     """Return the moves that suit a model and its data.
 
     Parameters
     ----------
     model : NMF
         Resolved: its priors have rates.
-    data : Cells
+    data : Sampled
         What it is conditioned on.
 
     Returns
@@ -71,10 +71,11 @@ def plan_for(model: NMF, data: Cells) -> Plan:
     exponential = model.prior_W.shape == 1.0 and model.prior_H.shape == 1.0
     sigma = model.likelihood.known.get("sigma", 0.0)
     gram = isinstance(model.likelihood, Gaussian) and np.ndim(sigma) == 0
-    if gram and exponential and data.observed is None:
+    gaps = isinstance(data, Cells) and data.observed is not None
+    if gram and exponential and not gaps:
         return Plan("truncated", joint_moves=0)
     # A stable step shrinks with the fourth root of the number of unknowns; a trajectory is to
     # be as long in any problem.
-    unknowns = model.n_components * sum(data.values.shape)
+    unknowns = model.n_components * sum(data.shape)
     leapfrogs = max(LEAPFROGS, round(LEAPFROGS * (unknowns / 1000) ** 0.25))
     return Plan(exponential=exponential, joint_leapfrogs=leapfrogs)

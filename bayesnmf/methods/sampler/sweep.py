@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.methods.observed import Gram, Sampled
 from bayesnmf.model import NMF
 
 from .auxiliary import parameter_move
@@ -39,14 +39,14 @@ class Acceptance(NamedTuple):
 
 
 def sweep(
-    plan: Plan, model: NMF, data: Cells, position: Position, tuning: Tuning, key: Array
+    plan: Plan, model: NMF, data: Sampled, position: Position, tuning: Tuning, key: Array
 ) -> tuple[Position, Acceptance]:
     """Apply the moves of a plan in turn; each leaves the posterior invariant."""
     noise = draw_noise(key, position, plan.joint_moves)
     position = scale_move(model, position, noise.scale)
     position = shear_move(model, position, noise.shear, noise.slices, exponential=plan.exponential)
     if plan.factors == "truncated":
-        position, accept = _truncated(model, data, position, noise)
+        position, accept = _truncated(model, cast(Gram, data), position, noise)
     else:
         position, accept = _blocks(plan, model, data, position, tuning, noise)
     parameters, steps = position.parameters, tuning.steps
@@ -73,7 +73,7 @@ def sweep(
 
 
 def _blocks(
-    plan: Plan, model: NMF, data: Cells, position: Position, tuning: Tuning, noise: Noise
+    plan: Plan, model: NMF, data: Sampled, position: Position, tuning: Tuning, noise: Noise
 ) -> tuple[Position, tuple[Array, Array]]:
     """Move W given H, then H given W, by row-parallel trajectories."""
     W, H, parameters = position
@@ -89,7 +89,7 @@ def _blocks(
 
 
 def _truncated(
-    model: NMF, data: Cells, position: Position, noise: Noise
+    model: NMF, data: Gram, position: Position, noise: Noise
 ) -> tuple[Position, tuple[Array, Array]]:
     """Draw W given H, then H given W; nothing is ever rejected."""
     W, H, parameters = position

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.newton import contract
-from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.methods.observed import Sampled
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
@@ -67,25 +66,10 @@ def terms(prior: Prior, like: Array) -> tuple[Array, Array]:
     return jnp.asarray(prior.shape, like.dtype).reshape(1, 1), rate
 
 
-def cell_scores(model: NMF, data: Cells, mean: Array, parameters: dict[str, Array]) -> Array:
-    """Return the derivative of the log likelihood in every cell's mean; 0 where missing."""
-    likelihood = model.likelihood
-    return data.kept(likelihood.score(data.values, mean, **likelihood.known, **parameters))
-
-
-def log_slope(prior: Prior, w: Array, y: Array, scores: Array, axis: int) -> Array:
-    """Return the gradient of the log posterior in ``log w``."""
+def log_slope(prior: Prior, w: Array, gradient: Array) -> Array:
+    """Return the gradient of the log posterior in ``log w``, given the log likelihood's in w."""
     shape, rate = terms(prior, w)
-    return shape + w * (contract(y, scores, axis) - rate)
-
-
-def cell_changes(
-    model: NMF, data: Cells, mean: Array, new_mean: Array, parameters: dict[str, Array]
-) -> Array:
-    """Return the change of every cell's log density between two means; 0 where missing."""
-    likelihood = model.likelihood
-    gain = likelihood.gain(data.values, mean, new_mean - mean, **likelihood.known, **parameters)
-    return data.kept(gain)
+    return shape + w * (gradient - rate)
 
 
 def prior_changes(prior: Prior, x: Array, new_x: Array) -> Array:
@@ -94,7 +78,7 @@ def prior_changes(prior: Prior, x: Array, new_x: Array) -> Array:
     return shape * (new_x - x) - rate * (jnp.exp(new_x) - jnp.exp(x))
 
 
-def log_joint(model: NMF, data: Cells, position: Position) -> Array:
+def log_joint(model: NMF, data: Sampled, position: Position) -> Array:
     """Return the log joint density of data, W, H and parameters, constants included.
 
     It refers to W and H themselves, not to their logarithms: the value that NumPyro's

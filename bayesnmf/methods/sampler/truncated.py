@@ -13,7 +13,7 @@ from jax.scipy.special import ndtr, ndtri
 
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.methods.newton import contract
-from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.methods.observed import Gram
 from bayesnmf.priors import Prior
 
 from .target import terms
@@ -25,13 +25,13 @@ N_TERMS = 16
 
 
 def truncated_move(
-    data: Cells, x: Array, y: Array, sigma: Array, prior: Prior, uniform: Array, *, axis: int
+    data: Gram, x: Array, y: Array, sigma: Array, prior: Prior, uniform: Array, *, axis: int
 ) -> Array:
     """Draw every entry of a factor given the other entries.
 
     Parameters
     ----------
-    data : Cells
+    data : Gram
         Complete: no cell is missing.
     x : array of shape (component, row)
         Logarithms of the factor.
@@ -59,7 +59,7 @@ def truncated_move(
     n_components = x.shape[0]
     variance = sigma * sigma
     # Pulls in units of one over the variance, so that what is left of them is a plain residual.
-    pulls = contract(y, data.values, axis) - variance * terms(prior, x)[1]
+    pulls = data.project(y, axis=axis) - variance * terms(prior, x)[1]
     gram = contract(y, y, 1)
     # Even an all-zero row of the other factor leaves a proper draw: that of the prior.
     least = jnp.finfo(x.dtype).tiny ** 0.25

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed.cells import Cells
+from bayesnmf.methods.observed import Sampled
 from bayesnmf.model import NMF
 
 from . import adaptation
@@ -57,7 +57,7 @@ class Tuning(NamedTuple):
     count: Array
 
 
-def begin(model: NMF, data: Cells, position: Position) -> Tuning:
+def begin(model: NMF, data: Sampled, position: Position) -> Tuning:
     """Return masses at the start of the chain, and step sizes to try first."""
     metric = metrics(model, data, position)
     first = jnp.log(jnp.asarray(0.5, position.W.dtype))
@@ -69,7 +69,7 @@ def begin(model: NMF, data: Cells, position: Position) -> Tuning:
 
 
 def adapt(
-    model: NMF, data: Cells, tuning: Tuning, position: Position, acceptance: Steps,
+    model: NMF, data: Sampled, tuning: Tuning, position: Position, acceptance: Steps,
     effort: dict[str, Array], i: Array, num_warmup: Array,
 ) -> Tuning:  # fmt: skip
     """Learn from warm-up step `i`, counted from 0.
@@ -97,7 +97,7 @@ def adapt(
     return lax.cond(i + 1 == num_warmup, lambda: _frozen(tuning), lambda: tuning)
 
 
-def _refreshed(model: NMF, data: Cells, tuning: Tuning) -> Tuning:
+def _refreshed(model: NMF, data: Sampled, tuning: Tuning) -> Tuning:
     """Take the masses at the mean position, and the step sizes from where they were."""
     reference = jax.tree.map(lambda x: x / tuning.count, tuning.total)
     steps = Steps(*(adaptation.start(step.log_average) for step in tuning.steps))

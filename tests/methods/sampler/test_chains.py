@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
-from exact import RankOne
+from exact import RankOne, rank_one_scores
 from numpyro.infer import MCMC, NUTS
 from scipy import stats
 
@@ -58,26 +58,6 @@ def collected(pieces):
 # -- exactness --------------------------------------------------------------------------------
 
 V_ONE = np.array([[2, 1, 1, 4], [4, 5, 0, 10], [0, 0, 0, 0], [3, 0, 1, 2], [1, 0, 0, 3]], float)
-
-
-def rank_one_scores(w, h, exact):
-    """Return z-scores of means, standard deviations and 5 % and 95 % quantiles."""
-    from arviz_stats.base import array_stats
-
-    iid_w, iid_h = exact.sample(np.random.default_rng(11), 200_000)
-    axes, z = {"chain_axis": 0, "draw_axis": 1}, []
-    for x, y in ((w, iid_w), (h, iid_h), (w.sum(-1), iid_w.sum(-1)), (h.sum(-1), iid_h.sum(-1))):
-        x, y = x.reshape(*x.shape[:2], -1), y.reshape(len(y), -1)  # noqa: PLW2901
-        for summary, options in (
-            (np.mean, {"method": "mean"}), (np.std, {"method": "sd"}),
-            (lambda a, axis: np.quantile(a, 0.05, axis=axis), {"method": "quantile", "prob": 0.05}),
-            (lambda a, axis: np.quantile(a, 0.95, axis=axis), {"method": "quantile", "prob": 0.95}),
-        ):  # fmt: skip
-            error = array_stats.mcse(x, **axes, **options)
-            own = array_stats.mcse(y[None], **axes, **options)
-            difference = summary(x, axis=(0, 1)) - summary(y, axis=0)
-            z.append(difference / np.hypot(error, own))
-    return np.concatenate(z)
 
 
 @pytest.mark.statistical
