@@ -196,11 +196,11 @@ def kfold(
     Examples
     --------
     >>> import bayesnmf as bn
-    >>> V, _, _ = bn.datasets.make_nmf(6, 5, 1, "poisson", seed=1)
-    >>> svi = bn.SVI(num_steps=100, num_samples=50)
+    >>> V, _, _ = bn.datasets.make_nmf(16, 12, 1, "poisson", seed=1)
+    >>> svi = bn.SVI(num_steps=1000, num_samples=1000)
     >>> result = kfold(V, bn.NMF(1), svi, k=2, progress=False)
     >>> result.n_folds, result.n_data_points, result.elpd_i.dims
-    (2, 30, ('cell',))
+    (2, 192, ('cell',))
     """
     return _kfold(
         Matrix.of(V, mask), as_model(model), as_method(method), k, scheme, measure, log_jacobian,

@@ -101,8 +101,9 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     Examples
     --------
     >>> import bayesnmf as bn
-    >>> V, _, _ = bn.datasets.make_nmf(20, 15, 3, "poisson", seed=1)
-    >>> fit = bn.fit(V, bn.NMF(1), "svi", progress=False)
+    >>> V, _, _ = bn.datasets.make_nmf(16, 12, 3, "poisson", seed=1)
+    >>> svi = bn.SVI(num_steps=2000, num_samples=1000)
+    >>> fit = bn.fit(V, bn.NMF(1), svi, progress=False)
     >>> ppc(fit, num_draws=50).message[:12]
     'Rank too low'
     """

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+#: One line a memory map of this process, and the number of them that is taken for many.
+MAPS, MAX_MAPS = Path("/proc/self/maps"), 20_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,13 +26,24 @@ def pytest_configure(config: pytest.Config) -> None:
     # Compiled programs outlive the session, beside pytest's own cache.
     if getattr(config, "cache", None) is not None:
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
         # A run that is killed while writing leaves an entry that cannot be read: compile instead.
         for action in ("reading", "writing"):
             config.addinivalue_line(
                 "filterwarnings", f"ignore:Error {action} persistent compilation cache entry"
             )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compile without most optimisations, except where long chains are run.
+
+    Shapes are small, so compiling takes far longer than running. Set before any fixture is set up;
+    what an earlier test compiled is used as it is.
+    """
+    runs_long = item.get_closest_marker("statistical") is not None
+    jax.config.update("jax_disable_most_optimizations", not runs_long)
 
 
 @pytest.fixture(autouse=True)
@@ -52,13 +65,14 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs() -> Iterator[None]:
-    """Free compiled programs after each module, for the sake of Linux.
+    """Free compiled programs after a module when they are many, for the sake of Linux.
 
     Every one holds memory maps, of which a process may have 65,530; past that XLA crashes. What
-    the next module needs again comes from the compilation cache on disk.
+    the next module needs again comes from the compilation cache on disk, though not its traces.
     """
     yield
-    jax.clear_caches()
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MAX_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.util import initialize_model, log_density
 
 from bayesnmf.data import Matrix
-from bayesnmf.model import Model, Program
+from bayesnmf.model import NMF, Model, Program
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,20 @@ def deterministic_sites(
 def log_joint(model: Model, matrix: Matrix, draws: dict[str, np.ndarray]) -> np.ndarray:
     """Return the log joint density of data and latent sites at every (chain, draw)."""
     V = jnp.asarray(matrix.values)
+    if isinstance(model, NMF):
+        return np.asarray(_log_joint_of_nmf(model, V, draws))
+    return np.asarray(jax.jit(partial(_log_joint, model))(V, draws))
 
+
+def _log_joint(model: Model, V: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
     def evaluate(values: dict[str, jax.Array]) -> jax.Array:
         return log_density(model, (V,), {}, values)[0]
 
-    return np.asarray(
-        jax.jit(lambda chains: jax.lax.map(lambda c: jax.lax.map(evaluate, c), chains))(draws)
-    )
+    return jax.lax.map(lambda chain: jax.lax.map(evaluate, chain), draws)
+
+
+# The numbers of an NMF are arguments, so that one compilation serves every fit of its shapes.
+_log_joint_of_nmf = jax.jit(_log_joint)
 
 
 def site_dims(model: Model, matrix: Matrix) -> dict[str, list[str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from numpyro.optim import Adam
 from tqdm.auto import tqdm
 
 from bayesnmf.data import Matrix
-from bayesnmf.model import Model
+from bayesnmf.model import NMF, Model
 
 from .draws import Draws
 from .log_mode import log_mode, log_scales
@@ -33,6 +34,8 @@ PATIENCE = 3
 STEP_SIZE, HALF_LIFE = 2e-2, 2000
 #: Draws of the guide that estimate the final bound.
 NUM_FINAL = 256
+
+type Given = tuple[Any, jax.Array]  # the model, as a pytree, and V
 
 
 @dataclass(frozen=True)
@@ -97,15 +100,18 @@ class SVI:
         key_mode, key_init, key_draws, key_elbo = jax.random.split(key, 4)
         V = jnp.asarray(matrix.values)
         mode = log_mode(model, matrix, key_mode, progress)
-        guide = AutoNormal(model, init_loc_fn=init_to_value(values=mode))
+        guide = AutoNormal(_run, init_loc_fn=init_to_value(values=mode))
         scales = log_scales(model, matrix, mode)
         initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
-        engine = NumPyroSVI(model, guide, Adam(_step_size), Trace_ELBO())
-        state = engine.init(key_init, V, init_params=initial)
-        state, n_steps, converged = self._climb(engine, state, V, matrix, progress)
-        params = engine.get_params(state)
-        elbo, error = _final_elbo(engine, params, V, key_elbo)
-        draws = guide.sample_posterior(key_draws, params, sample_shape=(1, self.num_samples))
+        svi = NumPyroSVI(_run, guide, Adam(_step_size), Trace_ELBO())
+        state = svi.init(key_init, model, V, init_params=initial)
+        engine = _Engine(svi, _program_of(model, V))
+        # A program is no data: it is compiled in, with whatever it holds.
+        given = model if isinstance(model, NMF) else jax.tree_util.Partial(model.__call__)
+        state, n_steps, converged = self._climb(engine, state, (given, V), matrix, progress)
+        params = svi.get_params(state)
+        elbo, error = _final_elbo(engine, params, (given, V), key_elbo)
+        draws = _draws(engine, params, key_draws, num_samples=self.num_samples)
         sites = deterministic_sites(model, matrix, jax.tree.map(np.asarray, draws))
         ended = "converged" if converged else "stopped at num_steps, not converged,"
         return Draws(
@@ -117,14 +123,14 @@ class SVI:
         )
 
     def _climb(
-        self, engine: NumPyroSVI, state: Any, V: jax.Array, matrix: Matrix, progress: bool
+        self, engine: _Engine, state: Any, given: Given, matrix: Matrix, progress: bool
     ) -> tuple[Any, int, bool]:
         """Take steps until they no longer improve the bound."""
         n_steps, best, waited = 0, -np.inf, 0
         with tqdm(total=self.num_steps, desc="svi", disable=not progress, leave=False) as bar:
             while n_steps < self.num_steps and waited < PATIENCE:
                 steps = min(CHUNK, self.num_steps - n_steps)
-                state, losses = _steps(engine, state, V, num_steps=steps)
+                state, losses = _steps(engine, state, given, num_steps=steps)
                 bound = -np.asarray(losses, np.float64)
                 n_steps += steps
                 bar.update(steps)
@@ -136,25 +142,63 @@ class SVI:
         return state, n_steps, waited == PATIENCE
 
 
+@dataclass(frozen=True)
+class _Engine:
+    """NumPyro's SVI and guide, which are equal where they compile to the same program.
+
+    So a second fit of the same shapes finds the programs of the first.
+    """
+
+    svi: NumPyroSVI = field(compare=False)
+    program: Hashable
+
+
+def _program_of(model: Model, V: jax.Array) -> Hashable:
+    """Return what the compiled steps depend on beside the types of their arguments."""
+    if isinstance(model, NMF):
+        return jax.tree.structure(model), V.shape, V.dtype
+    # The supports of a program's sites may depend on its data, and the guide has noted them.
+    return object()
+
+
+def _run(model: Model, V: jax.Array) -> Any:
+    """Run the model as a program of itself and the data, so that its numbers are arguments."""
+    return model(V)
+
+
 def _step_size(step: jax.Array) -> jax.Array:
     return STEP_SIZE / (1.0 + step / HALF_LIFE)
 
 
 @partial(jax.jit, static_argnames=("engine", "num_steps"))
-def _steps(
-    engine: NumPyroSVI, state: Any, V: jax.Array, *, num_steps: int
-) -> tuple[Any, jax.Array]:
-    return jax.lax.scan(lambda state, _: engine.update(state, V), state, length=num_steps)
+def _steps(engine: _Engine, state: Any, given: Given, *, num_steps: int) -> tuple[Any, jax.Array]:
+    return jax.lax.scan(lambda state, _: engine.svi.update(state, *given), state, length=num_steps)
+
+
+@partial(jax.jit, static_argnames=("engine", "num_samples"))
+def _draws(
+    engine: _Engine, params: dict[str, jax.Array], key: jax.Array, *, num_samples: int
+) -> dict[str, jax.Array]:
+    return engine.svi.guide.sample_posterior(key, params, sample_shape=(1, num_samples))
+
+
+@partial(jax.jit, static_argnames="engine")
+def _losses(
+    engine: _Engine, params: dict[str, jax.Array], given: Given, keys: jax.Array
+) -> jax.Array:
+    svi = engine.svi
+
+    def loss(key: jax.Array) -> jax.Array:
+        return svi.loss.loss(key, params, svi.model, svi.guide, *given)
+
+    return jax.lax.map(loss, keys)
 
 
 def _final_elbo(
-    engine: NumPyroSVI, params: dict[str, jax.Array], V: jax.Array, key: jax.Array
+    engine: _Engine, params: dict[str, jax.Array], given: Given, key: jax.Array
 ) -> tuple[float, float]:
     """Estimate the bound by independent draws of the guide, and the estimate's error."""
-
-    def loss(key: jax.Array) -> jax.Array:
-        return engine.loss.loss(key, params, engine.model, engine.guide, V)
-
-    losses = jax.jit(lambda keys: jax.lax.map(loss, keys))(jax.random.split(key, NUM_FINAL))
-    bound = -np.asarray(losses, np.float64)
+    bound = -np.asarray(
+        _losses(engine, params, given, jax.random.split(key, NUM_FINAL)), np.float64
+    )
     return float(bound.mean()), float(bound.std(ddof=1) / np.sqrt(NUM_FINAL))

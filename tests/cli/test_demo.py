@@ -1,0 +1,60 @@
+"""The demonstration: intervals, convergence and a plot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cli.command import run
+
+import bayesnmf as bn
+from bayesnmf import demo
+from bayesnmf.data import Matrix
+from bayesnmf.methods import Draws
+from bayesnmf.posterior import Fit, assemble
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def signatures(monkeypatch) -> Fit:
+    """Put draws that cost nothing in the place of the demonstration's fit."""
+    rng = np.random.default_rng(0)
+    matrix = Matrix.of(bn.datasets.breast21())
+    W = rng.gamma(1.0, 10.0, (2, 20, 21, 1)) * [8.0, 4.0, 2.0, 1.0]
+    sites = {"W": W, "H": rng.dirichlet(np.ones(96), (2, 20, 4))}
+    draws = Draws(sites, {"lp": rng.normal(size=(2, 20))}, None, "made up")
+    result = assemble(draws, bn.NMF(4).resolve(matrix), matrix, {"method": "mcmc"})
+    monkeypatch.setattr(demo, "run", lambda progress: result)
+    return result
+
+
+def test_demo_reports_intervals_convergence_and_plot(signatures, tmp_path):
+    image = tmp_path / "signatures.png"
+    shown = run("demo", "--out", image)
+    assert (shown.status, shown.err) == (0, "")
+    assert "21 tumours x 96 channels, 183,916 mutations" in shown.out
+    blocks = shown.out.split("\ncomponent ")[1:]
+    assert len(blocks) == 4
+    for block in blocks:
+        assert block.count("share of ") == demo.N_LEADING
+        assert block.count(" to ") >= demo.N_LEADING + 2
+    assert bn.check(signatures).message in shown.out
+    assert f"Plot of the components: {image}\nTime in all: " in shown.out
+    assert image.read_bytes().startswith(PNG)
+
+
+def test_demo_gives_means_and_intervals_of_the_largest_weights(signatures):
+    H = signatures.tree["posterior/H"].to_numpy()[:, :, 0].reshape(-1, 96)
+    top = H.mean(axis=0).argmax()
+    low, high = np.quantile(H[:, top], (0.05, 0.95))
+    name = signatures.H["column"].values[top]
+    line = next(x for x in demo.report(signatures).splitlines() if "share of" in x)
+    assert line.split() == [
+        "share",
+        "of",
+        name,
+        f"{H[:, top].mean():.3f}",
+        f"{low:.3f}",
+        "to",
+        f"{high:.3f}",
+    ]

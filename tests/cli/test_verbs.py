@@ -1,0 +1,85 @@
+"""The path that a user takes: fit, check and plot."""
+
+from __future__ import annotations
+
+import pytest
+from cli.command import run
+
+import bayesnmf as bn
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr"])
+def test_fit_check_and_plot(counts, ending):
+    fit_file = counts.with_name("fit" + ending)
+    fitted = run("fit", counts, "--rank", 2, "--method", "map", "--out", fit_file)
+    assert (fitted.status, fitted.err) == (0, "")
+    assert "5 rows x 4 columns, missing cells: 1" in fitted.out
+    assert "alpha 0." in fitted.out
+    assert "converged after" in fitted.out
+    assert fitted.out.endswith(f"Saved to {fit_file}\n")
+    assert "nan" not in fitted.out.casefold()
+
+    checked = run("check", fit_file)
+    assert (checked.status, checked.err) == (0, "")
+    assert "converged" in checked.out
+
+    plotted = run("plot", fit_file)
+    image = counts.with_name("fit-components.png")
+    assert plotted == (0, f"{image}\n", "")
+    assert image.read_bytes().startswith(PNG)
+
+
+def test_plot_writes_the_kind_and_the_name_that_are_asked_for(mode):
+    image = mode.with_name("fits.pdf")
+    assert run("plot", mode, "--kind", "reconstruction", "--out", image) == (0, f"{image}\n", "")
+    assert image.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.numpyro_promotion
+def test_check_has_exit_status_1_where_it_cannot_judge(counts):
+    fit_file = counts.with_name("fit.nc")
+    options = ("--warmup", 10, "--samples", 10, "--chains", 1, "--seed", 3)
+    fitted = run("fit", counts, "--rank", 1, *options, "--out", fit_file)
+    assert (fitted.status, fitted.err) == (0, "")
+    assert "95%" in fitted.out  # intervals, since there are draws
+    result = bn.load(fit_file)
+    assert (result.method, result.tree.attrs["seed"]) == ("mcmc", 3)
+    assert dict(result.tree["posterior"].sizes)["draw"] == 10
+    checked = run("check", fit_file)
+    assert (checked.status, checked.err) == (1, "")
+    assert checked.out.startswith("Cannot judge convergence")
+    assert "log density" in checked.out
+
+
+def test_quiet_prints_nothing(counts):
+    fit_file = counts.with_name("fit.nc")
+    options = ("--rank", 1, "--method", "map", "--out", fit_file, "--quiet")
+    assert run("fit", counts, *options) == (0, "", "")
+
+
+def test_method_options_reach_the_method(counts):
+    fit_file = counts.with_name("fit.nc")
+    options = ("--method", "map", "--max-iter", 3, "--starts", 2, "--solver", "mu", "--tol", 0)
+    priors = ("--prior-w", "exponential", "--prior-h", "flat")
+    assert run("fit", counts, "--rank", 2, *options, *priors, "--out", fit_file).status == 0
+    result = bn.load(fit_file)
+    assert result.tree.attrs["n_iter"] == 3
+    assert len(result.tree.attrs["objectives"]) == 2
+    assert (result.model.prior_W.name, result.model.prior_H.name) == ("exponential", "flat")
+
+
+def test_rank_above_both_sides_is_a_warning(counts):
+    fitted = run("fit", counts, "--rank", 6, "--method", "map", "--out", counts.with_name("fit.nc"))
+    assert fitted.status == 0
+    (line,) = fitted.err.splitlines()
+    assert line.startswith("bayesnmf: warning: 6 components for a matrix of shape (5, 4)")
+
+
+def test_map_accepts_fractions_and_says_that_it_is_a_quasi_likelihood(tmp_path):
+    data = tmp_path / "fractions.csv"
+    data.write_text("a,b,c\n0.5,1,2\n3,4,5\n1,1,2\n")
+    fitted = run("fit", data, "--rank", 1, "--method", "map", "--out", tmp_path / "fit.nc")
+    assert (fitted.status, fitted.err) == (0, "")
+    assert "quasi-likelihood" in fitted.out
