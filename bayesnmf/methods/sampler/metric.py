@@ -17,11 +17,12 @@ from bayesnmf.methods.observed.cells import Cells, mean_of
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
-from .target import Position, terms
+from .target import Position, conditioned, terms
 
 
 def metrics(model: NMF, data: Cells, position: Position) -> tuple[Array, Array]:
     """Return the whitening factors A of W, (component, component, row), and of H."""
+    model, position = conditioned(model, position)
     w, h = jnp.exp(position.W), jnp.exp(position.H)
     likelihood, mean = model.likelihood, mean_of(w, h)
     weight = likelihood.weight(data.values, mean, **likelihood.known, **position.parameters)
