@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit
 
 #: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
@@ -67,6 +68,11 @@ def check(fit: Fit) -> Check:
     Rank-normalization, folding, and localization: an improved R-hat for assessing convergence
     of MCMC. Bayesian Analysis 16, 667-718. doi:10.1214/20-BA1221
     """
+    found = _judged(fit)
+    return replace(found, message=found.message + _activity(fit))
+
+
+def _judged(fit: Fit) -> Check:
     if fit.method == "map":
         return Check(
             _table({}), fit.converged, f"A mode has no draws to diagnose; it {fit.message}."
@@ -114,6 +120,19 @@ def _verdict(table: pd.DataFrame, n_chains: int, fit: Fit) -> tuple[bool, str]:
     return False, (
         f"Not converged: {', '.join(faults)}.{notes} Run more draws; if R-hat stays high, try "
         "fewer components."
+    )
+
+
+def _activity(fit: Fit) -> str:
+    """Say how many components are active, under priors that let them empty out."""
+    if not isinstance(fit.model, NMF) or not fit.model.hyper_priors:
+        return ""
+    counts = fit.active().sum("component").to_numpy()
+    numbers, times = np.unique(counts, return_counts=True)
+    share = "" if counts.size == 1 else f" (in {100 * times.max() / counts.size:.0f} % of draws)"
+    return (
+        f" Active, with more than 1 % of the mass: {numbers[times.argmax()]} of "
+        f"{fit.n_components} components{share}."
     )
 
 

@@ -68,7 +68,8 @@ class Integral:
                 "leave out cells (task='cell')"
             )
         self.likelihood, known = split_known(model.likelihood)
-        self.prior: Prior = model.prior_W if factor == "W" else model.prior_H
+        prior: Prior = model.prior_W if factor == "W" else model.prior_H
+        self.shape = float(prior.shape)
         self.discretised, self.seed = pointwise.discretised, seed
         W, H = original_factors(pointwise.fit)
         V = pointwise.cells
@@ -87,6 +88,13 @@ class Integral:
             name: np.asarray(posterior[name].to_numpy().reshape(-1)[draws], float)
             for name in model.likelihood.priors
         }
+        site = "rate" if "rate" in model.hyper_priors else f"rate_{factor}"
+        hyper = site in model.hyper_priors
+        rates = posterior[site].to_numpy() if hyper else np.asarray(prior.rate)
+        #: The rate of each component at every draw.
+        self.rates = np.broadcast_to(
+            rates.reshape(-1, H.shape[1])[draws] if hyper else rates, self.other.shape[:2]
+        ).astype(float)
 
     def line(self, line: int) -> tuple[np.ndarray, np.ndarray]:
         """Return log densities of a whole line of V given the other factor, at every draw.
@@ -117,7 +125,7 @@ class Integral:
         number : int
             Tells its importance draws from those of other lines.
         """
-        start = np.full_like(self.start[:, 0], self.prior.mean or 1.0)
+        start = self.shape / self.rates  # the prior mean
         observed = ~np.isnan(v)
         none = np.zeros_like(observed)
         return self._run(number, v, start, none, observed, known, self.discretised)
@@ -142,17 +150,17 @@ class Integral:
             key = jax.random.fold_in(jax.random.key(self.seed), number)
             keys = jax.random.split(key, len(self.other))
             draws = _integrate(
-                self.likelihood, self.prior, self.other, start, self.drawn, keys, v, given, target,
-                known, points, mass=mass, batch=min(batch, len(self.other)),
+                self.likelihood, self.shape, self.rates, self.other, start, self.drawn, keys, v,
+                given, target, known, points, mass=mass, batch=min(batch, len(self.other)),
             )  # fmt: skip
             return np.asarray(draws)
 
 
 @partial(jax.jit, static_argnames=("mass", "batch"))
 def _integrate(
-    likelihood: Likelihood, prior: Prior, H: Array, start: Array, drawn: dict[str, Array],
-    keys: Array, v: Array, given: Array, target: Array, known: dict[str, Array], points: Array, *,
-    mass: bool, batch: int,
+    likelihood: Likelihood, shape: Array, rates: Array, H: Array, start: Array,
+    drawn: dict[str, Array], keys: Array, v: Array, given: Array, target: Array,
+    known: dict[str, Array], points: Array, *, mass: bool, batch: int,
 ) -> Array:  # fmt: skip
     """Return the log predictive density for every draw of H; see :class:`Integral`."""
     # The proposal follows what the integral's weight follows: the given cells, or the prior
@@ -161,15 +169,15 @@ def _integrate(
     shaping = jnp.where(alone, target, given)
     score = likelihood.log_mass if mass else likelihood.log_density
 
-    def one(draw: tuple[Array, Array, dict[str, Array], Array]) -> Array:
-        H, start, drawn, key = draw
+    def one(draw: tuple[Array, Array, Array, dict[str, Array], Array]) -> Array:
+        rate, H, start, drawn, key = draw
         parameters = {**known, **drawn}
-        center, root = _mode(likelihood, prior, H, start, parameters, v, shaping)
+        center, root = _mode(likelihood, shape, rate, H, start, parameters, v, shaping)
         z, log_proposal = _student(key, points, center, root)
         mean = jnp.maximum(jnp.exp(z) @ H, jnp.finfo(H.dtype).tiny ** 0.5)
         parameters = {name: _as_row(x) for name, x in parameters.items()}
         cells = likelihood.log_density(v[None, :], mean, **parameters)
-        weight = _log_prior(prior, z) - log_proposal
+        weight = _log_prior(shape, rate, z) - log_proposal
         weight = weight + jnp.sum(jnp.where(given[None, :], cells, 0.0), axis=1)
         cells = score(v[None, :], mean, **parameters) if mass else cells
         predicted = weight + jnp.sum(jnp.where(target[None, :], cells, 0.0), axis=1)
@@ -177,30 +185,28 @@ def _integrate(
         below = jnp.where(alone, jnp.log(float(len(z))), logsumexp(weight))
         return logsumexp(predicted) - below
 
-    return lax.map(one, (H, start, drawn, keys), batch_size=batch)
+    return lax.map(one, (rates, H, start, drawn, keys), batch_size=batch)
 
 
 def _as_row(x: Array) -> Array:
     return x if jnp.ndim(x) == 0 else x[None, :]
 
 
-def _log_prior(prior: Prior, z: Array) -> Array:
-    """Return the log density of z = log w under independent gamma priors."""
-    shape, rate = jnp.asarray(prior.shape, z.dtype), jnp.asarray(prior.rate, z.dtype)
-    constant = shape * jnp.log(rate) - gammaln(shape)
-    return jnp.sum(shape * z - rate * jnp.exp(z) + constant, axis=-1)
+def _log_prior(shape: Array, rate: Array, z: Array) -> Array:
+    """Return the log density of z = log w, of shape (point, component), under gamma priors."""
+    constant = jnp.sum(shape * jnp.log(rate) - gammaln(shape))
+    return jnp.sum(shape * z - rate[None, :] * jnp.exp(z), axis=-1) + constant
 
 
 def _mode(
-    likelihood: Likelihood, prior: Prior, H: Array, start: Array, parameters: dict[str, Array],
-    v: Array, cells: Array,
+    likelihood: Likelihood, shape: Array, rate: Array, H: Array, start: Array,
+    parameters: dict[str, Array], v: Array, cells: Array,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Find the mode in z = log w; return it and the Cholesky factor of the curvature there.
 
     The score in z is ``a - b w + w * (H s)``. Where it vanishes, ``w * (H s) = b w - a``, and so
     the curvature is ``J' D J + a I`` with J = w * H and D the Fisher weight: positive definite.
     """
-    shape, rate = jnp.asarray(prior.shape, H.dtype), jnp.asarray(prior.rate, H.dtype)
     identity = jnp.eye(H.shape[0], dtype=H.dtype)
 
     def curvature(z: Array) -> tuple[Array, Array, Array]:

@@ -10,14 +10,23 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import numpyro
+import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.infer import init_to_feasible
 
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Likelihood, as_likelihood
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.priors import Prior, as_prior, resolve_rates
-from bayesnmf.pytree import pytree
+from bayesnmf.priors import (
+    ARD,
+    Gamma,
+    Prior,
+    as_prior,
+    require_one_rate,
+    resolve_rates,
+    with_rate,
+)
+from bayesnmf.pytree import pytree, record
 from bayesnmf.sparse import SparseMatrix
 
 
@@ -38,12 +47,15 @@ class NMF:
         "poisson", "negative_binomial", "gaussian", "gamma", "beta", or an instance from
         :mod:`bayesnmf.likelihoods`.
     prior_W, prior_H : str or Prior, default "gamma"
-        "gamma", "exponential", "flat" (MAP only), or an instance from :mod:`bayesnmf.priors`.
+        "gamma", "exponential", "ard" (excess components empty out), "flat" (MAP only), or an
+        instance from :mod:`bayesnmf.priors`. Where a prior has a hyper-prior, each component's rate
+        is a further unknown: site "rate_W" or "rate_H", or "rate" where ARD on both factors ties them.
 
     Raises
     ------
     ValueError
-        For fewer than one component, or a name that is not known.
+        For fewer than one component, a name that is not known, or ARD that says different things
+        of the two factors.
 
     Examples
     --------
@@ -74,6 +86,34 @@ class NMF:
         set_field(self, "likelihood", as_likelihood(likelihood))
         set_field(self, "prior_W", as_prior(prior_W, "prior_W"))
         set_field(self, "prior_H", as_prior(prior_H, "prior_H"))
+        require_one_rate(self.prior_W, self.prior_H)
+
+    @property
+    def hyper_priors(self) -> dict[str, Gamma]:
+        """Prior of each component's rate, by the name of its site; empty where rates are numbers."""
+        W, H = self.prior_W.hyper, self.prior_H.hyper
+        if isinstance(self.prior_W, ARD) and isinstance(self.prior_H, ARD):
+            return {"rate": W}  # type: ignore[dict-item]
+        found = {"rate_W": W, "rate_H": H}
+        return {name: hyper for name, hyper in found.items() if hyper is not None}
+
+    def with_rates(self, rates: Mapping[str, Array]) -> NMF:
+        """Return this model given the rates: their sites' values become plain gamma priors.
+
+        Parameters
+        ----------
+        rates : mapping of str to array of shape (component,)
+            A value of each site of :attr:`hyper_priors`; further names are ignored.
+        """
+        names = self.hyper_priors
+        priors = {"prior_W": self.prior_W, "prior_H": self.prior_H}
+        for argument, own in (("prior_W", "rate_W"), ("prior_H", "rate_H")):
+            name = "rate" if "rate" in names else own
+            if name in names:
+                priors[argument] = with_rate(priors[argument], rates[name])
+        return record(
+            NMF, n_components=self.n_components, likelihood=self.likelihood, **priors
+        ) if names else self  # fmt: skip
 
     def resolve(self, V: Any) -> NMF:
         """Return this model with every data-scaled default replaced by its number.
@@ -137,11 +177,19 @@ class NMF:
         rows = numpyro.plate("row", n_rows, dim=-2)
         columns = numpyro.plate("column", n_columns, dim=-1)
         components = numpyro.plate("component", self.n_components, dim=-1)
+        with components:
+            rates = {
+                name: numpyro.sample(name, hyper.distribution())
+                for name, hyper in self.hyper_priors.items()
+            }
+        given = self.with_rates(rates)
         with rows, components:
-            W = numpyro.sample("W", self.prior_W.distribution())
+            W = numpyro.sample("W", _law(given.prior_W, (1, -1)))
         # A plate keeps one dimension throughout, so a row of H is one event of its component.
         with components:
-            H = numpyro.sample("H", self.prior_H.distribution().expand([n_columns]).to_event(1))
+            row = _law(given.prior_H, (-1, 1))
+            row = row.expand([*row.batch_shape[:-1], n_columns])
+            H = numpyro.sample("H", row.to_event(1))
         parameters = dict(self.likelihood.known)
         for name, prior in self.likelihood.priors.items():
             parameters[name] = numpyro.sample(name, prior)
@@ -150,6 +198,13 @@ class NMF:
         with rows, columns, handlers.mask(mask=observed):
             V = numpyro.sample("V", cells, obs=values)
         return {"W": W, "H": H, "V": V}
+
+
+def _law(prior: Prior, shape: tuple[int, int]) -> dist.Distribution:
+    """Return the distribution of an entry, or that of each component's, oriented as the factor."""
+    if np.ndim(prior.rate) == 0:  # type: ignore[arg-type]
+        return prior.distribution()
+    return dist.Gamma(prior.shape, jnp.reshape(prior.rate, shape))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ class Fit:
         ArviZ groups. ``posterior``: W (chain, draw, row, component), H (chain, draw,
         component, column), the likelihood's inferred parameters; each row of H sums to 1 and W
         carries the mass; components are matched over draws and chains and numbered by
-        decreasing mass. ``sample_stats``: log joint density ``lp``, sampler statistics, the
+        decreasing mass; where priors have hyper-priors, the rates (chain, draw, component) of W
+        and H as they were before scaling, ``W / scale`` and ``H * scale``. ``sample_stats``: log joint density ``lp``, sampler statistics, the
         ``scale`` that was moved from H into W, the ``match`` cosine of each component.
         ``observed_data``: V, NaN where missing, or the stored cells ``V_value``, ``V_column``, ``V_start``
         (compressed rows) of data fitted sparse. ``constant_data``: the mask ``observed`` (of sparse data, the cells
@@ -75,6 +76,41 @@ class Fit:
         # W of an empty component sits where its prior puts it and adds nothing to WH.
         used = (posterior["H"] > 0).any("column")
         return posterior["W"].sum("row").where(used, 0.0).rename("mass")
+
+    def active(self, threshold: float = 0.01) -> xr.DataArray:
+        """Return which components are active: hold more than a share of the total mass.
+
+        Under a prior that lets excess components empty out, such as :class:`bayesnmf.priors.ARD`,
+        their number is what the data ask for. It is a posterior quantity, counted draw by draw.
+
+        Parameters
+        ----------
+        threshold : float, default 0.01
+            Share of the total mass of the draw.
+
+        Returns
+        -------
+        DataArray of bool of dims (chain, draw, component)
+            Its sum over "component" is the number of active components of every draw, its mean
+            over "chain" and "draw" each component's probability of being active.
+
+        Raises
+        ------
+        ValueError
+            When `threshold` is no share.
+
+        Examples
+        --------
+        >>> import bayesnmf as bn
+        >>> V, _, _ = bn.datasets.make_nmf(20, 15, 2, "poisson", seed=1)
+        >>> fit = bn.fit(V, bn.NMF(4, prior_W="ard", prior_H="ard"), "map", progress=False)
+        >>> int(fit.active().sum("component").item())
+        2
+        """
+        if not 0 <= threshold < 1:
+            raise ValueError(f"threshold must be a share between 0 and 1, not {threshold}")
+        mass = self.mass
+        return (mass > threshold * mass.sum("component")).rename("active")
 
     @property
     def V(self) -> pd.DataFrame:
@@ -224,12 +260,14 @@ def assemble(
     posterior = {"W": aligned.W, "H": aligned.H}
     for name in draws.sites.keys() - {"W", "H"}:
         posterior[name] = draws.sites[name]
-    if not isinstance(model, NMF) and isinstance(matrix, Matrix):
+    if isinstance(model, NMF):
+        dims |= {name: ["component"] for name in model.hyper_priors}
+    elif isinstance(matrix, Matrix):
         dims = {**site_dims(model, matrix), **dims}
-        posterior |= {
-            name: _reordered(posterior[name], dims[name], aligned.order)
-            for name in posterior.keys() - {"W", "H"}
-        }
+    posterior |= {
+        name: _reordered(posterior[name], dims.get(name, []), aligned.order)
+        for name in posterior.keys() - {"W", "H"}
+    }
     stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
     known = model.likelihood.known if isinstance(model, NMF) else {}
     per_cell = {name: value for name, value in known.items() if np.ndim(value)}

@@ -112,7 +112,7 @@ class NMFCells:
 
     def __call__(self, draw: dict[str, Array]) -> dist.Distribution:
         """Return the distribution of all cells at one draw of W, H and the parameters."""
-        drawn = {name: x for name, x in draw.items() if name not in ("W", "H")}
+        drawn = {name: draw[name] for name in self.likelihood.priors}
         mean = product(draw["W"], draw["H"])
         return self.likelihood.distribution(mean, **self.likelihood.known, **drawn)
 

@@ -30,12 +30,25 @@ def pytree[T](*, static: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
             return leaves, tuple(getattr(instance, name) for name in static)
 
         def unflatten(meta: tuple[Any, ...], leaves: tuple[Any, ...]) -> T:
-            instance = object.__new__(cls)
-            for name, value in (*zip(names, leaves, strict=True), *zip(static, meta, strict=True)):
-                object.__setattr__(instance, name, value)
-            return instance
+            values = (*zip(names, leaves, strict=True), *zip(static, meta, strict=True))
+            return record(cls, **dict(values))
 
         jax.tree_util.register_pytree_node(cls, flatten, unflatten)
         return cls
 
     return register
+
+
+def record[T](cls: type[T], **values: Any) -> T:
+    """Make an instance of a frozen dataclass of values that may be tracers: nothing is validated.
+
+    Examples
+    --------
+    >>> from bayesnmf.priors import Gamma
+    >>> record(Gamma, shape=1.0, rate=[2.0, 3.0])
+    Gamma(shape=1.0, rate=[2.0, 3.0])
+    """
+    instance = object.__new__(cls)
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+    return instance

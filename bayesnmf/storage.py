@@ -111,17 +111,22 @@ def model_from_json(text: str, arrays: xr.Dataset | None) -> Model | None:
 
 def _record(instance: Any) -> dict[str, Any]:
     values = {field.name: getattr(instance, field.name) for field in fields(instance)}
-    return {
-        "name": instance.name,
-        **{name: "array" if np.ndim(value) else value for name, value in values.items()},
-    }
+    return {"name": instance.name, **{name: _plain(value) for name, value in values.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, priors.Gamma):  # the hyper-prior of a rate
+        return _record(value)
+    return "array" if np.ndim(value) else value
 
 
 def _instance(record: dict[str, Any], registry: dict[str, Any], arrays: xr.Dataset | None) -> Any:
     values = dict(record)
     cls = registry[values.pop("name")]
     for name, value in values.items():
-        if value == "array" and arrays is not None:
+        if isinstance(value, dict):
+            values[name] = _instance(value, registry, arrays)
+        elif value == "array" and arrays is not None:
             values[name] = arrays[name].to_numpy()
     return cls(**values)
 

@@ -140,3 +140,18 @@ def test_a_program_is_refused():
     fit = synthetic.assembled(W, H, model=bn.load_model("cemgil2009", n_components=3))
     with pytest.raises(ValueError, match="of an NMF only, and cemgil2009 is a program"):
         Integral(Pointwise(fit))
+
+
+def test_every_draw_has_its_own_rates():
+    """Under a hyper-prior a row is integrated over its prior at the rate of the draw."""
+    fit, V, h = poisson_fit(1.5)
+    rng, priors = np.random.default_rng(5), bn.priors
+    rates = rng.gamma(3.0, 0.3, (1, N_DRAWS, 1))
+    model = bn.NMF(1, "poisson", priors.Gamma(1.5, priors.Gamma(2.0, 1.0)), priors.Gamma(1.0, 1.0))
+    W, H = small.originals(fit)
+    drawn = synthetic.assembled(W, H, V=V, model=model, sites={"rate_W": rates})
+    ours = Integral(Pointwise(drawn)).line(1)[0]
+    each = [
+        log_evidence(V[1], h[i : i + 1], 1.5, rates[0, i, 0])[0] for i in range(N_DRAWS)
+    ]  # fmt: skip
+    close(ours, np.array(each))

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayesnmf.priors import REGISTRY, Exponential, Flat, Gamma, as_prior, resolve_rates
+from bayesnmf.model import NMF
+from bayesnmf.priors import ARD, REGISTRY, Exponential, Flat, Gamma, as_prior, resolve_rates
 
 sizes = st.floats(1e-6, 1e6)
 proper = pytest.mark.parametrize("cls", [Gamma, Exponential])
@@ -144,3 +145,54 @@ def test_priors_that_differ_in_numbers_share_a_compilation():
     assert len(traces) == 1
     penalty(Exponential(7.0), 1.0)
     assert len(traces) == 2
+
+
+# -- hyper-priors -------------------------------------------------------------------------------
+
+
+def test_a_hyper_prior_is_resolved_to_the_mean_rate():
+    W, H = resolve_rates(Gamma(2.0, Gamma(3.0)), Gamma(0.5), 6.0, 3)
+    plain_W, plain_H = resolve_rates(Gamma(2.0), Gamma(0.5), 6.0, 3)
+    assert W.rate.shape / W.rate.rate == pytest.approx(plain_W.rate)
+    assert plain_H == H
+    assert W.mean == pytest.approx(plain_W.mean)
+    assert resolve_rates(W, H, 17.0, 5) == (W, H)
+    given_ = Gamma(1.0, Gamma(2.0, 8.0))  # mean rate 1 / 4
+    assert resolve_rates(given_, Gamma(), 6.0, 3) == (given_, Gamma(1.0, 2.0))
+
+
+@pytest.mark.parametrize("other", [Gamma(), Exponential(), Flat()])
+def test_ard_is_resolved_by_its_floor(other):
+    W, H = resolve_rates(ARD(2.0, floor=0.01), other, 12.0, 3)
+    assert 1 / W.rate.mean == pytest.approx(0.01 * 2.0 / 2.0)  # entries of mean 2 have size 1
+    assert other.with_mean(2.0) == H
+
+
+def test_ard_on_both_factors_is_one_hyper_prior():
+    W, H = resolve_rates(ARD(3.0), ARD(0.7), 12.0, 3)
+    assert W.rate == H.rate
+    model = NMF(3, prior_W=W, prior_H=H)
+    assert model.hyper_priors == {"rate": W.rate}
+    given = model.with_rates({"rate": np.array([1.0, 2.0, 3.0])})
+    assert (given.prior_W.shape, given.prior_H.shape) == (3.0, 0.7)
+    assert given.prior_W.rate is given.prior_H.rate
+    with pytest.raises(ValueError, match="the same hyper-prior and floor"):
+        NMF(3, prior_W=ARD(floor=0.1), prior_H=ARD())
+
+
+def test_hyper_priors_that_are_none():
+    with pytest.raises(ValueError, match="hyper-priors are one level deep"):
+        Gamma(1.0, Gamma(1.0, Gamma(1.0, 1.0)))
+    with pytest.raises(ValueError, match="hyper-priors are one level deep"):
+        ARD(rate=Gamma(1.0, Gamma(1.0, 1.0)))
+    with pytest.raises(TypeError, match=r"must be its hyper-prior, a priors\.Gamma, not 2\.0"):
+        ARD(rate=2.0)
+    for bad in (Flat(), Exponential(1.0), ARD(), "gamma"):
+        with pytest.raises(ValueError, match="the rate of a gamma prior must be a positive number"):
+            Gamma(1.0, bad)
+    with pytest.raises(ValueError, match="the floor of an ARD prior must be a positive number"):
+        ARD(floor=0)
+    with pytest.raises(ValueError, match="the prior's rate has a prior of its own"):
+        Gamma(1.0, Gamma(1.0, 1.0)).distribution()
+    with pytest.raises(ValueError, match=r"the prior's rate is not set.*resolve"):
+        NMF(2, prior_W=ARD())(shape=(2, 2))

@@ -14,9 +14,10 @@ from bayesnmf.priors import Prior
 
 from . import acceleration
 from .acceleration import Factors, Mapped
-from .multiplicative import penalty, update_parameters
+from .multiplicative import update_parameters
 from .observed import Improved, Observed
-from .penalty import prior_terms
+from .penalty import penalty, prior_terms
+from .rates import at_mode
 
 #: Steps between updates of the likelihood's parameters.
 PARAMETER_STRIDE = 3
@@ -60,9 +61,9 @@ def _map(
     W, H, parameters = point
     improve = data.improve if algorithm == "newton" else partial(_multiplicative_step, data)
     update = partial(improve, model, parameters=parameters, log_space=log_space)
-    of_W = update(x=W, y=H, prior=model.prior_W, axis=1)
+    of_W = update(x=W, y=H, prior=at_mode(model, W, H).prior_W, axis=1)
     value = penalty(model, W, H, parameters, log_space=log_space) - of_W.log_density
-    of_H = update(x=H, y=of_W.x, prior=model.prior_H, axis=0)
+    of_H = update(x=H, y=of_W.x, prior=at_mode(model, of_W.x, H).prior_H, axis=0)
     residual = jnp.maximum(
         scaled_residual(W, of_W.slope, H.shape[1]), scaled_residual(H, of_H.slope, W.shape[1])
     )
@@ -95,12 +96,13 @@ def balance(model: NMF, W: Array, H: Array, log_space: bool) -> tuple[Array, Arr
 
     WH does not change with ``W_k -> c W_k``, ``H_k -> H_k / c``; the priors do, by
     ``A c + B / c - P log c``, which one quadratic equation minimises. Without priors the two
-    factors get equal sums.
+    factors get equal sums. Rates under a hyper-prior are held at their mode.
     """
+    given = at_mode(model, W, H)
     (rate_W, pull_W), (rate_H, pull_H) = (
-        prior_terms(prior, W, log_space) for prior in (model.prior_W, model.prior_H)
+        prior_terms(prior, W, log_space) for prior in (given.prior_W, given.prior_H)
     )
-    A, B = rate_W * jnp.sum(W, axis=1), rate_H * jnp.sum(H, axis=1)
+    A, B = jnp.sum(rate_W * W, axis=1), jnp.sum(rate_H * H, axis=1)
     P = W.shape[1] * pull_W - H.shape[1] * pull_H
     tiny = jnp.finfo(W.dtype).tiny
     penalised = (P + jnp.sqrt(P * P + 4 * A * B)) / jnp.maximum(2 * A, tiny)
@@ -159,12 +161,13 @@ def release(
 def _slopes(model: NMF, data: Observed, point: Factors, log_space: bool) -> tuple[Array, Array]:
     """Return the gradient of the objective in both factors."""
     W, H, parameters = point
+    given = at_mode(model, W, H)
 
     def slope(x: Array, y: Array, prior: Prior, axis: int) -> Array:
         rate, pull = prior_terms(prior, x, log_space)
         return rate - pull / _lifted(x) - data.gradient(model, x, y, parameters, axis=axis)
 
-    return slope(W, H, model.prior_W, 1), slope(H, W, model.prior_H, 0)
+    return slope(W, H, given.prior_W, 1), slope(H, W, given.prior_H, 0)
 
 
 def _lifted(x: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from .initial import random_start
 from .modes import Search, find_modes
 from .observed import cells_of
 from .programs import latent_names, program_mode
+from .rates import conditional
 
 #: Random starts of the search; the best mode is kept.
 N_STARTS = 4
@@ -27,9 +30,8 @@ def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> di
     Unlike the mode itself it is strictly positive, so it has finite unconstrained coordinates.
     """
     if isinstance(model, NMF):
-        starts = [random_start(model, matrix, k) for k in jax.random.split(key, N_STARTS)]
         search = Search("newton", max_iter=1000, tol=1e-4, log_space=True)
-        return find_modes(search, model, matrix, starts, progress)[0].sites
+        return _best_mode(search, model, matrix, key, progress)
     sites = program_mode(model, matrix, key, max_iter=2000).sites
     return {name: sites[name] for name in latent_names(model, matrix)}
 
@@ -43,16 +45,33 @@ def log_modes(
     compete, and not merely a poor one.
     """
     search = Search("newton", max_iter=200, tol=ROUGH, log_space=True)
-    modes = []
-    for key_chain in jax.random.split(key, number):
-        keys = jax.random.split(key_chain, N_STARTS)
-        starts = [random_start(model, matrix, k) for k in keys]
-        modes.append(find_modes(search, model, matrix, starts, progress)[0].sites)
-    return modes
+    return [_best_mode(search, model, matrix, k, progress) for k in jax.random.split(key, number)]
+
+
+def _best_mode(
+    search: Search, model: NMF, matrix: AnyMatrix, key: jax.Array, progress: bool
+) -> dict[str, np.ndarray]:
+    """Return the best mode in log space of a few random starts.
+
+    Rates under hyper-priors have no such mode: with ``log b`` at its best the density hardly depends
+    on the size of a component, so none empties out. Their values come from a mode of the factors
+    themselves, and the factors' logarithms follow given them.
+    """
+    starts = [random_start(model, matrix, k) for k in jax.random.split(key, N_STARTS)]
+    if not model.hyper_priors:
+        return find_modes(search, model, matrix, starts, progress)[0].sites
+    found = find_modes(replace(search, log_space=False), model, matrix, starts, progress)[0].sites
+    # At the mode an empty component has a rate far beyond all that the hyper-prior allows.
+    rates = {
+        name: np.minimum(found[name], matrix.dtype.type(hyper.mean))
+        for name, hyper in model.hyper_priors.items()
+    }
+    start = [(found["W"], found["H"])]
+    return find_modes(search, model.with_rates(rates), matrix, start, progress)[0].sites | rates
 
 
 def log_scales(model: Model, matrix: Matrix, mode: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return approximate posterior standard deviations of the logarithms of W and H.
+    """Return approximate posterior standard deviations of the logarithms of W, H and rates.
 
     The negative second derivative in ``log w`` at its mode is ``shape + w**2 sum(weight h**2)``
     (Fisher weights in place of observed ones); its inverse square root ignores the coupling of
@@ -67,4 +86,7 @@ def log_scales(model: Model, matrix: Matrix, mode: dict[str, np.ndarray]) -> dic
     weight = data.kept(weight)
     precision_W = model.prior_W.shape + W**2 * (weight @ (H**2).T)
     precision_H = model.prior_H.shape + H**2 * ((W**2).T @ weight)
-    return {"W": np.asarray(precision_W**-0.5), "H": np.asarray(precision_H**-0.5)}
+    scales = {"W": np.asarray(precision_W**-0.5), "H": np.asarray(precision_H**-0.5)}
+    for name, (shape, rate) in conditional(model, W.T, H).items():
+        scales[name] = np.full(rate.shape, shape**-0.5, matrix.dtype)
+    return scales

@@ -17,6 +17,7 @@ from . import acceleration, descent, multiplicative
 from .acceleration import Factors
 from .initial import Start, random_scale
 from .observed import Observed, observe
+from .rates import mode_rates
 
 #: Multiplicative updates before the first Newton step, which from afar would pick a poor basin: few
 #: where one costs more than this many multiplications, and many where it costs next to nothing.
@@ -123,7 +124,7 @@ def _classic(search: Search, model: NMF, data: Observed, start: Start, bar: Any)
         _report(bar, n_iter, float(point.objective))
     bar.update()
     residual = _residual(model, data, _factors(point), search)
-    return _solution(point, residual, n_iter, converged)
+    return _solution(model, point, residual, n_iter, converged)
 
 
 def _lifted(start: Start, scale: float) -> Start:
@@ -187,7 +188,7 @@ def _certified(
             break
         state = acceleration.start(_factors(point), point.objective, _memory(point, data))
         state = _advance(search, model, data, [state], goal, search.max_iter - n_iter, bar)[0]
-    return _solution(point, residual, n_iter, residual <= search.tol, stalled)
+    return _solution(model, point, residual, n_iter, residual <= search.tol, stalled)
 
 
 def _advance(
@@ -225,10 +226,11 @@ def _residual(model: NMF, data: Observed, point: Factors, search: Search) -> flo
 
 
 def _solution(
-    point: multiplicative.Point, residual: float, n_iter: int, converged: bool,
+    model: NMF, point: multiplicative.Point, residual: float, n_iter: int, converged: bool,
     stalled: bool = False,
 ) -> Solution:  # fmt: skip
-    sites = jax.tree.map(np.asarray, {"W": point.W, "H": point.H, **point.parameters})
+    rates = mode_rates(model, point.W.T, point.H)
+    sites = jax.tree.map(np.asarray, {"W": point.W, "H": point.H, **point.parameters, **rates})
     return Solution(sites, float(point.objective), residual, n_iter, converged, stalled)
 
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import xlogy
 
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF
 
 from .observed import Observed
-from .penalty import prior_terms
+from .penalty import penalty, prior_terms
+from .rates import at_mode
 
 #: Halvings of a step before it is given up.
 MAX_HALVINGS = 30
@@ -40,20 +40,7 @@ def objective(
     not depend on whether one thinks of a variance, a precision or a standard deviation.
     """
     total = -data.density(model, W.T, H)(parameters)
-    return total + penalty(model, W, H, parameters, log_space=log_space)
-
-
-def penalty(
-    model: NMF, W: Array, H: Array, parameters: dict[str, Array], *, log_space: bool
-) -> Array:
-    """Return the priors' part of the objective; the factors may be oriented either way."""
-    total = jnp.zeros((), W.dtype)
-    for prior, factor in ((model.prior_W, W), (model.prior_H, H)):
-        rate, pull = prior_terms(prior, factor, log_space)
-        total += jnp.sum(rate * factor - xlogy(pull, factor))
-    for name, prior in model.likelihood.priors.items():
-        total -= prior.log_prob(parameters[name]) + jnp.log(parameters[name])
-    return total
+    return total + penalty(model, W.T, H, parameters, log_space=log_space)
 
 
 def start(
@@ -100,7 +87,8 @@ def root_divergence(model: NMF, data: Observed, point: Point) -> Array:
 
 def _update_factor(model: NMF, data: Observed, point: Point, name: str, log_space: bool) -> Point:
     likelihood, (W, H) = model.likelihood, (point.W, point.H)
-    x, y, axis, prior = (W.T, H, 1, model.prior_W) if name == "W" else (H, W.T, 0, model.prior_H)
+    given = at_mode(model, W.T, H)
+    x, y, axis, prior = (W.T, H, 1, given.prior_W) if name == "W" else (H, W.T, 0, given.prior_H)
     numerator, denominator = data.split(model, x, y, point.parameters, axis=axis)
     rate, pull = prior_terms(prior, x, log_space)
 

@@ -45,6 +45,7 @@ def resume_structured(
     """Go on from the state of an earlier run: its draws are those of one longer run."""
     k = model.n_components
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(model.likelihood.priors, ())
+    shapes |= dict.fromkeys(model.hyper_priors, (k,))
     shapes |= {"W": (matrix.n_rows, k), "H": (k, matrix.n_columns)}
     values = {name: jnp.ones((num_chains, *shape), matrix.dtype) for name, shape in shapes.items()}
     data = observe_for_sampling(model, matrix)

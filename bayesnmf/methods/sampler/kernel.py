@@ -17,7 +17,7 @@ from bayesnmf.model import NMF
 from . import tuning as warmup
 from .plan import Plan
 from .sweep import Acceptance, sweep
-from .target import Position, log_joint, position_of, sites_of
+from .target import Position, conditioned, log_joint, position_of, sites_of
 from .tuning import Tuning
 
 
@@ -27,7 +27,7 @@ class NMFState(NamedTuple):
     Attributes
     ----------
     z : Position
-        Logarithms of W and H, component first, and the likelihood's parameters.
+        Logarithms of W and H, component first, the likelihood's parameters, and the rates.
     log_joint : array
         Log joint density of data, W, H and parameters.
     accept_prob : array
@@ -134,7 +134,9 @@ def _init(
     model: NMF, data: Sampled, key: Array, num_warmup: Array, values: dict[str, Array]
 ) -> NMFState:
     def start(key: Array, values: dict[str, Array]) -> NMFState:
-        parameters = {name: values[name] for name in model.likelihood.priors}
+        parameters = {
+            name: values[name] for name in (*model.likelihood.priors, *model.hyper_priors)
+        }
         position = position_of(values["W"], values["H"], parameters)
         tuning = warmup.begin(model, data, position)
         zero = jnp.zeros((), position.W.dtype)
@@ -158,7 +160,7 @@ def _step(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
         return sweep(plan, model, data, carry[0], state.tuning, jax.random.fold_in(key_sweeps, j))
 
     n_sweeps = jnp.where(warming, 1, plan.thin)
-    none_yet = (state.z, Acceptance.none(state.z))
+    none_yet = (state.z, Acceptance.none(conditioned(model, state.z)[1]))
     position, acceptance = lax.fori_loop(jnp.zeros_like(n_sweeps), n_sweeps, once, none_yet)
     tuning = state.tuning
     if plan.adapts:

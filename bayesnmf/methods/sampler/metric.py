@@ -17,11 +17,12 @@ from bayesnmf.methods.observed.interface import pairs
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
-from .target import Position, terms
+from .target import Position, conditioned, terms
 
 
 def metrics(model: NMF, data: Sampled, position: Position) -> tuple[Array, Array]:
     """Return the whitening factors A of W, (component, component, row), and of H."""
+    model, position = conditioned(model, position)
     w, h = jnp.exp(position.W), jnp.exp(position.H)
     of_w, of_h = data.information(model, w, h, position.parameters)
     return (

@@ -13,6 +13,8 @@ from bayesnmf.model import NMF
 
 #: Steps of a joint trajectory in a problem of a thousand unknowns.
 LEAPFROGS = 32
+#: Unknowns above which a joint trajectory would take a hundred times as long as a truncated sweep.
+MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,12 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
     sigma = model.likelihood.known.get("sigma", 0.0)
     gram = isinstance(model.likelihood, Gaussian) and np.ndim(sigma) == 0
     gaps = isinstance(data, Cells) and data.observed is not None
-    if gram and exponential and not gaps:
-        return Plan("truncated", joint_moves=0)
     # A stable step shrinks with the fourth root of the number of unknowns; a trajectory is to
     # be as long in any problem.
     unknowns = model.n_components * sum(data.shape)
     leapfrogs = max(LEAPFROGS, round(LEAPFROGS * (unknowns / 1000) ** 0.25))
-    return Plan(exponential=exponential, joint_leapfrogs=leapfrogs)
+    if gram and exponential and not gaps:
+        return Plan("truncated", joint_moves=int(unknowns <= MANY), joint_leapfrogs=leapfrogs)
+    # An inferred level of noise leaves the masses of components freer, so that they mix slower.
+    thin = 4 if model.likelihood.priors else 2
+    return Plan(exponential=exponential, thin=thin, joint_leapfrogs=leapfrogs)

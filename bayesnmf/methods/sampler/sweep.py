@@ -14,12 +14,13 @@ from bayesnmf.model import NMF
 
 from .auxiliary import parameter_move
 from .block import block_move
+from .hyper import rate_moves
 from .joint import joint_move
 from .noise import Noise, draw_noise
 from .plan import Plan
 from .scale import scale_move
 from .shear import shear_move
-from .target import Position
+from .target import Position, conditioned
 from .truncated import truncated_move
 from .tuning import Steps, Tuning
 
@@ -32,7 +33,7 @@ class Acceptance(NamedTuple):
 
     @classmethod
     def none(cls, position: Position) -> Acceptance:
-        """Return zeros of the right shapes."""
+        """Return zeros of the right shapes, at a position without rates."""
         W, H, parameters = position
         steps = Steps(jnp.zeros_like(W[0]), jnp.zeros_like(H[0]), jnp.zeros((), W.dtype))
         return cls(steps, {name: jnp.zeros_like(x) for name, x in parameters.items()})
@@ -41,8 +42,13 @@ class Acceptance(NamedTuple):
 def sweep(
     plan: Plan, model: NMF, data: Sampled, position: Position, tuning: Tuning, key: Array
 ) -> tuple[Position, Acceptance]:
-    """Apply the moves of a plan in turn; each leaves the posterior invariant."""
+    """Apply the moves of a plan in turn; each leaves the posterior invariant.
+
+    Rates under hyper-priors are moved last: to all other moves the priors are plain gamma ones.
+    """
     noise = draw_noise(key, position, plan.joint_moves)
+    whole, rates = model, {name: position.parameters[name] for name in model.hyper_priors}
+    model, position = conditioned(model, position)
     position = scale_move(model, position, noise.scale)
     position = shear_move(model, position, noise.shear, noise.slices, exponential=plan.exponential)
     if plan.factors == "truncated":
@@ -69,6 +75,9 @@ def sweep(
             jax.random.fold_in(noise.slices, 1),
         )  # fmt: skip
         position = position._replace(parameters=parameters)
+    if rates:
+        position = position._replace(parameters={**parameters, **rates})
+        position = rate_moves(whole, data, position, jax.random.fold_in(noise.slices, 2))
     return position, Acceptance(Steps(*accept, accept_joint), effort)
 
 

@@ -27,8 +27,8 @@ class Position(NamedTuple):
         Logarithms of W. With a shape of 0.1 entries of 1e-40 are ordinary, so the logarithm is the state.
     H : array of shape (component, column)
         Logarithms of H.
-    parameters : dict of scalars
-        The likelihood's inferred parameters.
+    parameters : dict of arrays
+        The likelihood's inferred parameters, scalars, and under hyper-priors the components' rates.
     """
 
     W: Array
@@ -60,6 +60,18 @@ def sites_of(position: Position) -> dict[str, Array]:
     return {"W": W.T, "H": H, **position.parameters}
 
 
+def conditioned(model: NMF, position: Position) -> tuple[NMF, Position]:
+    """Return the model given the rates, and the position without them.
+
+    What is left are plain gamma priors, a rate a component, and the likelihood's parameters.
+    """
+    names, parameters = model.hyper_priors, position.parameters
+    if not names:
+        return model, position
+    others = {name: x for name, x in parameters.items() if name not in names}
+    return model.with_rates(parameters), position._replace(parameters=others)
+
+
 def terms(prior: Prior, like: Array) -> tuple[Array, Array]:
     """Return the prior's shape and rate as arrays that broadcast against (component, row)."""
     rate = jnp.asarray(prior.rate, like.dtype).reshape(-1, 1)
@@ -79,16 +91,24 @@ def prior_changes(prior: Prior, x: Array, new_x: Array) -> Array:
 
 
 def log_joint(model: NMF, data: Sampled, position: Position) -> Array:
-    """Return the log joint density of data, W, H and parameters, constants included.
+    """Return the log joint density of data, W, H, parameters and rates, constants included.
 
     It refers to W and H themselves, not to their logarithms: the value that NumPyro's
     ``log_density`` gives at :func:`sites_of` this position.
     """
+    hyper_priors, rates = model.hyper_priors, position.parameters
+    model, position = conditioned(model, position)
     total = data.density(model, jnp.exp(position.W), jnp.exp(position.H))(position.parameters)
     for prior, x in ((model.prior_W, position.W), (model.prior_H, position.H)):
-        shape, rate = terms(prior, x)
-        density = (shape - 1.0) * x - rate * jnp.exp(x) + shape * jnp.log(rate) - gammaln(shape)
-        total += jnp.sum(density)
+        total += jnp.sum(_log_density(prior, x))
     for name, prior in model.likelihood.priors.items():
         total += prior.log_prob(position.parameters[name]).astype(total.dtype)
+    for name, hyper in hyper_priors.items():
+        total += jnp.sum(_log_density(hyper, jnp.log(rates[name])[:, None]))
     return total
+
+
+def _log_density(prior: Prior, x: Array) -> Array:
+    """Return the log density of every entry, at its logarithm x of shape (component, row)."""
+    shape, rate = terms(prior, x)
+    return (shape - 1.0) * x - rate * jnp.exp(x) + shape * jnp.log(rate) - gammaln(shape)

@@ -63,7 +63,7 @@ def begin(model: NMF, data: Sampled, position: Position) -> Tuning:
     first = jnp.log(jnp.asarray(0.5, position.W.dtype))
     shapes = (position.W.shape[1:], position.H.shape[1:], ())
     steps = Steps(*(adaptation.start(jnp.broadcast_to(first, shape)) for shape in shapes))
-    widths = {name: jnp.zeros_like(x) for name, x in position.parameters.items()}
+    widths = {name: jnp.zeros_like(position.parameters[name]) for name in model.likelihood.priors}
     zero = jax.tree.map(jnp.zeros_like, position)
     return Tuning(metric, steps, widths, zero, jnp.zeros_like(first))
 

@@ -23,7 +23,7 @@ from bayesnmf.likelihoods import Beta, Gamma, Gaussian, NegativeBinomial, Poisso
 from bayesnmf.methods.observed.cells import Cells
 from bayesnmf.methods.sampler import adaptation
 from bayesnmf.methods.sampler.noise import draw_noise
-from bayesnmf.methods.sampler.target import Position
+from bayesnmf.methods.sampler.target import Position, conditioned
 from bayesnmf.methods.sampler.tuning import Steps, Tuning
 
 SHAPE, RANK = (3, 4), 2
@@ -51,21 +51,28 @@ def model_of(name: str, shape: float = 1.3) -> bn.NMF:
 
 
 def prior_draws(model: bn.NMF, size: int, seed: int) -> Position:
-    """Return draws of the prior by NumPy, and of the parameters by NumPyro."""
+    """Return draws of the prior by NumPy, and of the likelihood's parameters by NumPyro."""
     rng = np.random.default_rng(seed)
     (n, m), K = SHAPE, model.n_components
-    W = rng.gamma(model.prior_W.shape, 1 / model.prior_W.rate, (size, K, n))
-    H = rng.gamma(model.prior_H.shape, 1 / model.prior_H.rate, (size, K, m))
+    rates = {
+        name: rng.gamma(hyper.shape, 1 / hyper.rate, (size, K))
+        for name, hyper in model.hyper_priors.items()
+    }
+    given = model.with_rates({name: x[..., None] for name, x in rates.items()})
+    W = rng.gamma(given.prior_W.shape, 1 / given.prior_W.rate, (size, K, n))
+    H = rng.gamma(given.prior_H.shape, 1 / given.prior_H.rate, (size, K, m))
     keys = jax.random.split(jax.random.key(seed), 1 + len(model.likelihood.priors))
     parameters = {
         name: jnp.asarray(prior.sample(key, (size,)), float)
         for (name, prior), key in zip(model.likelihood.priors.items(), keys, strict=False)
     }
+    parameters |= {name: jnp.asarray(x) for name, x in rates.items()}
     return Position(jnp.log(W), jnp.log(H), parameters)
 
 
 def data_given(model: bn.NMF, position: Position, key: jax.Array) -> Cells:
     """Draw a complete matrix."""
+    model, position = conditioned(model, position)
     mean = jnp.exp(position.W).T @ jnp.exp(position.H)
     V = model.likelihood.distribution(mean, **position.parameters).sample(key).astype(mean.dtype)
     tiny = jnp.finfo(mean.dtype).tiny
@@ -111,6 +118,8 @@ def summaries(model: bn.NMF, position: Position, V: jax.Array) -> dict[str, np.n
     """Return functions of all unknowns and of the data, whose distributions are compared."""
     W, H = np.exp(np.asarray(position.W)), np.exp(np.asarray(position.H))
     mean = np.einsum("rki,rkj->rij", W, H)
+    rates = {name: position.parameters[name] for name in model.hyper_priors}
+    _, position = conditioned(model, position)
     parameters = {name: x[:, None, None] for name, x in position.parameters.items()}
     fit = model.likelihood.log_density(V, jnp.asarray(mean), **model.likelihood.known, **parameters)
     found = {
@@ -124,6 +133,12 @@ def summaries(model: bn.NMF, position: Position, V: jax.Array) -> dict[str, np.n
         "log likelihood": np.asarray(fit).sum(axis=(1, 2)),
         "V": np.asarray(V).mean(axis=(1, 2)),
     }
+    for name, x in rates.items():
+        found |= {
+            f"{name}, first": np.asarray(x[:, 0]),
+            f"{name}, ratio": np.asarray(x[:, 1] / x[:, 0]),
+        }
+        found[f"mass in units of {name}"] = found["mass"] * found[f"{name}, first"]
     return found | {name: np.asarray(x) for name, x in position.parameters.items()}
 
 

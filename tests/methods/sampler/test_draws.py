@@ -9,7 +9,6 @@ import pytest
 from scipy import special, stats
 
 from bayesnmf.methods.sampler.auxiliary import slice_move
-from bayesnmf.methods.sampler.hyper import draw_rates
 from bayesnmf.methods.sampler.scale import N_PROPOSALS, log_gig
 from bayesnmf.methods.sampler.shear import truncated_exponential
 from bayesnmf.methods.sampler.truncated import truncated_normal
@@ -112,15 +111,3 @@ def test_slices_leave_their_density():
     for i in range(3):
         start = move(start, jax.random.key(i))
     assert stats.kstest(np.asarray(start), law.cdf).pvalue > FALSE_ALARM
-
-
-def test_rates_under_a_hyper_prior():
-    factor = np.random.default_rng(0).gamma(0.7, 2.0, (3, 9))
-    keys = jax.random.split(jax.random.key(0), 5000)
-    draw = jax.jit(
-        jax.vmap(lambda key: draw_rates(key, jnp.log(jnp.asarray(factor)), 0.7, 2.0, 3.0))
-    )
-    draws = np.asarray(draw(keys))
-    for k in range(3):
-        law = stats.gamma(2.0 + 9 * 0.7, scale=1 / (3.0 + factor[k].sum()))
-        assert stats.kstest(draws[:, k], law.cdf).pvalue > FALSE_ALARM / 3
