@@ -184,12 +184,12 @@ class NMF:
             }
         given = self.with_rates(rates)
         with rows, components:
-            W = numpyro.sample("W", _law(given.prior_W, (1, -1)))
+            W = numpyro.sample("W", _law(given.prior_W, (n_rows, self.n_components), axis=1))
         # A plate keeps one dimension throughout, so a row of H is one event of its component.
         with components:
-            row = _law(given.prior_H, (-1, 1))
-            row = row.expand([*row.batch_shape[:-1], n_columns])
-            H = numpyro.sample("H", row.to_event(1))
+            law = _law(given.prior_H, (self.n_components, n_columns), axis=0)
+            law = law if law.batch_shape else law.expand([n_columns])
+            H = numpyro.sample("H", law.to_event(1))
         parameters = dict(self.likelihood.known)
         for name, prior in self.likelihood.priors.items():
             parameters[name] = numpyro.sample(name, prior)
@@ -200,11 +200,12 @@ class NMF:
         return {"W": W, "H": H, "V": V}
 
 
-def _law(prior: Prior, shape: tuple[int, int]) -> dist.Distribution:
-    """Return the distribution of an entry, or that of each component's, oriented as the factor."""
+def _law(prior: Prior, shape: tuple[int, int], axis: int) -> dist.Distribution:
+    """Return the distribution of an entry, or of all where each component has its own rate."""
     if np.ndim(prior.rate) == 0:  # type: ignore[arg-type]
         return prior.distribution()
-    return dist.Gamma(prior.shape, jnp.reshape(prior.rate, shape))  # type: ignore[arg-type]
+    rate = jnp.expand_dims(jnp.asarray(prior.rate), 1 - axis)
+    return dist.Gamma(prior.shape, jnp.broadcast_to(rate, shape))
 
 
 @dataclass(frozen=True)
