@@ -14,10 +14,12 @@ from bayesnmf.components import align
 MIN_DISTANCE = 0.1
 #: Share of the mass of WH from which a component counts.
 MIN_SHARE = 0.01
+#: The same in units of what separates the halves of either chain.
+MIN_DRIFTS = 3.0
 #: Gap between the ranges of two chains, in units of the wider range, from which they are apart.
 MIN_GAP = 0.5
 #: Draws of a chain below which nothing is split, and above which they are thinned.
-MIN_DRAWS, MAX_DRAWS = 20, 500
+MIN_DRAWS, MAX_DRAWS = 50, 500
 
 
 class Profiles(NamedTuple):
@@ -42,7 +44,8 @@ def cluster(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> np.ndarray:
     Two chains are apart when, after matching, a component that holds 1 % of the mass or more in
     both fulfils two conditions, in its row of H or in its column of W (as distributions):
 
-    - it differs materially: the total variation between the chains' means is 0.1 or more;
+    - it differs materially: the total variation between the chains' means is 0.1 or more, and
+      three times that between the means of either chain's own halves or more;
     - the chains do not overlap. On the line through the means of their first halves, the
       ranges of all draws of their second halves lie apart, by half of the wider range or more;
       and the other way round.
@@ -62,7 +65,7 @@ def cluster(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of int of shape (chain,)
-        0 for the mode of the highest mean log density, then 1 ...; all 0 for chains under 20
+        0 for the mode of the highest mean log density, then 1 ...; all 0 for chains under 50
         draws and for draws that are not finite.
 
     Examples
@@ -141,7 +144,8 @@ def _apart(a: Profiles, b: Profiles) -> bool:
     distances = [_total_variation(x.mean(axis=0), y.mean(axis=0)) for x, y in factors]
     matched = zip(*linear_sum_assignment(distances[0] + distances[1]), strict=True)
     return any(
-        distance[k, m] >= MIN_DISTANCE and _gap(x[:, k], y[:, m]) >= MIN_GAP
+        distance[k, m] >= max(MIN_DISTANCE, MIN_DRIFTS * max(_drift(x[:, k]), _drift(y[:, m])))
+        and _gap(x[:, k], y[:, m]) >= MIN_GAP
         for k, m in matched if min(a.share[k], b.share[m]) >= MIN_SHARE
         for distance, (x, y) in zip(distances, factors, strict=True)
     )  # fmt: skip
@@ -150,6 +154,12 @@ def _apart(a: Profiles, b: Profiles) -> bool:
 def _total_variation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the total variation between every row of `x` and every row of `y`."""
     return np.array([0.5 * np.abs(row - y).sum(axis=-1) for row in x])
+
+
+def _drift(x: np.ndarray) -> float:
+    """Return the total variation between the means of the halves of a chain."""
+    half = len(x) // 2
+    return 0.5 * float(np.abs(x[:half].mean(axis=0) - x[half:].mean(axis=0)).sum())
 
 
 def _gap(x: np.ndarray, y: np.ndarray) -> float:

@@ -111,7 +111,7 @@ class Modes:
             rows.append(
                 {
                     "chains": ", ".join(str(name) for name in fit.chain_modes["chain"].to_numpy()),
-                    "log density": float(stats["lp"].mean()),
+                    "log density": float(stats["lp"].mean()) if "lp" in stats else np.nan,
                     "stability": float(stats["match"].mean(("chain", "draw")).min()),
                     "converged": fit.converged,
                 }
