@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayesnmf.clusters import in_words
 from bayesnmf.posterior import Fit
-from bayesnmf.shears import tradable
+from bayesnmf.shears import MIN_TRADE, tradable
 
 #: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
 MAX_RHAT = 1.01
@@ -18,10 +18,8 @@ MIN_ESS_PER_CHAIN = 100
 MIN_DRAWS = 4
 #: A component is told to be uncertain below this mean cosine of its row of H with its average,
 MIN_MATCH = 0.9
-#: above this width of the 90 % interval of its mass relative to its mean,
+#: above this width of the 90 % interval of its mass relative to its mean, and where it can trade.
 MAX_WIDTH = 1.0
-#: and from this share of it that another component could take without changing WH.
-MIN_TRADE = 0.1
 #: Draws from which that share is estimated.
 MAX_TRADED = 200
 #: Cells or entries of each array that are diagnosed; a fixed random subset of larger arrays.

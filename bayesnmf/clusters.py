@@ -16,8 +16,6 @@ MIN_DISTANCE = 0.1
 MIN_SHARE = 0.01
 #: The same in units of what separates the halves of either chain.
 MIN_DRIFTS = 3.0
-#: Gap between the ranges of two chains, in units of the wider range, from which they are apart.
-MIN_GAP = 0.5
 #: Draws of a chain below which nothing is split, and above which they are thinned.
 MIN_DRAWS, MAX_DRAWS = 50, 500
 
@@ -47,8 +45,7 @@ def cluster(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> np.ndarray:
     - it differs materially: the total variation between the chains' means is 0.1 or more, and
       three times that between the means of either chain's own halves or more;
     - the chains do not overlap. On the line through the means of their first halves, the
-      ranges of all draws of their second halves lie apart, by half of the wider range or more;
-      and the other way round.
+      ranges of all draws of their second halves are disjoint; and the other way round.
 
     Each half judges a direction that it did not choose, so that noise in the means of slowly
     mixing chains of many entries is not taken for distance. A mode is a set of chains linked by
@@ -145,7 +142,7 @@ def _apart(a: Profiles, b: Profiles) -> bool:
     matched = zip(*linear_sum_assignment(distances[0] + distances[1]), strict=True)
     return any(
         distance[k, m] >= max(MIN_DISTANCE, MIN_DRIFTS * max(_drift(x[:, k]), _drift(y[:, m])))
-        and _gap(x[:, k], y[:, m]) >= MIN_GAP
+        and _disjoint(x[:, k], y[:, m])
         for k, m in matched if min(a.share[k], b.share[m]) >= MIN_SHARE
         for distance, (x, y) in zip(distances, factors, strict=True)
     )  # fmt: skip
@@ -162,13 +159,11 @@ def _drift(x: np.ndarray) -> float:
     return 0.5 * float(np.abs(x[:half].mean(axis=0) - x[half:].mean(axis=0)).sum())
 
 
-def _gap(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the smaller of the two gaps between ranges, in units of the wider range."""
+def _disjoint(x: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether each half of two chains is apart on the line that the other half chose."""
     half = len(x) // 2
-    gaps = []
     for chosen, judged in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
         direction = x[chosen].mean(axis=0) - y[chosen].mean(axis=0)
-        p, q = x[judged] @ direction, y[judged] @ direction
-        width = max(np.ptp(p), np.ptp(q), np.finfo(float).tiny)
-        gaps.append(float((p.min() - q.max()) / width))
-    return min(gaps)
+        if (x[judged] @ direction).min() <= (y[judged] @ direction).max():
+            return False
+    return True

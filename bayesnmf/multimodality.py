@@ -139,9 +139,9 @@ def modes(fit: Fit) -> Modes:
 
     Two chains are in different modes when a matched component that holds 1 % of the mass or more differs
     by a total variation of 0.1 or more (in its row of H or its column of W, as
-    distributions) and the chains' draws do not overlap on the line between their
-    means, by half of their range, judged on halves of the chains that did not choose
-    the line. Chains that overlap with a common third are in one mode.
+    distributions), three times what separates the halves of either chain, and the chains' draws
+    do not overlap on the line between their means, judged on halves of the chains that did not
+    choose the line. Chains that overlap with a common third are in one mode.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ import pandas as pd
 from bayesnmf.posterior import Fit, require_one_mode
 
 #: Share of a component's mass from which a trade is worth telling.
-MIN_SHARE = 0.1
+MIN_TRADE = 0.25
 #: Numbers held at once, of shape (draw, component, column).
 BLOCK = 2**22
 
@@ -28,7 +28,7 @@ class Uniqueness:
         W that has the target's weights; ``mean``, ``5%``, ``95%``: posterior of the largest
         share of the source's mass that can so move (intervals are NaN for a single draw).
     message : str
-        The pairs that can trade a tenth of a component or more, in words.
+        The pairs that can trade a quarter of a component or more, in words.
     """
 
     table: pd.DataFrame
@@ -130,9 +130,9 @@ def tradable(profiles: np.ndarray) -> np.ndarray:
 
 
 def _message(table: pd.DataFrame) -> str:
-    trades = table[table["mean"] >= MIN_SHARE]
+    trades = table[table["mean"] >= MIN_TRADE]
     if trades.empty:
-        return "No two components can trade a tenth of either without changing WH."
+        return "No two components can trade a quarter of either without changing WH."
     # The larger of the two ways; pairs in order of how much can move.
     largest = trades.sort_values("mean", ascending=False).drop_duplicates(["source", "target"])
     parts = [

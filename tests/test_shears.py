@@ -81,7 +81,7 @@ def test_words_name_the_pairs():
     assert "% of 1 to 0" in message
     rigid = np.eye(3)[None, None]
     message = bn.uniqueness(synthetic.assembled(rigid, rigid, method="map", converged=True)).message
-    assert message == "No two components can trade a tenth of either without changing WH."
+    assert message == "No two components can trade a quarter of either without changing WH."
 
 
 def test_any_method_has_a_table():
