@@ -109,9 +109,9 @@ def tradable(profiles: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> tradable(np.array([[[3.0, 1.0], [1.0, 1.0]]]))
-    array([[[1. , 0.5],
-            [0. , 1. ]]])
+    >>> tradable(np.array([[[3.0, 1.0], [0.0, 1.0]]]))
+    array([[[1.  , 0.25],
+            [0.  , 1.  ]]])
     """
     n_draws, n_components, n_entries = profiles.shape
     result = np.empty((n_draws, n_components, n_components))
