@@ -11,9 +11,11 @@ from bayesnmf.crossvalidation import kfold
 from bayesnmf.fitting import fit
 from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
+from bayesnmf.multimodality import modes
 from bayesnmf.posterior import Fit, load
 from bayesnmf.predictive import posterior_predictive
 from bayesnmf.predictive_checks import ppc
+from bayesnmf.shears import uniqueness
 from bayesnmf.zoo import load_model
 
 __all__ = [
@@ -31,9 +33,11 @@ __all__ = [
     "load",
     "load_model",
     "loo",
+    "modes",
     "plots",
     "posterior_predictive",
     "ppc",
     "priors",
+    "uniqueness",
     "waic",
 ]

@@ -7,14 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bayesnmf.clusters import in_words
 from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit
+from bayesnmf.shears import MIN_TRADE, tradable
 
 #: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 #: Draws of a chain below which neither can be computed.
 MIN_DRAWS = 4
+#: A component is told to be uncertain below this mean cosine of its row of H with its average,
+MIN_MATCH = 0.9
+#: above this width of the 90 % interval of its mass relative to its mean, and where it can trade.
+MAX_WIDTH = 1.0
+#: Draws from which that share is estimated.
+MAX_TRADED = 200
 #: Cells or entries of each array that are diagnosed; a fixed random subset of larger arrays.
 MAX_CELLS = 400
 
@@ -32,12 +40,20 @@ class Check:
     converged : bool or None
         None where it cannot be judged.
     message : str
-        The verdict in plain words.
+        The verdict in plain words: converged or not, how many modes, which components are
+        uncertain, what to do.
+    components : DataFrame or None
+        One row a component of what makes it uncertain: ``match``, the mean cosine of its row
+        of H with its average; ``width``, of the 90 % interval of its mass relative to its mean;
+        ``trade``, the mean share of it that one other component could take without changing
+        WH (:func:`bayesnmf.uniqueness`); ``uncertain``, whether one of them passes its limit.
+        None where there are no draws, and for chains in several modes.
     """
 
     table: pd.DataFrame
     converged: bool | None
     message: str
+    components: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         if self.table.empty:
@@ -51,6 +67,7 @@ def check(fit: Fit) -> Check:
 
     Diagnosed are cells of WH, the log joint density, each component's mass, and the entries of
     the scaled and matched W and H. Raw factors are not: their scale and order are arbitrary.
+    Chains in several modes (:func:`bayesnmf.modes`) have not converged.
 
     Parameters
     ----------
@@ -77,28 +94,88 @@ def _judged(fit: Fit) -> Check:
         return Check(
             _table({}), fit.converged, f"A mode has no draws to diagnose; it {fit.message}."
         )
-    table = _table(_quantities(fit))
+    table, parts = _table(_quantities(fit)), _components(fit)
     if fit.method == "svi":
         message = (
             f"Variational fit {fit.message}. Its draws are independent, so R-hat and ESS say "
             "nothing of the approximation; compare with MCMC."
         )
-        return Check(table, fit.converged, message)
+        return Check(table, fit.converged, message, parts)
     n_chains = fit.tree["posterior"].sizes["chain"]
     if n_chains < 2:
         message = (
             "Cannot judge convergence: R-hat needs at least two chains, and this fit has one. Run "
             "method=bn.MCMC(num_chains=4)."
         )
-        return Check(table, None, message)
+        return Check(table, None, message, parts)
     n_draws = fit.tree["posterior"].sizes["draw"]
     if n_draws < MIN_DRAWS:
         message = (
             f"Cannot judge convergence: R-hat needs at least {MIN_DRAWS} draws a chain, and this "
             f"fit has {n_draws}. Run more draws."
         )
-        return Check(table, None, message)
-    return Check(table, *_verdict(table, n_chains, fit))
+        return Check(table, None, message, parts)
+    if fit.chain_modes.any():
+        return Check(table, False, _several_modes(fit, table))
+    converged, message = _verdict(table, n_chains, fit)
+    return Check(table, converged, message + _uncertain(parts), parts)
+
+
+def _several_modes(fit: Fit, table: pd.DataFrame) -> str:
+    mode = fit.chain_modes
+    return (
+        f"Not converged: the chains are in {int(mode.max()) + 1} modes ({in_words(mode)}), different "
+        f"factorisations between which they do not move (R-hat reaches {table['rhat'].max():.3g}). "
+        "More draws will not mend it: read each mode by bn.modes(fit), which has their predictive "
+        "weights, or try fewer components or another likelihood (bn.compare)."
+    )
+
+
+def _components(fit: Fit) -> pd.DataFrame | None:
+    """Return what makes each component uncertain; None for chains in several modes."""
+    if fit.chain_modes.any():
+        return None
+    posterior = fit.tree["posterior"].dataset
+    mass = fit.mass.to_numpy().reshape(-1, fit.n_components)
+    low, high = np.quantile(mass, (0.05, 0.95), axis=0)
+    mean = mass.mean(axis=0)
+    chosen = np.linspace(0, len(mass) - 1, min(len(mass), MAX_TRADED)).astype(int)
+    W, H = (_draws(posterior[name].to_numpy())[chosen] for name in ("W", "H"))
+    trade = np.maximum(*(tradable(x).mean(axis=0) for x in (np.swapaxes(W, 1, 2), H)))
+    np.fill_diagonal(trade, 0)
+    match = fit.tree["sample_stats/match"].mean(("chain", "draw")).to_numpy()
+    width = np.divide(high - low, mean, out=np.zeros_like(mean), where=mean > 0)
+    table = pd.DataFrame(
+        {"match": match, "width": width, "trade": trade.max(axis=1)},
+        index=pd.Index(posterior["component"].to_numpy(), name="component"),
+    )
+    uncertain = (match < MIN_MATCH) | (width > MAX_WIDTH) | (table["trade"] >= MIN_TRADE)
+    return table.assign(uncertain=uncertain)
+
+
+def _draws(x: np.ndarray) -> np.ndarray:
+    """Join chains and draws into one dimension."""
+    return x.reshape(-1, *x.shape[2:])
+
+
+def _uncertain(components: pd.DataFrame | None) -> str:
+    """Name the uncertain components, each with its worst reason, and say what to do."""
+    if components is None or not components["uncertain"].any():
+        return ""
+    parts = []
+    for name, row in components[components["uncertain"]].iterrows():
+        reasons = []
+        if row["match"] < MIN_MATCH:
+            reasons.append(f"its profile varies, cosine {row['match']:.2f}")
+        if row["width"] > MAX_WIDTH:
+            reasons.append(f"90 % interval of its mass {row['width']:.0%} of the mean")
+        if row["trade"] >= MIN_TRADE:
+            reasons.append(f"{row['trade']:.0%} of it could be another's with the same WH")
+        parts.append(f"{name} ({'; '.join(reasons)})")
+    noun = "components" if len(parts) > 1 else "component"
+    return (
+        f" Uncertain {noun}: {', '.join(parts)}. See bn.uniqueness(fit), or try fewer components."
+    )
 
 
 def _verdict(table: pd.DataFrame, n_chains: int, fit: Fit) -> tuple[bool, str]:

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from bayesnmf import checks, comparison, demo, files, fitting, plots, posterior
+from bayesnmf import checks, comparison, demo, files, fitting, multimodality, plots, posterior
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.likelihoods import as_likelihood
@@ -153,7 +153,7 @@ def fit(
     progress = sys.stderr.isatty() and not quiet
     result = fitting.fit(V, model, record, seed=seed, progress=progress)
     result.save(out)
-    say(f"{_table(result)}\n\n{result.message}\nSaved to {out}")
+    say(f"{_tables(result)}\n\n{result.message}\nSaved to {out}")
 
 
 @app.command(
@@ -218,6 +218,9 @@ def plot(
         Path | None,
         typer.Option(help="Image to write: .png, .pdf or .svg.", show_default="FILE-KIND.png"),
     ] = None,
+    mode: Annotated[
+        int | None, typer.Option(min=0, help="Which mode, if the chains are in several.")
+    ] = None,
 ) -> None:
     """Draw the components of a fit, or its residuals.
 
@@ -227,6 +230,12 @@ def plot(
     if kind not in PLOTS:
         raise ValueError(f"unknown --kind {kind!r}; valid: {', '.join(PLOTS)}")
     result = posterior.load(file)
+    modes = multimodality.modes(result)
+    if mode is None and len(modes) > 1:
+        raise ValueError(f"the chains are in {modes.message}: choose one with --mode")
+    if mode is not None and mode >= len(modes):
+        raise ValueError(f"--mode {mode}: the chains are in {modes.message}")
+    result = modes[mode or 0]
     out = file.with_name(f"{file.stem}-{kind}.png") if out is None else out
     _require_target(out, IMAGES)
     _draw(kind, result, out)
@@ -267,6 +276,14 @@ def _method(name: str, options: dict[str, tuple[str, Any]]) -> Any:
             owners = " or ".join(other for other in names if field in names[other])
             raise ValueError(f"{flag} belongs to --method {owners}, not to --method {name}")
     return METHODS[name](**dict(options.values()))
+
+
+def _tables(result: posterior.Fit) -> str:
+    """Write the summary of each mode of the chains, of which there is one as a rule."""
+    modes = multimodality.modes(result)
+    if len(modes) == 1:
+        return _table(result)
+    return "\n\n".join(f"Mode {m}\n{_table(fit)}" for m, fit in enumerate(modes))
 
 
 def _table(result: posterior.Fit) -> str:

@@ -251,6 +251,8 @@ def _note(attrs: Mapping[str, Any]) -> str:
         notes.append("draws of a variational approximation")
     elif attrs.get("n_chains") == 1:
         notes.append("one chain, whose convergence cannot be judged")
+    if attrs.get("n_modes", 1) > 1:
+        notes.append(f"chains in {attrs['n_modes']} modes, each weighed alike")
     if attrs.get("converged_folds", np.inf) < attrs.get("n_folds", 0):
         notes.append(f"{attrs['converged_folds']} of {attrs['n_folds']} folds converged")
     return "; ".join(notes)

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayesnmf.crossvalidation import mean_density, name_of
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, warn_of_modes
 from bayesnmf.psis import good_k, psis_loo
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def waic(fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0) -
     Warns
     -----
     UserWarning
-        When a cell's variance is above 0.4, and under 100 draws.
+        When a cell's variance is above 0.4, under 100 draws, and for chains in several modes.
 
     References
     ----------
@@ -86,7 +86,7 @@ def waic(fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0) -
 
     begin = perf_counter()
     pointwise = Pointwise(fit, measure)
-    _warn_of_few_draws(pointwise)
+    _warn_of_draws(pointwise)
     offset = jacobian(log_jacobian, pointwise.cells.shape)
     lppd, penalty = (np.full(pointwise.cells.shape, np.nan) for _ in range(2))
     for tile in pointwise.tiles():
@@ -164,7 +164,8 @@ def loo(
     Warns
     -----
     UserWarning
-        With the share and the place of bad k, and under 100 draws.
+        With the share and the place of bad k, under 100 draws, and for chains in several modes,
+        which all count alike.
 
     Notes
     -----
@@ -195,7 +196,7 @@ def loo(
         raise ValueError(f"unknown task {task!r}; valid: cell, row")
     begin = perf_counter()
     pointwise = Pointwise(fit, measure)
-    _warn_of_few_draws(pointwise)
+    _warn_of_draws(pointwise)
     offset = jacobian(log_jacobian, pointwise.cells.shape)
     observed = ~np.isnan(pointwise.cells)
     reff = relative_efficiency(fit)
@@ -272,7 +273,8 @@ def _attributes(
     )  # fmt: skip
 
 
-def _warn_of_few_draws(pointwise: Pointwise) -> None:
+def _warn_of_draws(pointwise: Pointwise) -> None:
+    warn_of_modes(pointwise.fit, stacklevel=4)
     if pointwise.n_draws < FEW_DRAWS:
         warnings.warn(
             f"{pointwise.n_draws} draws are few: estimates from fewer than {FEW_DRAWS} are mostly "

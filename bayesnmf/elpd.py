@@ -125,6 +125,7 @@ def describe(
         "values": _digest(np.asarray(V[observed], np.float64)),
         "rescaled": int(rescaled),
         "method": "" if fit is None else fit.method,
+        "n_modes": 1 if fit is None else int(fit.chain_modes.max()) + 1,
         "n_chains": 0 if posterior is None else posterior["chain"],
         "fit_seconds": np.nan if fit is None else float(fit.tree.attrs.get("seconds", np.nan)),
         "seconds": seconds,

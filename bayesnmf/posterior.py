@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pandas as pd
 import scipy.sparse
 import xarray as xr
 
-from bayesnmf import storage
+from bayesnmf import clusters, storage
 from bayesnmf.components import align
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
@@ -49,18 +51,18 @@ class Fit:
 
     @property
     def W(self) -> xr.DataArray:
-        """Posterior mean of W, of dims (row, component)."""
-        return self.tree["posterior"].dataset["W"].mean(("chain", "draw"))
+        """Posterior mean of W, of dims (row, component); refused for chains in several modes."""
+        return self._one_mode["W"].mean(("chain", "draw"))
 
     @property
     def H(self) -> xr.DataArray:
-        """Posterior mean of H, of dims (component, column)."""
-        return self.tree["posterior"].dataset["H"].mean(("chain", "draw"))
+        """Posterior mean of H, of dims (component, column); refused as W is."""
+        return self._one_mode["H"].mean(("chain", "draw"))
 
     @property
     def mean(self) -> xr.DataArray:
-        """Posterior mean of WH, of dims (row, column)."""
-        posterior = self.tree["posterior"].dataset
+        """Posterior mean of WH, of dims (row, column); refused as W is."""
+        posterior = self._one_mode
         W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
         n_draws = W.shape[0] * W.shape[1]
         # One product over (draw, component) pairs, so that no draw's WH is ever formed.
@@ -112,6 +114,26 @@ class Fit:
         mass = self.mass
         return (mass > threshold * mass.sum("component")).rename("active")
 
+    @cached_property
+    def chain_modes(self) -> xr.DataArray:
+        """Mode that each chain is in, of dim (chain,), numbered from the highest log density.
+
+        All 0 unless the chains of MCMC have found different factorisations; see
+        :func:`bayesnmf.modes`.
+        """
+        posterior = self.tree["posterior"].dataset
+        mode = np.zeros(posterior.sizes["chain"], int)
+        if self.method == "mcmc":
+            W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
+            mode = clusters.cluster(W, H, self.tree["sample_stats/lp"].to_numpy())
+        return xr.DataArray(mode, {"chain": posterior["chain"]}, ("chain",), name="mode")
+
+    @property
+    def _one_mode(self) -> xr.Dataset:
+        """The posterior, if it may be averaged."""
+        require_one_mode(self)
+        return self.tree["posterior"].dataset
+
     @property
     def V(self) -> pd.DataFrame:
         """The data, NaN where missing; of sparse columns where they were fitted sparse."""
@@ -158,6 +180,11 @@ class Fit:
             the units of WH summed over cells), its share of the total mass, and the columns
             with the largest posterior mean of H with their weights. Standard deviations and
             intervals are NaN for a single draw.
+
+        Raises
+        ------
+        ValueError
+            When the chains are in several modes, whose components are not the same.
         """
         if not 0 < interval < 1:
             raise ValueError(f"interval must lie between 0 and 1, not {interval}")
@@ -226,6 +253,18 @@ class Fit:
         )
 
 
+def require_one_mode(fit: Fit) -> None:
+    """Raise when the chains are in several modes, which no average or interval describes."""
+    if fit.chain_modes.any():
+        raise ValueError(clusters.refusal(fit.chain_modes))
+
+
+def warn_of_modes(fit: Fit, stacklevel: int = 3) -> None:
+    """Warn that chains in several modes count alike in what they predict."""
+    if fit.chain_modes.any():
+        warnings.warn(clusters.warning(fit.chain_modes), stacklevel=stacklevel)
+
+
 def load(path: str | os.PathLike[str]) -> Fit:
     """Read a fit that :meth:`Fit.save` wrote.
 
@@ -265,7 +304,7 @@ def assemble(
     elif isinstance(matrix, Matrix):
         dims = {**site_dims(model, matrix), **dims}
     posterior |= {
-        name: _reordered(posterior[name], dims.get(name, []), aligned.order)
+        name: reordered(posterior[name], dims.get(name, []), aligned.order)
         for name in posterior.keys() - {"W", "H"}
     }
     stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
@@ -368,7 +407,7 @@ def _labels(names: pd.Index) -> np.ndarray:
     return np.array([" / ".join(map(str, part)) for part in parts])
 
 
-def _reordered(values: np.ndarray, dims: list[str], order: np.ndarray) -> np.ndarray:
+def reordered(values: np.ndarray, dims: list[str], order: np.ndarray) -> np.ndarray:
     """Apply the matching to a further site that has a component dimension."""
     if "component" not in dims:
         return values

@@ -17,7 +17,7 @@ from bayesnmf.likelihoods import Likelihood
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF, Program, product
 from bayesnmf.pointwise import original_factors
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, warn_of_modes
 from bayesnmf.pytree import pytree
 
 #: Bytes that replicates may take.
@@ -53,6 +53,11 @@ def posterior_predictive(fit: Fit, *, num_draws: int | None = None, seed: int = 
     ValueError
         For fewer draws than chains, and for a fit that has lost its model.
 
+    Warns
+    -----
+    UserWarning
+        When the chains are in several modes, which all count alike.
+
     Examples
     --------
     >>> import bayesnmf as bn
@@ -61,6 +66,7 @@ def posterior_predictive(fit: Fit, *, num_draws: int | None = None, seed: int = 
     >>> dict(posterior_predictive(fit, num_draws=10).sizes)
     {'chain': 1, 'draw': 10, 'row': 4, 'column': 3}
     """
+    warn_of_modes(fit)
     posterior = fit.tree["posterior"].dataset
     sizes, dtype = posterior.sizes, posterior["W"].dtype
     n_chains, n_draws = sizes["chain"], sizes["draw"]

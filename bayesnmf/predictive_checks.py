@@ -13,7 +13,7 @@ from bayesnmf.data import DENSE_BUDGET, Matrix
 from bayesnmf.discrepancies import discrepancies, pearson, singular_values
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, warn_of_modes
 from bayesnmf.predictive import Cells, cells_of, positive_integer, sites, spaced
 
 #: Level of each check.
@@ -84,6 +84,11 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     MemoryError
         For sparse data too large when dense.
 
+    Warns
+    -----
+    UserWarning
+        When the chains are in several modes, which all count alike.
+
     Notes
     -----
     Posterior predictive p-values are cautious: data that come from the model are flagged at
@@ -108,6 +113,7 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     'Rank too low'
     """
     num_draws = positive_integer(num_draws)
+    warn_of_modes(fit)
     cells = cells_of(fit)
     V = _data(fit)
     observed = ~np.isnan(V)
