@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agreement, mcmc, sparse
+from benchmarks import agreement, calibration, mcmc, sparse
 from benchmarks import map as dense
 
 
@@ -21,6 +21,12 @@ def main() -> None:
     command = commands.add_parser("mcmc", help="draws, against a hand-written NUTS")
     command.add_argument("--problem", nargs="*", choices=list(mcmc.PROBLEMS))
     command.add_argument("--sampler", nargs="*", choices=list(mcmc.SAMPLERS))
+    command = commands.add_parser("calibration", help="whether posteriors are right")
+    command.add_argument("--likelihood", nargs="*", choices=calibration.LIKELIHOODS)
+    command.add_argument("--part", nargs="*", choices=calibration.PARTS)
+    command.add_argument("--size", type=int, default=1000, help="small data sets")
+    command.add_argument("--fits", type=int, default=20, help="larger data sets")
+    command.add_argument("--folder", default="calibration", help="where ranks and plot go")
     arguments = parser.parse_args()
     if arguments.benchmark == "map":
         names = arguments.problem or list(dense.PROBLEMS)
@@ -28,6 +34,11 @@ def main() -> None:
     elif arguments.benchmark == "mcmc":
         samplers = arguments.sampler or list(mcmc.SAMPLERS)
         mcmc.run(arguments.problem or list(mcmc.PROBLEMS), samplers, arguments.repeats)
+    elif arguments.benchmark == "calibration":
+        calibration.run(
+            arguments.likelihood or calibration.LIKELIHOODS, arguments.part or calibration.PARTS,
+            arguments.size, arguments.fits, arguments.folder,
+        )  # fmt: skip
     elif arguments.benchmark == "agreement":
         agreement.run()
     else:
