@@ -14,6 +14,8 @@ from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit, load
 from bayesnmf.predictive import posterior_predictive
 from bayesnmf.predictive_checks import ppc
+from bayesnmf.rank import select_rank
+from bayesnmf.rank_selection import RankSelection
 from bayesnmf.zoo import load_model
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "NMF",
     "SVI",
     "Fit",
+    "RankSelection",
     "check",
     "compare",
     "datasets",
@@ -35,5 +38,6 @@ __all__ = [
     "posterior_predictive",
     "ppc",
     "priors",
+    "select_rank",
     "waic",
 ]

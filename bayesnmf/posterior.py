@@ -209,7 +209,11 @@ def load(path: str | os.PathLike[str]) -> Fit:
     ValueError
         When it holds something other than a bayesnmf result.
     """
-    tree = storage.read(path)
+    return from_tree(storage.read(path))
+
+
+def from_tree(tree: xr.DataTree) -> Fit:
+    """Return the fit that a tree describes, rebuilding its model."""
     constant = tree["constant_data"].to_dataset() if "constant_data" in tree else None
     return Fit(tree, storage.model_from_json(tree.attrs[storage.MODEL_ATTRIBUTE], constant))
 
