@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf import cli, demo
+from bayesnmf import cli, demo, targets
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
 from bayesnmf.posterior import Fit, assemble
@@ -324,7 +324,7 @@ def test_target_that_cannot_be_written_is_refused(counts, monkeypatch):
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cli.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(targets.tempfile, "TemporaryFile", refuse)
     error = run("fit", counts, "--rank", 2, "--out", counts.with_name("fit.nc")).error()
     assert "fit.nc: cannot write there (Permission denied)" in error
 
@@ -420,7 +420,7 @@ def test_console_script_has_the_exit_status_and_no_traceback(tmp_path):
 NEVER_ENDS = """
 import jax, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-from bayesnmf import cli, demo
+from bayesnmf import cli, demo, targets
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
 from bayesnmf.posterior import Fit, assemble
