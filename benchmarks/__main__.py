@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from benchmarks import agreement, mcmc, sparse
+from benchmarks import agreement, mcmc, rank, sparse
 from benchmarks import map as dense
 
 
@@ -21,6 +22,12 @@ def main() -> None:
     command = commands.add_parser("mcmc", help="draws, against a hand-written NUTS")
     command.add_argument("--problem", nargs="*", choices=list(mcmc.PROBLEMS))
     command.add_argument("--sampler", nargs="*", choices=list(mcmc.SAMPLERS))
+    command = commands.add_parser("rank", help="how often the rank is found")
+    command.add_argument("--truth", nargs="*", type=int, default=list(rank.TRUTHS))
+    command.add_argument("--datasets", nargs="*", type=int, default=list(range(10)))
+    laws = ["poisson", "negative_binomial"]
+    command.add_argument("--law", nargs="*", choices=laws, default=laws)
+    command.add_argument("--out", type=Path, default=Path("rank.jsonl"), help="file to append to")
     arguments = parser.parse_args()
     if arguments.benchmark == "map":
         names = arguments.problem or list(dense.PROBLEMS)
@@ -28,6 +35,8 @@ def main() -> None:
     elif arguments.benchmark == "mcmc":
         samplers = arguments.sampler or list(mcmc.SAMPLERS)
         mcmc.run(arguments.problem or list(mcmc.PROBLEMS), samplers, arguments.repeats)
+    elif arguments.benchmark == "rank":
+        rank.run(arguments.truth, arguments.datasets, arguments.law, arguments.out)
     elif arguments.benchmark == "agreement":
         agreement.run()
     else:
