@@ -105,7 +105,9 @@ class RankSelection:
         numbers = {name: ("rank", self.table[name].to_numpy(float)) for name in self.table.columns}
         numbers["elpd_i"] = (("rank", "cell"), self.elpd_i)  # type: ignore[assignment]
         root = xr.Dataset(attrs={
-            ATTRIBUTE: json.dumps({"settings": self.settings, "notes": self.notes})
+            ATTRIBUTE: json.dumps({
+                "settings": self.settings, "notes": self.notes, "columns": list(self.table.columns),
+            })
         })  # fmt: skip
         nodes: dict[str, Any] = {"/": root, "/criteria": xr.Dataset(numbers, {"rank": ranks})}
         tree = xr.DataTree.from_dict(nodes)
@@ -134,13 +136,12 @@ class RankSelection:
         )
         record, numbers = json.loads(tree.attrs[ATTRIBUTE]), tree["criteria"].to_dataset()
         index = pd.Index(numbers["rank"].to_numpy(), name="rank")
-        names = [str(name) for name in numbers.data_vars if name != "elpd_i"]
+        names = record["columns"]
         table = pd.DataFrame({name: numbers[name].to_numpy() for name in names}, index)
         fits = {
-            int(str(name).removeprefix("rank_")): posterior.from_tree(node)
+            int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node))
             for name, node in tree["fits"].children.items()
         }
-        table = rank_rule.add_differences(table, numbers["elpd_i"].to_numpy())
         return RankSelection(
             table, dict(sorted(fits.items())), numbers["elpd_i"].to_numpy(), record["settings"],
             record["notes"],
@@ -154,3 +155,10 @@ class RankSelection:
                 shown[name] = [written.format(x) if x == x else "" for x in column]  # noqa: PLR0124
         marks = ["<-" if rank == self.best else "" for rank in shown.index]
         return f"{self.message}\n{shown.assign(best=marks).to_string()}"
+
+
+def _root(node: xr.DataTree) -> xr.DataTree:
+    """Return a copy of a node as a tree of its own, which has no name."""
+    tree = node.copy()
+    tree.name = None
+    return tree

@@ -92,7 +92,7 @@ def sweep(
     chosen |= peers_choose(V, ranks, fitted, selection, dataset)
     return {
         "truth": truth, "dataset": dataset, "drawn": drawn, "fitted": fitted,
-        "chosen": chosen, "p_at_truth": selection.table["residual_p"][truth],
+        "chosen": chosen, "p_at_truth": float(selection.table["residual_p"][truth]),
         "warned": "Overdispersed" in selection.message, "seconds": round(seconds, 1),
         "elpd_diff": selection.table["elpd_diff"].round(1).to_dict(),
         "residual_p": selection.table["residual_p"].to_dict(),
