@@ -15,6 +15,8 @@ from bayesnmf.multimodality import modes
 from bayesnmf.posterior import Fit, load
 from bayesnmf.predictive import posterior_predictive
 from bayesnmf.predictive_checks import ppc
+from bayesnmf.rank import select_rank
+from bayesnmf.rank_selection import RankSelection
 from bayesnmf.shears import uniqueness
 from bayesnmf.zoo import load_model
 
@@ -24,6 +26,7 @@ __all__ = [
     "NMF",
     "SVI",
     "Fit",
+    "RankSelection",
     "check",
     "compare",
     "datasets",
@@ -38,6 +41,7 @@ __all__ = [
     "posterior_predictive",
     "ppc",
     "priors",
+    "select_rank",
     "uniqueness",
     "waic",
 ]

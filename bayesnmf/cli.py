@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -19,7 +18,17 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from bayesnmf import checks, comparison, demo, files, fitting, multimodality, plots, posterior
+from bayesnmf import (
+    checks,
+    cli_rank,
+    comparison,
+    demo,
+    files,
+    fitting,
+    multimodality,
+    plots,
+    posterior,
+)
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.likelihoods import as_likelihood
@@ -27,6 +36,7 @@ from bayesnmf.methods import METHODS, as_method
 from bayesnmf.model import NMF
 from bayesnmf.priors import REGISTRY as PRIORS
 from bayesnmf.priors import as_prior
+from bayesnmf.targets import IMAGES, RESULTS, require_target
 
 #: What the shell sees: `check` found no convergence; an error; Ctrl-C.
 NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, 130
@@ -34,7 +44,6 @@ NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, 130
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ImportError)
 #: Seconds that compiled code has to come to an end after Ctrl-C.
 GRACE = 5.0
-RESULTS, IMAGES = (".nc", ".zarr"), (".png", ".pdf", ".svg")
 PLOTS = {"components": plots.components, "reconstruction": plots.reconstruction}
 
 # Typer carries a Click of its own since 0.26, so its class of usage errors is taken from here.
@@ -135,7 +144,7 @@ def fit(
 
     Options whose help begins with the name of a method belong to that method.
     """
-    _require_target(out, RESULTS)
+    require_target(out, RESULTS)
     options = {
         "--warmup": ("num_warmup", warmup), "--samples": ("num_samples", samples),
         "--chains": ("num_chains", chains), "--kernel": ("kernel", kernel),
@@ -176,7 +185,7 @@ def compare(
 ) -> None:
     """Compare likelihoods by the density that they give to cells left out."""
     if out is not None:
-        _require_target(out, IMAGES)
+        require_target(out, IMAGES)
     matrix, progress = Matrix.of(files.read(data)), sys.stderr.isatty()
     models = {name: NMF(rank, as_likelihood(name)) for name in likelihoods.split(",")}
     for model in models.values():
@@ -190,6 +199,9 @@ def compare(
     typer.echo(table[shown].to_string(float_format="{:.4g}".format))
     if out is not None:
         plots.compare(table).savefig(out, dpi=150)
+
+
+app.command(epilog=cli_rank.EXAMPLES)(cli_rank.rank)
 
 
 @app.command(epilog="\b\nExample:\n  bayesnmf check fit.nc && bayesnmf plot fit.nc")
@@ -237,7 +249,7 @@ def plot(
         raise ValueError(f"--mode {mode}: the chains are in {modes.message}")
     result = modes[mode or 0]
     out = file.with_name(f"{file.stem}-{kind}.png") if out is None else out
-    _require_target(out, IMAGES)
+    require_target(out, IMAGES)
     _draw(kind, result, out)
     typer.echo(out)
 
@@ -251,7 +263,7 @@ def run_demo(
     Takes a minute or two: an example of what the package does, on real data that it holds.
     """
     begin = time.perf_counter()
-    _require_target(out, IMAGES)
+    require_target(out, IMAGES)
     typer.echo(demo.introduction())
     sys.stdout.flush()
     result = demo.run(progress=sys.stderr.isatty())
@@ -300,22 +312,6 @@ def _table(result: posterior.Fit) -> str:
     written.columns = [*written.columns[:-1], "leading columns".ljust(width)]
     lines = written.rename_axis(None).to_string().splitlines()
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _require_target(path: Path, endings: tuple[str, ...]) -> None:
-    """Raise unless a file of this name can be written: better now than after a long fit."""
-    if path.suffix not in endings:
-        raise ValueError(f"--out {path}: the name must end in {' or '.join(endings)}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"--out {path}: there is no folder {path.parent}")
-    if path.is_dir() and path.suffix != ".zarr":
-        raise ValueError(f"--out {path}: that is a folder")
-    try:
-        # Permissions tell too little (root, read-only disks), so something is written.
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OSError(f"--out {path}: cannot write there ({error.strerror})") from error
 
 
 # -- what goes to standard error ---------------------------------------------------------------

@@ -15,13 +15,14 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayesnmf import fitting
+from bayesnmf.assembly import labels_of
 from bayesnmf.data import Matrix
 from bayesnmf.folds import Scheme, make_folds
 from bayesnmf.marginal import Integral
 from bayesnmf.methods import METHODS, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
-from bayesnmf.posterior import Fit, _labels
+from bayesnmf.posterior import Fit
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOOKFold
@@ -278,7 +279,7 @@ def _kfold(
     )  # fmt: skip
     converged = sum(converged for *_, converged in results)
     attrs |= {"scheme": scheme, "n_folds": len(results), "converged_folds": converged}
-    names = {"row": _labels(matrix.row_names), "column": _labels(matrix.column_names)}
+    names = {"row": labels_of(matrix.row_names), "column": labels_of(matrix.column_names)}
     return kfold_record(estimates, names, results[0][1], len(results), attrs)
 
 

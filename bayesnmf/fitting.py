@@ -13,12 +13,13 @@ import jax
 import numpy as np
 import scipy.sparse
 
+from bayesnmf.assembly import assemble
 from bayesnmf.checks import check
 from bayesnmf.components import rescale
 from bayesnmf.data import Matrix
 from bayesnmf.methods import MCMC, Draws, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
-from bayesnmf.posterior import Fit, assemble, matrix_of
+from bayesnmf.posterior import Fit, matrix_of
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 

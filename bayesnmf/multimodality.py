@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesnmf.assembly import reordered
 from bayesnmf.checks import check
 from bayesnmf.clusters import in_words
 from bayesnmf.comparison import compare
 from bayesnmf.components import align
-from bayesnmf.posterior import Fit, reordered
+from bayesnmf.posterior import Fit
 
 #: What the weights say, for the table's reader.
 MEANING = (

@@ -51,20 +51,31 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read(path: str | os.PathLike[str]) -> xr.DataTree:
+def read(
+    path: str | os.PathLike[str], attribute: str = MODEL_ATTRIBUTE,
+    what: str = "a bayesnmf result (write one with fit.save or bayesnmf fit --out)",
+) -> xr.DataTree:  # fmt: skip
     """Read a tree that :func:`write` wrote, into memory.
+
+    Parameters
+    ----------
+    path : path
+    attribute : str
+        Attribute of the root that marks such a tree.
+    what : str
+        What it is, for the error.
 
     Raises
     ------
     FileNotFoundError
         When there is nothing at `path`.
     ValueError
-        When it holds something other than a bayesnmf result.
+        When it holds something else.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no file {path}")
-    wrong = f"{path} is not a bayesnmf result (write one with fit.save or bayesnmf fit --out)"
+    wrong = f"{path} is not {what}"
     if path.suffix == ".zarr":
         _require_zarr()
         options: dict[str, Any] = {"engine": "zarr", "consolidated": False}
@@ -76,7 +87,7 @@ def read(path: str | os.PathLike[str]) -> xr.DataTree:
             tree = opened.load()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(wrong) from error
-    if MODEL_ATTRIBUTE not in tree.attrs:
+    if attribute not in tree.attrs:
         raise ValueError(wrong)
     return tree
 

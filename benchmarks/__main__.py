@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from benchmarks import agreement, calibration, mcmc, sparse
+from benchmarks import agreement, calibration, mcmc, rank, sparse
 from benchmarks import map as dense
 
 
@@ -27,6 +28,12 @@ def main() -> None:
     command.add_argument("--size", type=int, default=1000, help="small data sets")
     command.add_argument("--fits", type=int, default=20, help="larger data sets")
     command.add_argument("--folder", default="calibration", help="where ranks and plot go")
+    command = commands.add_parser("rank", help="how often the rank is found")
+    command.add_argument("--truth", nargs="*", type=int, default=list(rank.TRUTHS))
+    command.add_argument("--datasets", nargs="*", type=int, default=list(range(10)))
+    laws = ["poisson", "negative_binomial"]
+    command.add_argument("--law", nargs="*", choices=laws, default=laws)
+    command.add_argument("--out", type=Path, default=Path("rank.jsonl"), help="file to append to")
     arguments = parser.parse_args()
     if arguments.benchmark == "map":
         names = arguments.problem or list(dense.PROBLEMS)
@@ -39,6 +46,8 @@ def main() -> None:
             arguments.likelihood or calibration.LIKELIHOODS, arguments.part or calibration.PARTS,
             arguments.size, arguments.fits, arguments.folder,
         )  # fmt: skip
+    elif arguments.benchmark == "rank":
+        rank.run(arguments.truth, arguments.datasets, arguments.law, arguments.out)
     elif arguments.benchmark == "agreement":
         agreement.run()
     else:

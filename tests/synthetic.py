@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 import bayesnmf as bn
+from bayesnmf.assembly import assemble
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
-from bayesnmf.posterior import assemble
 
 #: Factors on the reported scale: rows of H sum to 1, components fall in mass.
 H = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.05, 0.45, 0.05, 0.45]])

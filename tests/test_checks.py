@@ -10,9 +10,9 @@ from arviz_stats.base import array_stats
 
 import bayesnmf as bn
 from bayesnmf import checks
+from bayesnmf.assembly import assemble
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
-from bayesnmf.posterior import assemble
 
 
 def sampled(W, H, lp=None, **stats):

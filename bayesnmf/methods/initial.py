@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesnmf.data import Matrix
 from bayesnmf.model import NMF
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 #: Entries below this share of the largest count as zero in a start from singular vectors.
 NEGLIGIBLE = 1e-6
+#: Least entry of a grown component, as a share of its largest.
+GROWN = 1e-3
 #: A start is a pair of factors (W, H).
 type Start = tuple[np.ndarray, np.ndarray]
 
@@ -62,12 +65,8 @@ def nndsvd_start(model: NMF, matrix: AnyMatrix) -> Start:
     left, singular, right, average = _singular_vectors(model, matrix)
     W, H = np.zeros((matrix.n_rows, k)), np.zeros((k, matrix.n_columns))
     for i in range(k):
-        u, v = left[:, i], right[i]
-        # Of the two sign halves of a singular pair, keep the one that carries more.
-        halves = [(np.maximum(s * u, 0), np.maximum(s * v, 0)) for s in (1.0, -1.0)]
-        norms = [(np.linalg.norm(a), np.linalg.norm(b)) for a, b in halves]
-        best = int(norms[1][0] * norms[1][1] > norms[0][0] * norms[0][1])
-        (a, b), (norm_a, norm_b) = halves[best], norms[best]
+        a, b = _larger_half(left[:, i], right[i])
+        norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
         if norm_a * norm_b > 0:
             size = np.sqrt(singular[i] * norm_a * norm_b)
             W[:, i], H[i] = size * a / norm_a, size * b / norm_b
@@ -123,3 +122,47 @@ def _completed(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     columns = seen.sum(axis=0, keepdims=True) / observed.sum(axis=0, keepdims=True)
     mean = max(values[observed].mean(), np.finfo(values.dtype).tiny)
     return np.where(observed, values, rows * columns / mean)
+
+
+def grown_start(model: NMF, matrix: Matrix, factors: tuple[Any, Any]) -> Start:
+    """Add components to factors of a smaller rank, each where the residual is most alike.
+
+    A new component is the larger positive half of the leading singular pair of the residual, whose
+    cells are first divided by the roots of the mean's row and column totals, so that no large row
+    takes it all.
+
+    Parameters
+    ----------
+    model : NMF
+        Of a rank of at least that of the factors.
+    matrix : Matrix
+    factors : pair of arrays of shape (n_rows, k) and (k, n_columns)
+    """
+    W, H = (np.asarray(x, matrix.dtype) for x in factors)
+    target = model.likelihood.crude_mean(matrix.filled(model.likelihood.placeholder))
+    tiny = np.finfo(matrix.dtype).tiny ** 0.5
+    for _ in range(model.n_components - W.shape[1]):
+        mean = np.maximum(W @ H, tiny)
+        total = mean.sum()
+        size_W, size_H = np.sqrt(mean.sum(axis=1) / total), np.sqrt(mean.sum(axis=0) / total)
+        residual = np.where(matrix.observed, target - mean, 0.0) / np.outer(size_W, size_H)
+        left, singular, right = np.linalg.svd(residual, full_matrices=False)
+        w, h = _larger_half(left[:, 0], right[0])
+        scale = np.sqrt(max(singular[0], tiny))
+        w, h = scale * size_W * w, scale * size_H * h
+        W = np.column_stack([W, _lifted_column(w, W.mean())]).astype(matrix.dtype)
+        H = np.vstack([H, _lifted_column(h, H.mean())]).astype(matrix.dtype)
+    # Both factors alike in size, as the acceleration likes them.
+    ratio = np.sqrt(max(H.sum(), tiny) / max(W.sum(), tiny)).astype(matrix.dtype)
+    return W * ratio, H / ratio
+
+
+def _larger_half(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, of the two sign halves of a singular pair, the one that carries more."""
+    halves = [(np.maximum(s * u, 0), np.maximum(s * v, 0)) for s in (1.0, -1.0)]
+    return max(halves, key=lambda half: np.linalg.norm(half[0]) * np.linalg.norm(half[1]))
+
+
+def _lifted_column(x: np.ndarray, least: float) -> np.ndarray:
+    """Lift zeros, from which multiplicative updates never move."""
+    return np.maximum(x, GROWN * (x.max() if x.max() > 0 else least))

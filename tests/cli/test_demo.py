@@ -8,9 +8,10 @@ from cli.command import run
 
 import bayesnmf as bn
 from bayesnmf import demo
+from bayesnmf.assembly import assemble
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
-from bayesnmf.posterior import Fit, assemble
+from bayesnmf.posterior import Fit
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

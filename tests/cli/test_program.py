@@ -72,7 +72,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 from bayesnmf import cli, demo
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
-from bayesnmf.posterior import Fit, assemble
+from bayesnmf.assembly import assemble
+from bayesnmf.posterior import Fit
 
 def run(progress):
     print("running", flush=True)

@@ -1,0 +1,82 @@
+"""K-fold cross-validation at a mode, with the spread that its curvature suggests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesnmf.crossvalidation import mean_density
+from bayesnmf.data import Matrix
+from bayesnmf.likelihoods import Likelihood
+from bayesnmf.likelihoods._base import Array
+from bayesnmf.methods.log_mode import log_scales
+from bayesnmf.methods.modes import Search, refit
+from bayesnmf.methods.observed import Cells
+from bayesnmf.model import NMF
+
+#: Draws around the mode over which the density of a held-out cell is averaged.
+N_DRAWS = 100
+
+
+@dataclass(frozen=True)
+class ModeFold:
+    """One refit and the cells that it has to predict; it can be sent to another process.
+
+    Parameters
+    ----------
+    model : NMF
+        Resolved.
+    values, observed : ndarray of shape (n_rows, n_columns)
+        All data, with any value of the support where missing, and which cells are observed.
+    held : ndarray of bool of shape (n_rows, n_columns)
+        Cells that are left out of the fit and predicted.
+    sites : dict of str to ndarray
+        Where the search starts: the mode of all data.
+    search : Search
+        In log space.
+    seed : int
+    """
+
+    model: NMF
+    values: np.ndarray
+    observed: np.ndarray
+    held: np.ndarray
+    sites: dict[str, np.ndarray]
+    search: Search
+    seed: int
+
+    def run(self) -> np.ndarray:
+        """Return the log predictive density of the held cells, in row order.
+
+        Entries of W and H are log-normal around the mode of their logarithms: where nothing is
+        left to tell an entry, it has the mean of its prior and a spread of one in the logarithm,
+        and no held-out cell is called impossible.
+        """
+        with jax.enable_x64(self.values.dtype == np.float64):
+            kept = jnp.asarray(self.observed & ~self.held)
+            mode = refit(self.search, self.model, Cells(jnp.asarray(self.values), kept), self.sites)
+            train = Matrix.of(np.where(kept, self.values, np.nan).astype(self.values.dtype))
+            scales = log_scales(self.model, train, mode.sites)
+            rng = np.random.default_rng(self.seed)
+            draws = {}
+            for name in ("W", "H"):
+                noise = rng.standard_normal((N_DRAWS, *scales[name].shape)).astype(train.dtype)
+                draws[name] = mode.sites[name] * np.exp(scales[name] * noise)
+            parameters = {name: x for name, x in mode.sites.items() if name not in ("W", "H")}
+            density = np.empty((int(self.held.sum()), N_DRAWS))
+            for i, (W, H) in enumerate(zip(draws["W"], draws["H"], strict=True)):
+                cells = _log_density(self.model.likelihood, W @ H, parameters, self.values)
+                density[:, i] = np.asarray(cells)[self.held]
+        return mean_density(density)
+
+
+@jax.jit
+def _log_density(
+    likelihood: Likelihood, mean: Array, parameters: dict[str, Any], v: Array
+) -> Array:
+    mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny ** 0.5)
+    return likelihood.log_density(v, mean, **likelihood.known, **parameters)

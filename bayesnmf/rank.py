@@ -1,0 +1,181 @@
+"""select_rank: how many components these data support."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Executor
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesnmf.methods import MAP
+from bayesnmf.posterior import Fit
+from bayesnmf.rank_measures import MEASURED, Measures, measure_draws
+from bayesnmf.rank_mode import measure_mode
+from bayesnmf.rank_rule import add_differences
+from bayesnmf.rank_selection import RankSelection
+from bayesnmf.rank_settings import Settings, as_ranks, settings_of
+
+
+def select_rank(
+    V: Any, ranks: Any = None, likelihood: Any = "poisson", method: Any = "map", *,
+    prior_W: Any = "gamma", prior_H: Any = "gamma", mask: Any = None, criterion: str = "auto",
+    k: int = 5, n_replicates: int = 99, executor: Executor | None = None,
+    resume_from: RankSelection | str | os.PathLike[str] | None = None, seed: int = 0,
+    progress: bool = True,
+) -> RankSelection:  # fmt: skip
+    """Choose the number of components by predictive checks.
+
+    The rank chosen is the smallest that passes the residual check (the leading singular value
+    of the Pearson residual is no larger than in replicated data, at level 0.05) and whose
+    predictive density of cells left out (elpd) is within one standard error of the best. Every
+    other criterion stands beside it in the table.
+
+    Parameters
+    ----------
+    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
+        Data; NaN means missing. Sparse data are expanded.
+    ranks : iterable of int, optional
+        Ranks to try, in any order; one of them is returned. None: 1 to 10, or to the smaller side of V.
+    likelihood : str or Likelihood, default "poisson"
+        As for :class:`bayesnmf.NMF`.
+    method : {"map", "svi", "mcmc"} or record, default "map"
+        "map": the mode in log space, with replicates that are fitted again and cross-validation
+        around it; fast, and of known error rate. "svi", "mcmc": draws, with posterior predictive
+        checks.
+    prior_W, prior_H : str or Prior, default "gamma"
+        As for :class:`bayesnmf.NMF`; they must be proper.
+    mask : array of bool of shape (n_rows, n_columns), optional
+        True where a cell is observed.
+    criterion : {"auto", "kfold", "loo"}, default "auto"
+        Where the elpd comes from. "auto": "kfold" for "map", "loo" for draws.
+    k : int, default 5
+        Folds.
+    n_replicates : int, default 99
+        Replicates of the residual check.
+    executor : concurrent.futures.Executor, optional
+        Where folds and replicates run; None: here. Results do not depend on it.
+    resume_from : RankSelection or path, optional
+        An earlier sweep of the same data with the same settings: its ranks are not fitted again.
+    seed : int, default 0
+        Same arguments and seed give the same result.
+    progress : bool, default True
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    RankSelection
+        With ``table``, ``best``, ``message``, ``verdicts``, ``fits``, ``plot()`` and ``save()``.
+        Interrupted by Ctrl-C it holds the ranks that were finished, and says so.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For ranks that are empty, below 1 or above the smaller side of V; flat priors; an earlier
+        sweep of other data or settings; and all that :func:`bayesnmf.fit` raises.
+
+    Notes
+    -----
+    A rank costs, by the mode, one search from several starts, `k` refits and `n_replicates` short
+    ones, and a few seconds of compilation.
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(20, 15, 1, "poisson", seed=1)
+    >>> selection = select_rank(V, [1], n_replicates=19, progress=False)
+    >>> selection.best, selection.table.index.tolist()
+    (1, [1])
+    """
+    settings = settings_of(
+        V, mask, likelihood, method, prior_W, prior_H, criterion, k=k, n_replicates=n_replicates,
+        seed=seed, executor=executor,
+    )  # fmt: skip
+    asked = as_ranks(ranks, settings.matrix.shape)
+    done = _earlier(settings, resume_from)
+    interrupted = _sweep(settings, asked, done, progress)
+    finished = {rank: done[rank] for rank in asked if rank in done}
+    notes = [measures.note for measures in finished.values() if measures.note]
+    if interrupted:
+        left = ", ".join(str(rank) for rank in asked if rank not in done)
+        notes.append(f"Interrupted before rank {left}: go on with resume_from")
+    return _selected(settings, finished, list(dict.fromkeys(notes)))
+
+
+def _sweep(
+    settings: Settings, asked: list[int], done: dict[int, Measures], progress: bool
+) -> bool:  # fmt: skip
+    """Measure the ranks that are not done, and return whether Ctrl-C cut it short."""
+    from tqdm.auto import tqdm
+
+    waiting = [rank for rank in asked if rank not in done]
+    with tqdm(total=len(waiting), desc="ranks", disable=not progress, leave=False) as bar:
+        for rank in waiting:
+            bar.set_description(f"rank {rank}")
+            begin = perf_counter()
+            try:
+                measures = _measure(settings, rank, done, progress)
+            except KeyboardInterrupt:
+                if not set(asked) & set(done):
+                    raise
+                return True
+            if "interrupted" in measures.fit.message:
+                # A sampler keeps the draws made so far, which are no fair measure of a rank.
+                if not set(asked) & set(done):
+                    raise KeyboardInterrupt
+                return True
+            measures.values["seconds"] = perf_counter() - begin
+            done[rank] = measures
+            bar.update()
+    return False
+
+
+def _measure(
+    settings: Settings, rank: int, done: dict[int, Measures], progress: bool
+) -> Measures:  # fmt: skip
+    if not isinstance(settings.method, MAP):
+        return measure_draws(settings, rank, progress)
+    smaller = [other for other in done if other < rank]
+    previous: Fit | None = done[max(smaller)].fit if smaller else None
+    return measure_mode(settings, rank, previous, progress)
+
+
+def _earlier(
+    settings: Settings, resume_from: RankSelection | str | os.PathLike[str] | None
+) -> dict[int, Measures]:  # fmt: skip
+    """Return the ranks that an earlier sweep has measured, after comparing what was asked."""
+    if resume_from is None:
+        return {}
+    if isinstance(resume_from, (str, os.PathLike)):
+        resume_from = RankSelection.load(resume_from)
+    ours = settings.describe()
+    for name, value in ours.items():
+        if resume_from.settings.get(name) != value:
+            raise ValueError(
+                f"the earlier sweep cannot be continued: its {name} is "
+                f"{resume_from.settings.get(name)!r}, not {value!r}"
+            )
+    table = resume_from.table
+    return {
+        int(rank): Measures(
+            resume_from.fits[int(rank)], resume_from.elpd_i[i],
+            {name: float(table.loc[rank, name]) for name in MEASURED},
+        )
+        for i, rank in enumerate(table.index)
+    }  # fmt: skip
+
+
+def _selected(
+    settings: Settings, finished: dict[int, Measures], notes: list[str]
+) -> RankSelection:  # fmt: skip
+    index = pd.Index(list(finished), name="rank")
+    columns = {
+        name: [measures.values.get(name, np.nan) for measures in finished.values()]
+        for name in MEASURED
+    }
+    elpd_i = np.stack([measures.elpd_i for measures in finished.values()])
+    table = add_differences(pd.DataFrame(columns, index), elpd_i)
+    fits = {rank: measures.fit for rank, measures in finished.items()}
+    return RankSelection(table, fits, elpd_i, settings.describe(), notes)

@@ -1,0 +1,164 @@
+"""RankSelection: the result of a sweep over ranks, with its file format."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesnmf import posterior, rank_plot, rank_rule, storage
+from bayesnmf.posterior import Fit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Attribute of a file's root that marks a sweep, and holds what was asked.
+ATTRIBUTE = "bayesnmf_rank_selection"
+#: Columns that the text shows, and how.
+SHOWN = {
+    "elpd": "{:.1f}", "se": "{:.1f}", "elpd_diff": "{:.1f}", "dse": "{:.1f}", "waic": "{:.1f}",
+    "bad_k": "{:.1%}", "residual_p": "{:.3f}", "dispersion": "{:.3f}", "dispersion_p": "{:.3f}",
+    "elbo": "{:.1f}", "stability": "{:.3f}", "seconds": "{:.1f}",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class RankSelection:
+    """A choice of rank, with everything that it rests on.
+
+    Returned by :func:`bayesnmf.select_rank`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a rank. ``elpd``, ``se``: log density of cells left out, and its standard error;
+        ``elpd_diff``, ``dse``: the same relative to the best rank, compared cell by cell;
+        ``waic``; ``bad_k``: share of cells whose Pareto k is bad; ``residual_p``: p-value of the
+        residual check; ``dispersion``, ``dispersion_p``: mean squared Pearson residual, and the
+        share of replicates in which it is as large; ``elbo``; ``stability``: mean cosine between
+        matched components of the starts, or chains; ``converged``; ``seconds``. NaN where a
+        method has no such number.
+    fits : dict of int to Fit
+        The fit of each rank.
+    elpd_i : ndarray of shape (n_ranks, n_cells)
+        Log predictive density of each observed cell, in row order.
+    settings : dict
+        What was asked: data (a digest), model, method and its options, criterion, seed.
+    notes : list of str
+        What could not be measured, and whether the sweep was interrupted.
+    """
+
+    table: pd.DataFrame
+    fits: dict[int, Fit]
+    elpd_i: np.ndarray
+    settings: dict[str, Any]
+    notes: list[str]
+
+    @property
+    def best(self) -> int:
+        """The rank chosen, one of those asked for.
+
+        The smallest that passes the residual check and is within one standard error of the best
+        elpd. Where no rank does both, the elpd decides; without an elpd, the residual check.
+        """
+        return rank_rule.choose(self.table)
+
+    @property
+    def best_fit(self) -> Fit:
+        """The fit of the chosen rank."""
+        return self.fits[self.best]
+
+    @property
+    def verdicts(self) -> dict[str, int | None]:
+        """The rank that each criterion alone would choose, None where it chooses none."""
+        return rank_rule.verdicts_of(self.table)
+
+    @property
+    def message(self) -> str:
+        """The choice in words: why, what disagrees, and what to look at."""
+        likelihood = self.settings["model"]["likelihood"]["name"]
+        return rank_rule.explain(self.table, self.best, likelihood, self.notes)
+
+    def plot(self) -> Figure:
+        """Draw elpd with error bars, the residual check and stability against rank.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return rank_plot.draw(self.table, self.best)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to ``.nc`` (HDF5 netCDF) or ``.zarr``; :meth:`load` reads it.
+
+        Raises
+        ------
+        ValueError
+            When the name ends in something else.
+        """
+        ranks = self.table.index.to_numpy()
+        numbers = {name: ("rank", self.table[name].to_numpy(float)) for name in self.table.columns}
+        numbers["elpd_i"] = (("rank", "cell"), self.elpd_i)  # type: ignore[assignment]
+        root = xr.Dataset(attrs={
+            ATTRIBUTE: json.dumps({
+                "settings": self.settings, "notes": self.notes, "columns": list(self.table.columns),
+            })
+        })  # fmt: skip
+        nodes: dict[str, Any] = {"/": root, "/criteria": xr.Dataset(numbers, {"rank": ranks})}
+        tree = xr.DataTree.from_dict(nodes)
+        for rank, fit in self.fits.items():
+            tree[f"fits/rank_{rank}"] = fit.tree.copy()
+        storage.write(tree, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> RankSelection:
+        """Read a sweep that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            A ``.nc`` file or a ``.zarr`` folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is nothing at `path`.
+        ValueError
+            When it holds something other than a sweep.
+        """
+        tree = storage.read(
+            path, ATTRIBUTE, "a sweep over ranks (write one with bn.select_rank(...).save)"
+        )
+        record, numbers = json.loads(tree.attrs[ATTRIBUTE]), tree["criteria"].to_dataset()
+        index = pd.Index(numbers["rank"].to_numpy(), name="rank")
+        names = record["columns"]
+        table = pd.DataFrame({name: numbers[name].to_numpy() for name in names}, index)
+        fits = {
+            int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node))
+            for name, node in tree["fits"].children.items()
+        }
+        return RankSelection(
+            table, dict(sorted(fits.items())), numbers["elpd_i"].to_numpy(), record["settings"],
+            record["notes"],
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        shown = pd.DataFrame(index=self.table.index)
+        for name, written in SHOWN.items():
+            column = self.table[name]
+            if column.notna().any():
+                shown[name] = [written.format(x) if x == x else "" for x in column]  # noqa: PLR0124
+        marks = ["<-" if rank == self.best else "" for rank in shown.index]
+        return f"{self.message}\n{shown.assign(best=marks).to_string()}"
+
+
+def _root(node: xr.DataTree) -> xr.DataTree:
+    """Return a copy of a node as a tree of its own, which has no name."""
+    tree = node.copy()
+    tree.name = None
+    return tree

@@ -1,0 +1,24 @@
+"""Files that a command will write, checked before it begins."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+RESULTS, IMAGES = (".nc", ".zarr"), (".png", ".pdf", ".svg")
+
+
+def require_target(path: Path, endings: tuple[str, ...]) -> None:
+    """Raise unless a file of this name can be written: better now than after a long fit."""
+    if path.suffix not in endings:
+        raise ValueError(f"--out {path}: the name must end in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"--out {path}: there is no folder {path.parent}")
+    if path.is_dir() and path.suffix != ".zarr":
+        raise ValueError(f"--out {path}: that is a folder")
+    try:
+        # Permissions tell too little (root, read-only disks), so something is written.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"--out {path}: cannot write there ({error.strerror})") from error

@@ -1,0 +1,168 @@
+"""The recovery study: how often a rule finds the rank that data were made with.
+
+Mutational catalogues are drawn from COSMIC signatures: 64 samples, 96 channels, exposures that are
+exponential with a mean of 1,000 mutations per signature and sample, Poisson counts, or negative binomial ones
+of concentration 10. Every data set is swept from 6 below its rank to 6 above, under Poisson and, where
+counts are overdispersed, under the negative binomial too. Results are appended to a file, one line
+of JSON a sweep, and what is there is not done again, so that the study can run in parts.
+
+The signatures are read from ``shared/data/cosmic`` beside the repository; they are not part of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import bayesnmf as bn
+from bayesnmf.methods import MAP
+from bayesnmf.rank_measures import folds_of, precision
+from bayesnmf.rank_mode import modes, search_of
+from bayesnmf.rank_settings import Settings, settings_of
+from benchmarks import rank_peers as peers
+
+TRUTHS = (1, 2, 4, 6, 8, 12, 16, 20)
+N_SAMPLES, PER_SIGNATURE, CONCENTRATION, SPAN = 64, 1000.0, 10.0, 6
+#: Restarts that the cophenetic correlation and the silhouette look at.
+N_RESTARTS = 10
+#: What data are drawn from, and what they are fitted by.
+STUDIES = (
+    ("poisson", "poisson"),
+    ("negative_binomial", "negative_binomial"),
+    ("negative_binomial", "poisson"),
+)
+SIGNATURES = Path("shared/data/cosmic/COSMIC_v3.4_SBS_GRCh37.txt")
+
+
+def run(truths: Iterable[int], datasets: Iterable[int], laws: Iterable[str], out: Path) -> None:
+    """Do what is not in the file yet, and print a line for each sweep and the rates at the end."""
+    signatures = read_signatures()
+    if signatures is None:
+        print(f"skipped: the COSMIC signatures are not in ../{SIGNATURES}")
+        return
+    done = {_key(record) for record in _read(out)}
+    for dataset in datasets:
+        for truth in truths:
+            for drawn, fitted in STUDIES:
+                key = (truth, dataset, drawn, fitted)
+                if drawn in laws and key not in done:
+                    record = sweep(signatures, *key)
+                    with out.open("a") as file:
+                        file.write(json.dumps(record) + "\n")
+                    print(record, flush=True)
+    report(_read(out))
+
+
+def read_signatures() -> np.ndarray | None:
+    """Return the signatures, one a row, or None where the file is missing."""
+    root = Path(__file__).resolve().parent.parent
+    for folder in (root.parent, root):
+        if (folder / SIGNATURES).exists():
+            table = pd.read_csv(folder / SIGNATURES, sep="\t", index_col=0)
+            return table.to_numpy(float).T
+    return None
+
+
+def catalogue(signatures: np.ndarray, truth: int, seed: int, drawn: str) -> np.ndarray:
+    """Draw a catalogue of 64 samples from `truth` signatures."""
+    rng = np.random.default_rng((seed, truth, drawn == "poisson"))
+    H = signatures[rng.choice(len(signatures), truth, replace=False)]
+    mean = rng.exponential(PER_SIGNATURE, (N_SAMPLES, truth)) @ H
+    if drawn == "negative_binomial":
+        mean = mean * rng.gamma(CONCENTRATION, 1 / CONCENTRATION, mean.shape)
+    return rng.poisson(mean).astype(float)
+
+
+def sweep(
+    signatures: np.ndarray, truth: int, dataset: int, drawn: str, fitted: str
+) -> dict[str, object]:  # fmt: skip
+    """Return the rank that each rule chooses for one data set."""
+    V = catalogue(signatures, truth, dataset, drawn)
+    ranks = list(range(max(1, truth - SPAN), truth + SPAN + 1))
+    begin = time.perf_counter()
+    selection = bn.select_rank(V, ranks, fitted, seed=dataset, progress=False)
+    seconds = time.perf_counter() - begin
+    chosen: dict[str, int | None] = {"bayesnmf": selection.best, **selection.verdicts}
+    chosen |= peers_choose(V, ranks, fitted, selection, dataset)
+    return {
+        "truth": truth, "dataset": dataset, "drawn": drawn, "fitted": fitted,
+        "chosen": chosen, "p_at_truth": float(selection.table["residual_p"][truth]),
+        "warned": "Overdispersed" in selection.message, "seconds": round(seconds, 1),
+        "elpd_diff": selection.table["elpd_diff"].round(1).to_dict(),
+        "residual_p": selection.table["residual_p"].to_dict(),
+    }  # fmt: skip
+
+
+def peers_choose(
+    V: np.ndarray, ranks: list[int], fitted: str, selection: bn.RankSelection, seed: int
+) -> dict[str, int | None]:  # fmt: skip
+    """Return what the conventions of other packages make of the same data."""
+    settings = settings_of(
+        V, None, fitted, MAP(n_init=N_RESTARTS), "gamma", "gamma", "kfold", k=5, n_replicates=19,
+        seed=seed,
+    )  # fmt: skip
+    restarts = {rank: _restarts(settings, rank) for rank in ranks}
+    likelihoods = np.array([_log_likelihood(V, selection.fits[rank]) for rank in ranks])
+    agreement = np.array([peers.cophenetic([W for W, _ in restarts[r]]) for r in ranks])
+    silhouettes = [peers.silhouettes(np.stack([H for _, H in restarts[r]])) for r in ranks]
+    folds, _ = folds_of(replace(settings, seed=seed))
+    assert folds is not None
+    held = folds[settings.matrix.observed] == 0
+    errors = -selection.elpd_i[:, held].sum(axis=1)
+    return {
+        "BIC": peers.information(ranks, likelihoods, V.shape, np.log(V.size)),
+        "AIC": peers.information(ranks, likelihoods, V.shape, 2.0),
+        "cophenetic": peers.before_largest_drop(ranks, agreement),
+        "silhouette": peers.largest_stable(ranks, silhouettes),
+        "hold-out elbow": peers.elbow(ranks, errors),
+        "hold-out minimum": ranks[int(np.argmin(errors))],
+    }
+
+
+def _restarts(settings: Settings, rank: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    model = settings.at(rank)
+    with precision(settings):
+        found = modes(settings, model, search_of(settings, model), None, False)
+    # W carries the mass, or the largest component of a row would be a matter of scale.
+    pairs = [(solution.sites["W"], solution.sites["H"]) for solution in found]
+    return [(W * H.sum(axis=1), H) for W, H in pairs]
+
+
+def _log_likelihood(V: np.ndarray, fit: bn.Fit) -> float:
+    assert isinstance(fit.model, bn.NMF)
+    likelihood = fit.model.likelihood
+    parameters = {name: float(fit.tree["posterior"][name].mean()) for name in likelihood.priors}
+    return float(np.sum(likelihood.log_density(V, fit.mean.to_numpy(), **parameters)))
+
+
+def report(records: list[dict[str, object]]) -> None:
+    """Print how often each rule was exactly right, by true rank."""
+    rows = [
+        {
+            "data": record["drawn"], "fit": record["fitted"], "truth": record["truth"],
+            "rule": rule, "right": rank == record["truth"],
+        }
+        for record in records
+        for rule, rank in record["chosen"].items()  # type: ignore[attr-defined]
+    ]  # fmt: skip
+    if not rows:
+        return
+    table = pd.DataFrame(rows).pivot_table(
+        "right", ["data", "fit", "rule"], "truth", aggfunc=["sum", "count"]
+    )
+    right, count = table["sum"].astype("Int64"), table["count"].astype("Int64")
+    print((right.astype(str) + "/" + count.astype(str)).to_string())
+
+
+def _key(record: dict[str, object]) -> tuple[object, ...]:
+    return tuple(record[name] for name in ("truth", "dataset", "drawn", "fitted"))
+
+
+def _read(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

@@ -1,0 +1,77 @@
+"""RankSelection: its file, its figure, its text."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from small import same
+
+import bayesnmf as bn
+from bayesnmf import rank_plot
+
+
+@pytest.fixture(scope="module")
+def selection() -> bn.RankSelection:
+    V, _, _ = bn.datasets.make_nmf(14, 10, 1, "poisson", seed=3)
+    frame = pd.DataFrame(V).rename(index=lambda i: f"r{i}", columns=lambda j: f"c{j}")
+    options = {"n_replicates": 19, "k": 2, "progress": False}
+    return bn.select_rank(frame, [1, 2], method=bn.MAP(n_init=2), **options)
+
+
+@pytest.mark.parametrize("name", ["sweep.nc", "sweep.zarr"])
+def test_saved_sweep_comes_back(selection, tmp_path, name):
+    selection.save(tmp_path / name)
+    again = bn.RankSelection.load(tmp_path / name)
+    pd.testing.assert_frame_equal(again.table, selection.table)
+    np.testing.assert_array_equal(again.elpd_i, selection.elpd_i)
+    assert again.settings == selection.settings
+    assert repr(again) == repr(selection)
+    assert list(again.fits) == [1, 2]
+    for rank, fit in again.fits.items():
+        assert same(fit, selection.fits[rank])
+        assert fit.model == selection.fits[rank].model
+
+
+def test_files_of_another_kind_are_refused(selection, tmp_path):
+    selection.save(tmp_path / "sweep.nc")
+    selection.fits[1].save(tmp_path / "fit.nc")
+    with pytest.raises(ValueError, match=r"fit\.nc is not a sweep over ranks"):
+        bn.RankSelection.load(tmp_path / "fit.nc")
+    with pytest.raises(ValueError, match=r"sweep\.nc is not a bayesnmf result"):
+        bn.load(tmp_path / "sweep.nc")
+    with pytest.raises(FileNotFoundError, match="no file"):
+        bn.RankSelection.load(tmp_path / "absent.nc")
+    with pytest.raises(ValueError, match=r"must end in \.nc or \.zarr"):
+        selection.save(tmp_path / "sweep.pkl")
+
+
+def test_text_holds_the_message_and_marks_the_choice(selection):
+    lines = repr(selection).splitlines()
+    assert lines[0] == selection.message
+    assert [line.split()[0] for line in lines if line.endswith("<-")] == [str(selection.best)]
+    assert "waic" not in lines[1]  # a column without a number is not shown
+
+
+def test_figure_shows_what_the_rule_looks_at(selection):
+    figure = selection.plot()
+    elpd, residual, stability = figure.axes
+    assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes] == [
+        "elpd, difference", "p of the", "stability",
+    ]  # fmt: skip
+    np.testing.assert_allclose(elpd.lines[-2].get_ydata(), selection.table["elpd_diff"])
+    np.testing.assert_allclose(residual.lines[0].get_ydata(), selection.table["residual_p"])
+    np.testing.assert_allclose(stability.lines[0].get_ydata(), selection.table["stability"])
+    assert f"rank {selection.best} chosen" in elpd.get_title(loc="left")
+    figure.canvas.draw()
+    plt.close(figure)
+
+
+def test_figure_says_what_is_missing(selection):
+    table = selection.table.assign(elpd_diff=np.nan, dse=np.nan, stability=np.nan)
+    figure = rank_plot.draw(table, 1)
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts == ["not available", "not available"]
+    figure.canvas.draw()
+    plt.close(figure)
