@@ -44,6 +44,8 @@ NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, 130
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ImportError)
 #: Seconds that compiled code has to come to an end after Ctrl-C.
 GRACE = 5.0
+#: Signals that end a run with what it has: from the keyboard, and from a batch system.
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 PLOTS = {"components": plots.components, "reconstruction": plots.reconstruction}
 
 # Typer carries a Click of its own since 0.26, so its class of usage errors is taken from here.
@@ -349,9 +351,9 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 @contextmanager
 def _prompt_interrupt() -> Iterator[None]:
-    """Let Ctrl-C end a run within moments, with what it has made so far where it can.
+    """Let Ctrl-C or SIGTERM end a run within moments, with what it has made where it can.
 
-    Python hands it to the main thread, which compiled code keeps until a chunk is done. Its
+    Python hands them to the main thread, which compiled code keeps until a chunk is done. Its
     wakeup descriptor is written to at once, so a thread that reads it can end the process when
     the main thread has not heard of it in time; once it has, it may take its time to save.
     """
@@ -361,28 +363,31 @@ def _prompt_interrupt() -> Iterator[None]:
     (reader, writer), heard = os.pipe(), threading.Event()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
 
     def hear(number: int, frame: Any) -> None:
         heard.set()
         signal.default_int_handler(number, frame)
 
-    if handler is signal.default_int_handler:
-        signal.signal(signal.SIGINT, hear)
+    for number, handler in handlers.items():
+        # Whoever has been told to ignore a signal, or has a handler of its own, keeps to that.
+        if handler in (signal.default_int_handler, signal.SIG_DFL):
+            signal.signal(number, hear)
     watch = threading.Thread(target=_end_when_unheard, args=(reader, heard), daemon=True)
     watch.start()
     try:
         yield
     finally:
         heard.set()
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(before)
         os.close(writer)
 
 
 def _end_when_unheard(reader: int, heard: threading.Event) -> None:
     while received := os.read(reader, 1):
-        if received[0] != signal.SIGINT:
+        if received[0] not in STOPPING:
             continue
         if not heard.wait(GRACE):
             if sys.stderr.isatty():

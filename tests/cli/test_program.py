@@ -85,7 +85,8 @@ sys.exit(cli.main(["demo"]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
-def test_interrupt_ends_compiled_code(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_compiled_code(number, tmp_path):
     """Python alone would deliver it when the compiled loop is done, which is never."""
     with subprocess.Popen(
         [sys.executable, "-c", NEVER_ENDS],
@@ -93,7 +94,7 @@ def test_interrupt_ends_compiled_code(tmp_path):
     ) as process:  # fmt: skip
         try:
             assert any(line == "running\n" for line in process.stdout)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, err = process.communicate(timeout=60)
         finally:
             process.kill()

@@ -7,6 +7,8 @@ component to another.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -25,7 +27,7 @@ type Pair = tuple[Array, Array]
 
 def joint_move(
     model: NMF, data: Sampled, position: Position, metric: Pair, step: Array,
-    noise: Trajectory, *, n_leapfrogs: int,
+    noise: Trajectory, *, n_leapfrogs: int, rough: bool = False,
 ) -> tuple[Position, Array]:  # fmt: skip
     """Move all of log W and log H by one Hamiltonian trajectory.
 
@@ -39,6 +41,12 @@ def joint_move(
         One step size.
     noise : Trajectory
         Random numbers.
+    n_leapfrogs : int
+        Steps of the trajectory.
+    rough : bool
+        Whether cells are met in single precision along the trajectory. Whatever function of the
+        position stands for the gradient, leapfrog steps preserve volume and can be retraced; the
+        change of the density at their end, which decides, is computed in full.
 
     Returns
     -------
@@ -50,9 +58,17 @@ def joint_move(
     start, momentum = position[:2], noise.momentum
     step = jittered(step, noise.jitter)
 
+    dtype = start[0].dtype
+    cells = _single((data, model, position.parameters)) if rough else None
+
     def slopes(x: Pair) -> Pair:
         w, h = (jnp.exp(z) for z in x)
-        of_w, of_h = data.gradients(model, w, h, position.parameters)
+        if cells is None:
+            of_w, of_h = data.gradients(model, w, h, position.parameters)
+        else:
+            single, given, parameters = cells
+            found = single.gradients(given, *_single((w, h)), parameters)
+            of_w, of_h = (slope.astype(dtype) for slope in found)
         return (
             whiten(metric[0], log_slope(model.prior_W, w, of_w)),
             whiten(metric[1], log_slope(model.prior_H, h, of_h)),
@@ -74,3 +90,13 @@ def joint_move(
     accepted, acceptance = decide(noise.accept, change)
     W, H = (jnp.where(accepted, new, old) for new, old in zip(end, start, strict=True))
     return Position(W, H, position.parameters), acceptance
+
+
+def _single(tree: Any) -> Any:
+    """Return the same structure with its floating-point numbers in single precision."""
+
+    def cast(leaf: Any) -> Any:
+        leaf = jnp.asarray(leaf)
+        return leaf.astype(jnp.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)

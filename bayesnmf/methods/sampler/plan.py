@@ -15,6 +15,8 @@ from bayesnmf.model import NMF
 LEAPFROGS = 32
 #: Unknowns above which a joint trajectory would take a hundred times as long as a truncated sweep.
 MANY = 10_000
+#: Data up to this size, and down to its inverse, are met in single precision on the way.
+LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Plan:
         Steps of a row-parallel trajectory, and of the joint one.
     joint_moves : int
         Joint trajectories a sweep.
+    rough : bool
+        Whether joint trajectories meet the cells in single precision.
 
     Examples
     --------
@@ -47,6 +51,7 @@ class Plan:
     block_leapfrogs: int = 2
     joint_leapfrogs: int = LEAPFROGS
     joint_moves: int = 1
+    rough: bool = False
 
     @property
     def adapts(self) -> bool:
@@ -82,4 +87,17 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
         return Plan("truncated", joint_moves=int(unknowns <= MANY), joint_leapfrogs=leapfrogs)
     # An inferred level of noise leaves the masses of components freer, so that they mix slower.
     thin = 4 if model.likelihood.priors else 2
-    return Plan(exponential=exponential, thin=thin, joint_leapfrogs=leapfrogs)
+    rough = isinstance(data, Cells) and _in_single_range(model, data)
+    return Plan(exponential=exponential, thin=thin, joint_leapfrogs=leapfrogs, rough=rough)
+
+
+def _in_single_range(model: NMF, data: Cells) -> bool:
+    """Return whether single precision suffices to find the way by.
+
+    Gaussian noise may be small beside the digits that it has.
+    """
+    if isinstance(model.likelihood, Gaussian):
+        return False
+    values = np.asarray(data.values)
+    positive = values[values > 0]
+    return bool(positive.size and positive.max() < LARGEST and positive.min() > 1 / LARGEST)

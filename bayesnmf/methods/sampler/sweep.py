@@ -62,7 +62,7 @@ def sweep(
         def jointly(j: Array, state: tuple[Position, Array]) -> tuple[Position, Array]:
             return joint_move(
                 model, data, state[0], tuning.metric, jnp.exp(steps.joint.log_step),
-                jax.tree.map(lambda x: x[j], noise.joint), n_leapfrogs=plan.joint_leapfrogs,
+                jax.tree.map(lambda x: x[j], noise.joint), n_leapfrogs=plan.joint_leapfrogs, rough=plan.rough,
             )  # fmt: skip
 
         position, accept_joint = lax.fori_loop(
