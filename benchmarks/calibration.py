@@ -137,7 +137,7 @@ def plot(folder: Path, path: Path) -> None:
             if k == 0:
                 ax.fill_between(x, lower - x, upper - x, color="0.88", lw=0)
                 ax.axhline(0.0, color="0.6", lw=0.8)
-            text = label if _order((label, None)) < len(_ORDER) else "parameter"
+            text = _LABELS.get(label, "parameter")
             (labels[text],) = ax.plot(x, ecdf - x, color=f"C{k}", lw=1.1)
         ax.set_title(name.replace("_", " "), fontsize=10)
         ax.set_xlabel("normalised rank")
@@ -152,9 +152,14 @@ def plot(folder: Path, path: Path) -> None:
     print(f"wrote {path}")
 
 
-_ORDER = ("a cell of WH", "masses 1", "masses 2", "log likelihood")
+#: What the legend calls a quantity, in its order.
+_LABELS = {
+    "a cell of WH": "a cell of WH", "masses 1": "smaller mass", "masses 2": "larger mass",
+    "log likelihood": "log likelihood",
+}  # fmt: skip
 
 
 def _order(item: tuple[str, object]) -> int:
     """Return the place of a quantity in the legend; the likelihood's parameter comes last."""
-    return _ORDER.index(item[0]) if item[0] in _ORDER else len(_ORDER)
+    names = list(_LABELS)
+    return names.index(item[0]) if item[0] in names else len(names)

@@ -11,7 +11,6 @@ algorithms with simulation-based calibration. arXiv:1804.06788.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,10 +26,10 @@ from bayesnmf.datasets import SAMPLERS
 from bayesnmf.likelihoods import Gaussian, Likelihood
 from bayesnmf.methods.observed import Cells
 from bayesnmf.methods.sampler import NMFKernel, NMFState, Plan
+from bayesnmf.methods.sampler.kernel import _BATCHED
 from bayesnmf.methods.sampler.target import sites_of
 
 type Sites = dict[str, np.ndarray]
-type Move = Callable[[Plan, bn.NMF, Cells, NMFState], NMFState]
 
 LIKELIHOODS: dict[str, str | Likelihood] = {
     "poisson": "poisson",
@@ -41,8 +40,6 @@ LIKELIHOODS: dict[str, str | Likelihood] = {
 }
 #: Average of WH. Proportions are kept away from 1, to which they would round.
 LEVELS = dict.fromkeys(LIKELIHOODS, 5.0) | {"beta": 0.4}
-#: Which parts of a state differ between replicates: all but its counters.
-_BATCHED = NMFState(0, 0, 0, 0, 0, None, None, None, 0)  # type: ignore[arg-type]
 
 
 class Truth(NamedTuple):
@@ -96,14 +93,9 @@ def quantities(model: bn.NMF, V: Any, sites: dict[str, Any]) -> dict[str, Any]:
     } | parameters  # fmt: skip
 
 
-def step(plan: Plan, model: bn.NMF, data: Cells, state: NMFState) -> NMFState:
-    """Make one step of the sampler on one data set."""
-    return NMFKernel(plan).sample(state, (model, data), {})
-
-
 def sample(
     model: bn.NMF, truth: Truth, start: Sites, plan: Plan, *, num_warmup: int, num_samples: int,
-    seed: int, move: Move = step,
+    seed: int,
 ) -> tuple[Sites, Sites]:  # fmt: skip
     """Run a chain on every data set, and return the quantities of the truth and of the draws.
 
@@ -121,8 +113,6 @@ def sample(
         Steps that adapt, one sweep each, and draws kept.
     seed : int
         Of the chains.
-    move : callable
-        One step; another one for negative controls.
 
     Returns
     -------
@@ -135,20 +125,20 @@ def sample(
     keys = jax.random.split(jax.random.key(seed), len(V))
     warmup = jnp.asarray(num_warmup)
     return jax.tree.map(np.asarray, _run(
-        model, V, sites, start, keys, warmup, plan=plan, num_samples=num_samples, move=move
+        model, V, sites, start, keys, warmup, plan=plan, num_samples=num_samples
     ))  # fmt: skip
 
 
-@partial(jax.jit, static_argnames=("plan", "num_samples", "move"))
+@partial(jax.jit, static_argnames=("plan", "num_samples"))
 def _run(
     model: bn.NMF, V: Any, sites: Any, start: Any, keys: Any, num_warmup: Any, *, plan: Plan,
-    num_samples: int, move: Move,
+    num_samples: int,
 ) -> tuple[Any, Any]:  # fmt: skip
     def begin(V: Any, start: Any, key: Any) -> NMFState:
         return NMFKernel(plan).init(key, num_warmup, start, (model, Cells(V, None)), {})
 
     def one(V: Any, state: NMFState) -> NMFState:
-        return move(plan, model, Cells(V, None), state)
+        return NMFKernel(plan).sample(state, (model, Cells(V, None)), {})
 
     state = jax.vmap(begin, out_axes=_BATCHED)(V, start, keys)
     advance = jax.vmap(one, in_axes=(0, _BATCHED), out_axes=_BATCHED)
