@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +27,8 @@ from .target import sites_of
 CHUNK = 25
 #: Sampler statistics that are kept, as fields of the state.
 STATISTICS = ("log_joint", "accept_prob", "block_accept_prob")
+#: Fields of the state that all chains share.
+SHARED = ("num_warmup", "i", "end")
 
 
 class Chunk(NamedTuple):
@@ -72,6 +77,8 @@ def draw(
 ) -> Iterator[Chunk]:
     """Finish the warm-up of chains and go on for some draws, piece by piece.
 
+    On CPUs each chain is a call of its own, so that cores work side by side: one program of small
+    arrays keeps only one of them busy. Other devices advance all chains that they hold at once.
     Draws are the same however they are cut into pieces: a run that stops after any chunk goes on
     from its state, and two calls for 50 draws give those of one call for 100.
 
@@ -108,12 +115,56 @@ def draw(
     done, num_warmup = int(state.i), int(state.num_warmup)
     end = max(done, num_warmup) + num_samples
     state = state._replace(end=jnp.asarray(end, state.i.dtype))
-    while done < end:
-        state, sites, stats = _advance(plan, model, data, state)
-        kept = slice(max(num_warmup - done, 0), end - done)
-        sites, stats = jax.tree.map(lambda x: np.asarray(x)[:, kept], (sites, stats))  # noqa: B023
-        done = min(done + CHUNK, end)
-        yield Chunk(sites, stats, state)
+    groups, devices = _groups(state), jax.local_devices()
+    given = [(model, data)]
+    if len(devices) > 1:
+        groups = [jax.device_put(x, devices[i % len(devices)]) for i, x in enumerate(groups)]
+        given = [jax.device_put((model, data), device) for device in devices[: len(groups)]]
+    wide = jax.config.jax_enable_x64  # which a thread does not inherit
+    with ThreadPoolExecutor(min(len(groups), os.cpu_count() or 1)) as pool:
+        while done < end:
+            calls = [(plan, *given[i % len(given)], group) for i, group in enumerate(groups)]
+            # The first call compiles for all of its device.
+            parts = [_advance(*calls[0]), *pool.map(partial(_call, wide), calls[1:])]
+            groups = [part[0] for part in parts]
+            kept = slice(max(num_warmup - done, 0), end - done)
+            sites, stats = jax.tree.map(
+                lambda *x: np.concatenate([np.asarray(y)[:, kept] for y in x]),  # noqa: B023
+                *(part[1:] for part in parts),
+            )
+            done = min(done + CHUNK, end)
+            yield Chunk(sites, stats, _merged(groups))
+
+
+def _groups(state: NMFState) -> list[NMFState]:
+    """Return the chains that are advanced together: one on CPUs, a device's share elsewhere."""
+    num_chains, devices = len(state.rng_key), jax.local_devices()
+    number = num_chains if devices[0].platform == "cpu" else min(len(devices), num_chains)
+    cuts = np.linspace(0, num_chains, number + 1).round().astype(int)
+
+    def cut(first: int, last: int) -> NMFState:
+        own = {name: x for name, x in state._asdict().items() if name not in SHARED}
+        return state._replace(**jax.tree.map(lambda x: x[first:last], own))
+
+    return [cut(*ends) for ends in pairwise(cuts.tolist())]
+
+
+def _merged(groups: list[NMFState]) -> NMFState:
+    """Return the state of all chains."""
+    if len(groups) == 1:
+        return groups[0]
+    home = jax.local_devices()[0]
+    parts = [
+        {name: x for name, x in jax.device_put(group, home)._asdict().items() if name not in SHARED}
+        for group in groups
+    ]
+    return groups[0]._replace(**jax.tree.map(lambda *x: jnp.concatenate(x), *parts))
+
+
+def _call(wide: bool, arguments: tuple[Any, ...]) -> tuple[NMFState, Any, Any]:
+    with jax.enable_x64(wide):
+        advanced: tuple[NMFState, Any, Any] = jax.block_until_ready(_advance(*arguments))
+        return advanced
 
 
 @partial(jax.jit, static_argnames="plan")

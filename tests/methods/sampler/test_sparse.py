@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,7 +70,8 @@ def test_a_sweep_is_the_dense_one(name):
     model, dense, sparse = observed(model, counts(held))
     assert isinstance(sparse, Counts if name == "poisson" else Moments)
     plan = plan_for(model, sparse)
-    assert plan == plan_for(model, dense)
+    # The dense sampler finds its way in single precision.
+    assert plan == replace(plan_for(model, dense), rough=False)
     state = chains.begin(model, dense, starts(model, dense.shape), jax.random.key(0), 0)
     position, tuning = jax.tree.map(lambda x: x[0], (state.z, state.tuning))
     once = jax.jit(sweep, static_argnums=0)
@@ -145,10 +148,10 @@ def test_information_at_the_expected_counts_is_fishers():
 
 @pytest.mark.statistical
 def test_rank_one_against_the_exact_posterior():
-    """With masses of its own."""
+    """With masses of its own, in XLA, whose calls cost less on so small a matrix."""
     V = np.array([[2, 1, 0, 4], [4, 5, 0, 10], [0, 0, 0, 0], [3, 0, 0, 2], [0, 0, 0, 3]], float)
     model, _, sparse = observed(bn.NMF(1, "poisson", Gamma(0.5, 0.7), Gamma(0.5, 1.3)), V)
-    plan = Plan(exponential=False, thin=1, joint_leapfrogs=4)
+    plan, sparse = Plan(exponential=False, thin=1, joint_leapfrogs=4), plain(sparse)
     state = chains.begin(model, sparse, starts(model, V.shape, 2), jax.random.key(3), 200)
     pieces = list(chains.draw(plan, model, sparse, state, 1500))
     sites = {name: np.concatenate([piece.sites[name] for piece in pieces], axis=1) for name in "WH"}
