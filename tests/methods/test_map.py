@@ -173,8 +173,9 @@ def test_a_start_is_not_written_to():
 @pytest.mark.parametrize(
     ("method", "tolerance"),
     [
-        # The same steps, but for the order of sums.
-        ({"solver": "mu", "max_iter": 60}, 1e-7),
+        # The same steps, but for the order of sums, whose rounding a parameter that the data
+        # hardly settle multiplies.
+        ({"solver": "mu", "max_iter": 60}, 1e-6),
         # Single-precision Hessians and extrapolation spread rounding; the optimum is the same.
         ({"solver": "newton", "tol": 1e-9}, 1e-5),
     ],

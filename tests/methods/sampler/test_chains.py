@@ -139,7 +139,7 @@ def test_no_draw_is_lost(case, shape):
     priors = bn.priors
     model = bn.NMF(rank, "poisson", priors.Gamma(shape), priors.Gamma(shape))
     sites, found, _ = draws_of(
-        V, model, num_warmup=150, num_samples=50, plan=Plan(exponential=shape == 1.0)
+        V, model, num_warmup=300, num_samples=50, plan=Plan(exponential=shape == 1.0)
     )
     for values in (*sites.values(), *found.values()):
         assert values.shape[:2] == (2, 50)
