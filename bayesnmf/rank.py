@@ -43,8 +43,7 @@ def select_rank(
         As for :class:`bayesnmf.NMF`.
     method : {"map", "svi", "mcmc"} or record, default "map"
         "map": the mode in log space, with replicates that are fitted again and cross-validation
-        around it; fast, and of known error rate. "svi", "mcmc": draws, with posterior predictive
-        checks.
+        around it; fast. "svi", "mcmc": draws, with posterior predictive checks.
     prior_W, prior_H : str or Prior, default "gamma"
         As for :class:`bayesnmf.NMF`; they must be proper.
     mask : array of bool of shape (n_rows, n_columns), optional

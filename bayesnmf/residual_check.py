@@ -85,7 +85,8 @@ def residuals(
 def p_value(observed: float, replicated: np.ndarray) -> float:
     """Return the share of replicates at least as large, the data counted as one of them.
 
-    Of data from the model itself it is below any level at most as often as the level says.
+    Of data that are exchangeable with the replicates it is below any level at most as often as the
+    level says; the replicates' mean is a fitted one, so this holds nearly.
 
     Examples
     --------
