@@ -115,7 +115,7 @@ def test_broken_moves_are_found_out(move):
 SHORT = bn.MCMC(num_warmup=20, num_samples=30, num_chains=2)
 
 
-@places
+@pytest.mark.parametrize("place", ["apart", "tied"])
 def test_rates_are_kept_aligned_with_the_components(place):
     """The program's density at the draws as they were is what the sampler recorded."""
     V = small.data(small.LIKELIHOODS["negative_binomial"], missing=0.1)
