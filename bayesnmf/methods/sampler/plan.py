@@ -100,4 +100,7 @@ def _in_single_range(model: NMF, data: Cells) -> bool:
         return False
     values = np.asarray(data.values)
     positive = values[values > 0]
-    return bool(positive.size and positive.max() < LARGEST and positive.min() > 1 / LARGEST)
+    if not positive.size or positive.max() >= LARGEST or positive.min() <= 1 / LARGEST:
+        return False
+    # A share that would round to 1 leaves the support of the beta distribution.
+    return not np.any((positive != 1.0) & (positive.astype(np.float32) == 1.0))

@@ -249,3 +249,39 @@ def test_chains_start_at_the_mode_without_losing_it():
     state = chains.begin(model, data, values, jax.random.key(0), 10)
     expected = log_joint(model, matrix, {k: np.asarray(v)[:, None] for k, v in values.items()})
     np.testing.assert_allclose(state.log_joint, expected[:, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "V", "rough"),
+    [
+        ("poisson", [[3.0, 0.0], [1.0, 1e6]], True),
+        ("poisson", [[3.0, 0.0], [1.0, 1e300]], False),
+        ("gamma", [[1e-13, 1.0], [2.0, 3.0]], False),
+        ("beta", [[0.5, 0.25], [0.75, 1 - 1e-4]], True),
+        ("beta", [[0.5, 0.25], [0.75, 1 - 1e-12]], False),
+        ("gaussian", [[3.0, np.nan], [1.0, 2.0]], False),
+    ],
+)
+def test_single_precision_is_left_to_data_that_it_can_hold(likelihood, V, rough):
+    matrix = Matrix.of(np.array(V))
+    model = bn.NMF(1, likelihood).resolve(matrix)
+    assert plan_for(model, cells_of(model, matrix)).rough == rough
+
+
+@pytest.mark.parametrize("mean", [1e-6, 1.0, 30.0])
+@pytest.mark.parametrize("name", [name for name in small.LIKELIHOODS if name != "gaussian"])
+def test_scores_hold_in_single_precision(name, mean):
+    """Along a rough trajectory, at means from nearly nothing to far beyond the data."""
+    likelihood = small.LIKELIHOODS[name]
+    V = small.data(likelihood)
+    known = {k: jnp.asarray(x) for k, x in likelihood.known.items()}
+    known |= {k: jnp.asarray(x) for k, x in likelihood.start().items()}
+    scores = [
+        likelihood.score(
+            jnp.asarray(V, dtype), jnp.full(V.shape, mean, dtype),
+            **{k: x.astype(dtype) for k, x in known.items()},
+        )
+        for dtype in (jnp.float32, jnp.float64)
+    ]  # fmt: skip
+    assert jnp.isfinite(scores[0]).all()
+    np.testing.assert_allclose(scores[0], scores[1], rtol=2e-3, atol=1e-3)
