@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,9 +59,8 @@ def program_mode(model: Program, matrix: Matrix, key: jax.Array, max_iter: int) 
 
 def latent_names(model: Model, matrix: Matrix) -> list[str]:
     """Return the names of the program's latent sample sites."""
-    sites = trace(seed(model, 0)).get_trace(jnp.asarray(matrix.values))
     return [
-        name for name, site in sites.items()
+        name for name, site in _sites(model, matrix).items()
         if site["type"] == "sample" and not site["is_observed"]
     ]  # fmt: skip
 
@@ -69,11 +69,11 @@ def deterministic_sites(
     model: Model, matrix: Matrix, draws: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Add the deterministic sites of a program to draws of its latent ones."""
-    V = jnp.asarray(matrix.values)
-    sites = trace(seed(model, 0)).get_trace(V)
+    sites = _sites(model, matrix)
     names = [name for name, site in sites.items() if site["type"] == "deterministic"]
     if not names:
         return draws
+    V = jnp.asarray(matrix.values)
 
     def evaluate(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
         traced = trace(seed(substitute(model, values), 0)).get_trace(V)
@@ -104,9 +104,8 @@ _log_joint_of_nmf = jax.jit(_log_joint)
 
 def site_dims(model: Model, matrix: Matrix) -> dict[str, list[str]]:
     """Name the dimensions of each latent site by the plates that it is in."""
-    sites = trace(seed(model, 0)).get_trace(jnp.asarray(matrix.values))
     dims = {}
-    for name, site in sites.items():
+    for name, site in _sites(model, matrix).items():
         if site["type"] not in ("sample", "deterministic") or site.get("is_observed"):
             continue
         ndim = jnp.ndim(site["value"])
@@ -118,3 +117,17 @@ def site_dims(model: Model, matrix: Matrix) -> dict[str, list[str]]:
                 names[position] = frame.name
         dims[name] = names
     return dims
+
+
+def _sites(model: Model, matrix: Matrix) -> dict[str, Any]:
+    """Return the sites of a program, whose values are abstract: of a shape, without numbers.
+
+    Running it would compile every operation in it one by one.
+    """
+    found: dict[str, Any] = {}
+
+    def run() -> None:
+        found.update(trace(seed(model, 0)).get_trace(jnp.asarray(matrix.values)))
+
+    jax.eval_shape(run)
+    return found

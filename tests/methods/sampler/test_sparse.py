@@ -167,7 +167,7 @@ def test_rank_one_against_the_exact_posterior():
 
 # -- fits -------------------------------------------------------------------------------------
 
-METHOD = bn.MCMC(num_warmup=25, num_samples=25, num_chains=2)
+METHOD = bn.MCMC(num_warmup=8, num_samples=8, num_chains=2)
 
 
 @pytest.mark.parametrize("name", ["poisson", "gaussian, truncated"])
@@ -178,9 +178,9 @@ def test_a_fit_is_never_expanded_and_goes_on(name, monkeypatch, tmp_path):
     model, held = MODELS[name]
     V = scipy.sparse.csr_array(counts(held))
     whole = small.run(V, model, METHOD)
-    part = small.run(V, model, bn.MCMC(num_warmup=25, num_samples=10, num_chains=2))
+    part = small.run(V, model, bn.MCMC(num_warmup=8, num_samples=4, num_chains=2))
     part.save(tmp_path / "part.nc")
-    resumed = bn.load(tmp_path / "part.nc").resume(15, progress=False)
+    resumed = bn.load(tmp_path / "part.nc").resume(4, progress=False)
     for site, values in whole.tree["posterior"].data_vars.items():
         np.testing.assert_array_equal(resumed.tree["posterior"][site], values)
         assert np.isfinite(values).all()
