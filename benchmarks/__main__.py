@@ -22,6 +22,7 @@ def main() -> None:
     command = commands.add_parser("mcmc", help="draws, against a hand-written NUTS")
     command.add_argument("--problem", nargs="*", choices=list(mcmc.PROBLEMS))
     command.add_argument("--sampler", nargs="*", choices=list(mcmc.SAMPLERS))
+    command.add_argument("--warm", action="store_true", help="time a second run, of draws alone")
     command = commands.add_parser("calibration", help="whether posteriors are right")
     command.add_argument("--likelihood", nargs="*", choices=calibration.LIKELIHOODS)
     command.add_argument("--part", nargs="*", choices=calibration.PARTS)
@@ -40,7 +41,8 @@ def main() -> None:
         dense.run(names, arguments.repeats, arguments.plot)
     elif arguments.benchmark == "mcmc":
         samplers = arguments.sampler or list(mcmc.SAMPLERS)
-        mcmc.run(arguments.problem or list(mcmc.PROBLEMS), samplers, arguments.repeats)
+        problems = arguments.problem or list(mcmc.PROBLEMS)
+        mcmc.run(problems, samplers, arguments.repeats, arguments.warm)
     elif arguments.benchmark == "calibration":
         calibration.run(
             arguments.likelihood or calibration.LIKELIHOODS, arguments.part or calibration.PARTS,

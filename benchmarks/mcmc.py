@@ -1,17 +1,20 @@
 """MCMC against a hand-written NumPyro NUTS: effective draws per second of the whole process.
 
 Every run is a fresh Python: import, compilation, warm-up and draws all count. Effective sample
-sizes (bulk) are of 400 random cells of WH, of the log joint density, and of each component's mass
-after scaling and matching; the smallest counts. Both samplers get the same data and priors.
+sizes (bulk) are of 400 random cells of WH (least and median), of the log joint density, and of each
+component's mass after scaling and matching; the smallest counts. All samplers get the same data and priors.
+PyMC with nutpie is a peer where both are installed.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,71 +29,88 @@ PROBLEMS = {
     "gamma-100x96x5": ((100, 96), "gamma", 5),
 }
 #: Draws of each of two chains, after 500 steps of warm-up for NUTS; ours runs at its defaults.
-SAMPLERS = {"structured": {}, "nuts-500": {"num_samples": 500}, "nuts-3000": {"num_samples": 3000}}
+SAMPLERS = {
+    "structured": 0, "nuts-500": 500, "nuts-3000": 3000, "nutpie-500": 500, "nutpie-3000": 3000,
+}  # fmt: skip
 CELLS = 400
 
+type Sites = tuple[dict[str, np.ndarray], np.ndarray]
+#: Draws once more each time it is called; what it compiled stays.
+type Sample = Callable[[], Sites]
 
-def run(names: list[str], samplers: list[str], repeats: int) -> None:
-    """Print medians over seeds for each problem and sampler, and ratios to the first NUTS."""
+
+def run(names: list[str], samplers: list[str], repeats: int, warm: bool = False) -> None:
+    """Print medians over seeds for each problem and sampler; warm: also sampling alone."""
     for name in names:
         print(f"\n{name}: medians of {repeats} seeds")
-        print(f"{'sampler':12s}{'seconds':>9s}{'WH':>8s}{'WH/s':>8s}{'mass':>8s}{'mass/s':>8s}"
-              f"{'lp':>8s}{'R-hat':>8s}")  # fmt: skip
+        print(f"{'sampler':12s}{'seconds':>9s}{'(draws)':>9s}{'WH':>8s}{'WH/s':>8s}{'median':>8s}"
+              f"{'mass':>8s}{'mass/s':>8s}{'lp':>8s}{'R-hat':>8s}")  # fmt: skip
         for sampler in samplers:
-            results = [_fresh(name, sampler, seed) for seed in range(repeats)]
+            if sampler.startswith("nutpie") and not _has_nutpie():
+                print(f"{sampler:12s} skipped: needs pymc and nutpie")
+                continue
+            results = [_fresh(name, sampler, seed, warm) for seed in range(repeats)]
             median = {key: np.median([r[key] for r in results]) for key in results[0]}
             print(
-                f"{sampler:12s}{median['seconds']:9.1f}{median['WH']:8.0f}"
-                f"{median['WH'] / median['seconds']:8.1f}{median['mass']:8.0f}"
+                f"{sampler:12s}{median['seconds']:9.1f}{median['sampling']:9.1f}"
+                f"{median['WH']:8.0f}{median['WH'] / median['seconds']:8.1f}"
+                f"{median['median_WH']:8.0f}{median['mass']:8.0f}"
                 f"{median['mass'] / median['seconds']:8.2f}{median['lp']:8.0f}{median['rhat']:8.3f}",
                 flush=True,
             )
 
 
-def _fresh(name: str, sampler: str, seed: int) -> dict[str, float]:
+def _has_nutpie() -> bool:
+    return all(importlib.util.find_spec(package) for package in ("pymc", "nutpie"))
+
+
+def _fresh(name: str, sampler: str, seed: int, warm: bool) -> dict[str, float]:
     """Run one sampler in a process of its own."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "benchmarks.mcmc", name, sampler, str(seed)]
+    command = [sys.executable, "-m", "benchmarks.mcmc", name, sampler, str(seed), str(int(warm))]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     seconds = time.perf_counter() - began
     result: dict[str, float] = json.loads(out.splitlines()[-1])
-    # What the diagnosis took is no part of the sampling.
-    return {**result, "seconds": seconds - result.pop("diagnosis")}
+    # The diagnosis, and a second run, are no part of the whole process.
+    return {**result, "seconds": seconds - result.pop("apart")}
 
 
-def _one(name: str, sampler: str, seed: int) -> dict[str, float]:
+def _one(name: str, sampler: str, seed: int, warm: bool) -> dict[str, float]:
     source, likelihood, rank = PROBLEMS[name]
     if source == "breast21":
         V = bn.datasets.breast21().to_numpy()
     else:
         V, _, _ = bn.datasets.make_nmf(*source, rank, likelihood, seed=0)
-    if sampler == "structured":
-        sites, lp = _structured(V, likelihood, rank, seed)
-    else:
-        sites, lp = _nuts(V, likelihood, rank, seed, **SAMPLERS[sampler])
+    prepare = {"structured": _structured, "nuts": _nuts, "nutpie": _nutpie}[
+        sampler.partition("-")[0]
+    ]
+    sample = prepare(V, likelihood, rank, seed, SAMPLERS[sampler])
+    sites, lp = sample()
     began = time.perf_counter()
+    if warm:
+        sample()
+    sampling = time.perf_counter() - began if warm else np.nan
     result = _diagnose(sites["W"], sites["H"], lp)
-    return {**result, "diagnosis": time.perf_counter() - began}
+    return {**result, "sampling": sampling, "apart": time.perf_counter() - began}
 
 
-def _structured(
-    V: np.ndarray, likelihood: str, rank: int, seed: int
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _structured(V: np.ndarray, likelihood: str, rank: int, seed: int, _: int) -> Sample:
     import jax
 
     from bayesnmf.data import Matrix
     from bayesnmf.methods import MCMC
 
-    with jax.enable_x64(True):
-        matrix = Matrix.of(V)
-        model = bn.NMF(rank, likelihood).resolve(matrix)
-        draws = MCMC().run(model, matrix, jax.random.key(seed), False)
-    return dict(draws.sites), draws.stats["lp"]
+    def sample() -> Sites:
+        with jax.enable_x64(True):
+            matrix = Matrix.of(V)
+            model = bn.NMF(rank, likelihood).resolve(matrix)
+            draws = MCMC().run(model, matrix, jax.random.key(seed), False)
+        return dict(draws.sites), draws.stats["lp"]
+
+    return sample
 
 
-def _nuts(
-    V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _nuts(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int) -> Sample:
     """Write the model as a user of NumPyro would, and run NUTS with its defaults."""
     import jax
     import jax.numpy as jnp
@@ -99,8 +119,7 @@ def _nuts(
     from numpyro.infer import MCMC, NUTS
 
     jax.config.update("jax_enable_x64", True)
-    rate = float(np.sqrt(rank / max(V.mean(), 1e-300)))
-    spread = float(V.std())
+    rate = _rate(V, rank)
 
     def model(V: np.ndarray) -> None:
         n, m = V.shape
@@ -110,7 +129,7 @@ def _nuts(
         if likelihood == "poisson":
             cells = dist.Poisson(mean)
         elif likelihood == "gaussian":
-            precision = numpyro.sample("precision", dist.Exponential(spread**2))
+            precision = numpyro.sample("precision", dist.Exponential(float(V.var())))
             cells = dist.Normal(mean, precision**-0.5)
         else:
             shape = numpyro.sample("shape", dist.Exponential(0.01))
@@ -121,10 +140,50 @@ def _nuts(
         NUTS(model), num_warmup=500, num_samples=num_samples, num_chains=2,
         chain_method="sequential", progress_bar=False,
     )  # fmt: skip
-    sampler.run(jax.random.key(seed), jnp.asarray(V), extra_fields=("potential_energy",))
-    sites = {k: np.asarray(v) for k, v in sampler.get_samples(group_by_chain=True).items()}
-    energy = sampler.get_extra_fields(group_by_chain=True)["potential_energy"]
-    return sites, -np.asarray(energy)
+
+    def sample() -> Sites:
+        sampler.run(jax.random.key(seed), jnp.asarray(V), extra_fields=("potential_energy",))
+        sites = {k: np.asarray(v) for k, v in sampler.get_samples(group_by_chain=True).items()}
+        energy = sampler.get_extra_fields(group_by_chain=True)["potential_energy"]
+        return sites, -np.asarray(energy)
+
+    return sample
+
+
+def _nutpie(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int) -> Sample:
+    """Write the model as a user of PyMC would, and sample it by nutpie with its defaults."""
+    import nutpie
+    import pymc as pm
+
+    (n, m), rate = V.shape, _rate(V, rank)
+    with pm.Model() as model:
+        W = pm.Exponential("W", rate, shape=(n, rank))
+        H = pm.Exponential("H", rate, shape=(rank, m))
+        mean = W @ H
+        if likelihood == "poisson":
+            pm.Poisson("V", mean, observed=V.astype(int))
+        elif likelihood == "gaussian":
+            precision = pm.Exponential("precision", V.var())
+            pm.Normal("V", mean, tau=precision, observed=V)
+        else:
+            shape = pm.Exponential("shape", 0.01)
+            pm.Gamma("V", shape, shape / mean, observed=V)
+    compiled = nutpie.compile_pymc_model(model)
+
+    def sample() -> Sites:
+        found = nutpie.sample(
+            compiled, draws=num_samples, tune=500, chains=2, seed=seed, progress_bar=False
+        )
+        posterior = found["posterior"]
+        sites = {name: posterior[name].to_numpy() for name in ("W", "H")}
+        return sites, found["sample_stats"]["logp"].to_numpy()
+
+    return sample
+
+
+def _rate(V: np.ndarray, rank: int) -> float:
+    """Return the rate that this package's default prior has."""
+    return float(np.sqrt(rank / max(V.mean(), 1e-300)))
 
 
 def _diagnose(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> dict[str, float]:
@@ -142,12 +201,13 @@ def _diagnose(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = {
-            name: float(np.min(array_stats.ess(values, **axes)))
+            name: array_stats.ess(values, **axes)
             for name, values in (("WH", mean), ("mass", mass), ("lp", lp[..., None]))
         }
         rhat = max(float(np.max(array_stats.rhat(x, **axes))) for x in (mean, mass, lp[..., None]))
-    return {**found, "rhat": rhat}
+    least = {name: float(np.min(values)) for name, values in found.items()}
+    return {**least, "median_WH": float(np.median(found["WH"])), "rhat": rhat}
 
 
 if __name__ == "__main__":
-    print(json.dumps(_one(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(_one(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "1")))
