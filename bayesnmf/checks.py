@@ -46,7 +46,8 @@ class Check:
         One row a component of what makes it uncertain: ``match``, the mean cosine of its row
         of H with its average; ``width``, of the 90 % interval of its mass relative to its mean;
         ``trade``, the mean share of it that one other component could take without changing
-        WH (:func:`bayesnmf.uniqueness`); ``uncertain``, whether one of them passes its limit.
+        WH (:func:`bayesnmf.uniqueness`); ``uncertain``, whether one of them passes its limit,
+        which is not asked of what priors such as ARD have emptied out.
         None where there are no draws, and for chains in several modes.
     """
 
@@ -150,6 +151,9 @@ def _components(fit: Fit) -> pd.DataFrame | None:
         index=pd.Index(posterior["component"].to_numpy(), name="component"),
     )
     uncertain = (match < MIN_MATCH) | (width > MAX_WIDTH) | (table["trade"] >= MIN_TRADE)
+    if isinstance(fit.model, NMF) and fit.model.hyper_priors:
+        # What has emptied out follows its prior, and has no profile to be uncertain of.
+        uncertain &= fit.active().mean(("chain", "draw")).to_numpy() >= 0.5
     return table.assign(uncertain=uncertain)
 
 

@@ -114,7 +114,7 @@ def resume(fit: Fit, num_samples: int, *, progress: bool = True) -> Fit:
     if "sampler_state" not in fit.tree or fit.model is None:
         raise ValueError(
             "this fit cannot go on: only MCMC of a bayesnmf.NMF by the structured sampler keeps "
-            "its state. Fit again with more draws"
+            "its state, and of chains in several modes only the whole fit. Fit again with more draws"
         )
     method = MCMC(**json.loads(fit.tree.attrs["method_options"]))
     matrix, begin = matrix_of(fit), perf_counter()

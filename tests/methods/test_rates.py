@@ -134,6 +134,8 @@ def test_excess_components_empty_out(method, both):
     error, least = (np.sqrt(np.mean((f.mean.to_numpy() - W @ H) ** 2)) for f in (fit, plain))
     assert error < 1.1 * least
     assert "2 of 5 components" in bn.check(fit).message
+    if method in ("svi", "mcmc"):
+        assert not bn.check(fit).components["uncertain"].to_numpy()[2:].any()
 
 
 def test_activity_is_a_share():
