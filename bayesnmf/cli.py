@@ -193,7 +193,9 @@ def compare(
     for model in models.values():
         model.check(matrix, draws=True)  # before minutes are spent on the others
     fits = {
-        name: fitting.fit(matrix, model, as_method(method), seed=seed, progress=progress)
+        name: posterior.require_whole(
+            fitting.fit(matrix, model, as_method(method), seed=seed, progress=progress)
+        )
         for name, model in models.items()
     }
     table = comparison.compare(fits, ic, escalate=escalate, seed=seed, progress=progress)  # type: ignore[arg-type]

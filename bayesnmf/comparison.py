@@ -93,6 +93,8 @@ def compare(
 
     Notes
     -----
+    Ctrl-C ends all of it, also where it meets a refit that could keep the draws made so far.
+
     A difference of less than two standard errors, or than 4, decides nothing. LOO and WAIC lean
     towards too many components: choose a rank by "kfold".
 
@@ -253,6 +255,8 @@ def _note(attrs: Mapping[str, Any]) -> str:
         notes.append("one chain, whose convergence cannot be judged")
     if attrs.get("n_modes", 1) > 1:
         notes.append(f"chains in {attrs['n_modes']} modes, each weighed alike")
-    if attrs.get("converged_folds", np.inf) < attrs.get("n_folds", 0):
-        notes.append(f"{attrs['converged_folds']} of {attrs['n_folds']} folds converged")
+    for what in ("folds", "refits"):
+        converged, total = attrs.get(f"converged_{what}", 0), attrs.get(f"n_{what}", 0)
+        if converged < total:
+            notes.append(f"{converged} of {total} {what} converged")
     return "; ".join(notes)

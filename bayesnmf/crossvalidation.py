@@ -22,7 +22,7 @@ from bayesnmf.marginal import Integral
 from bayesnmf.methods import METHODS, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, require_whole
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOOKFold
@@ -68,12 +68,15 @@ class Fold:
 
     def _score_cells(self) -> tuple[np.ndarray, int, bool]:
         train = np.where(self.held, np.asarray(np.nan, self.V.dtype), self.V)
-        fit = fitting.fit(train, self.model, self.method, seed=self.seed, progress=False)
+        fit = self._fit(train, self.model)
         pointwise = Pointwise(fit, self.measure, np.where(self.held, self.V, np.nan))
         elpd = np.full(self.V.shape, np.nan)
         for tile in pointwise.tiles():
             elpd[tile.rows, tile.columns] = mean_density(tile.values)
         return elpd[self.held], pointwise.n_draws, fit.converged
+
+    def _fit(self, V: np.ndarray, model: Model) -> Fit:
+        return require_whole(fitting.fit(V, model, self.method, seed=self.seed, progress=False))
 
     def _score_rows(self) -> tuple[np.ndarray, int, bool]:
         rows = self.held.any(axis=1)
@@ -92,7 +95,7 @@ class Fold:
             if np.ndim(model.likelihood.known[name])
         }
         train = replace(model, likelihood=replace(model.likelihood, **part)) if part else model
-        fit = fitting.fit(self.V[~rows], train, self.method, seed=self.seed, progress=False)
+        fit = self._fit(self.V[~rows], train)
         pointwise = Pointwise(fit, self.measure)
         integral = Integral(pointwise, seed=self.seed)
         elpd = []

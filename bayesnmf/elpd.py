@@ -61,6 +61,8 @@ class Estimates:
         Pareto shape of the estimate; 0 where it needs none.
     estimator : ndarray of str of shape (n,)
         Where each number came from.
+    n_refits, converged_refits : int
+        Refits that numbers came from, and how many of them converged.
     """
 
     task: Task
@@ -70,6 +72,8 @@ class Estimates:
     lppd: np.ndarray
     k: np.ndarray
     estimator: np.ndarray
+    n_refits: int = 0
+    converged_refits: int = 0
 
     @classmethod
     def empty(cls, task: Task, observed: np.ndarray, estimator: str) -> Estimates:
@@ -163,7 +167,8 @@ def loo_record(
     )
     n = elpd_i.size
     bad = estimates.k > threshold
-    elpd_i.attrs.update(attrs, bad_k=float(bad.mean()))
+    refits = {"n_refits": estimates.n_refits, "converged_refits": estimates.converged_refits}
+    elpd_i.attrs.update(attrs, bad_k=float(bad.mean()), **refits)
     return ELPDDataLOO(
         elpd=float(estimates.elpd.sum()),
         se=float(np.sqrt(n * np.var(estimates.elpd, ddof=1))) if n > 1 else 0.0,

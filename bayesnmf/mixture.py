@@ -14,7 +14,7 @@ from bayesnmf import fitting
 from bayesnmf.methods import Method
 from bayesnmf.model import Model, Program
 from bayesnmf.pointwise import Pointwise
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, require_whole
 from bayesnmf.psis import psis_loo
 
 
@@ -79,7 +79,7 @@ def mixture_loo(
     fit, rows_columns = pointwise.fit, np.nonzero(cells)
     V = fit.V.to_numpy()
     program = mixture_program(pointwise.model, *rows_columns)
-    mixed = fitting.fit(V, program, method, seed=seed, progress=False)
+    mixed = require_whole(fitting.fit(V, program, method, seed=seed, progress=False))
     if not mixed.converged:
         return None
     values, fitted = densities(
