@@ -5,7 +5,6 @@ Imported where it is used, since it imports ``arviz_stats``.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.utils import ELPDData, ELPDDataLOO, ELPDDataLOOKFold
 
+from bayesnmf.blocks import CellBlocks
 from bayesnmf.posterior import Fit
 
 type Task = Literal["cell", "row"]
@@ -114,19 +114,19 @@ class Estimates:
 
 
 def describe(
-    fit: Fit | None, V: np.ndarray, *, task: Task, measure: str, rescaled: bool, seconds: float,
+    fit: Fit | None, cells: CellBlocks, *, task: Task, measure: str, rescaled: bool, seconds: float,
     likelihood: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what decides whether two results can be compared, as attributes of ``elpd_i``."""
-    observed = ~np.isnan(V)
+    mask, values = cells.digests()
     posterior = None if fit is None else fit.tree["posterior"].sizes
     return {
         "task": task,
         "measure": measure,
         "likelihood": likelihood,
-        "shape": list(V.shape),
-        "mask": _digest(observed),
-        "values": _digest(np.asarray(V[observed], np.float64)),
+        "shape": list(cells.shape),
+        "mask": mask,
+        "values": values,
         "rescaled": int(rescaled),
         "method": "" if fit is None else fit.method,
         "n_modes": 1 if fit is None else int(fit.chain_modes.max()) + 1,
@@ -134,10 +134,6 @@ def describe(
         "fit_seconds": np.nan if fit is None else float(fit.tree.attrs.get("seconds", np.nan)),
         "seconds": seconds,
     }
-
-
-def _digest(values: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
 
 
 def waic_record(

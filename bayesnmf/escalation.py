@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from bayesnmf.crossvalidation import Fold, method_of, run_folds
+from bayesnmf.crossvalidation import Fold, method_of, run_folds, served
 from bayesnmf.elpd import Estimates
 from bayesnmf.folds import split_cells
 from bayesnmf.marginal import CELL_POINTS, Integral
@@ -89,7 +89,7 @@ def _integrate(
     for factor in ("W", "H") if n_columns <= n_rows else ("H", "W"):
         integral = Integral(pointwise, factor, draws, seed)
         bad = np.flatnonzero(estimates.k > threshold)
-        if len(bad) * len(draws) * CELL_POINTS * integral.cells.shape[1] > INTEGRAL_BUDGET:
+        if len(bad) * len(draws) * CELL_POINTS * integral.other.shape[2] > INTEGRAL_BUDGET:
             continue
         for unit in bad:
             cell = int(estimates.rows[unit]), int(estimates.columns[unit])
@@ -124,7 +124,7 @@ def _refit(
     estimates: Estimates, pointwise: Pointwise, bad: np.ndarray, executor: Executor | None,
     seed: int,
 ) -> None:  # fmt: skip
-    observed = ~np.isnan(pointwise.cells)
+    observed = pointwise.cells.observed
     rng = np.random.default_rng(seed)
     whole_rows = estimates.task == "row"
     if whole_rows:
@@ -138,10 +138,10 @@ def _refit(
     else:
         cells = _mask(estimates, pointwise, np.flatnonzero(bad))
         groups = split_cells(observed, cells, min(MAX_REFITS, int(bad.sum())), rng)
-    V = pointwise.fit.V.to_numpy()
     method = method_of(pointwise.fit)
+    matrix = served(pointwise.matrix, pointwise.model, method)
     folds = [
-        Fold(V, group, pointwise.model, method, seed, pointwise.measure, whole_rows)
+        Fold(matrix, group, pointwise.model, method, seed, pointwise.measure, whole_rows)
         for group in groups
     ]
     for fold, (elpd, _, converged) in zip(folds, run_folds(folds, executor), strict=True):

@@ -73,11 +73,11 @@ class Integral:
         self.shape = float(prior.shape)
         self.discretised, self.seed = pointwise.discretised, seed
         W, H = original_factors(pointwise.fit)
-        V = pointwise.cells
-        #: Cells of V, line by line, and their known parameters.
-        self.cells = V if factor == "W" else V.T
+        #: Cells of a line of V, and the known parameters of all cells.
+        self.cells = pointwise.cells.row if factor == "W" else pointwise.cells.column
+        shape = pointwise.cells.shape
         self.known = {
-            name: np.broadcast_to(np.asarray(x, float), V.shape) for name, x in known.items()
+            name: np.broadcast_to(np.asarray(x, float), shape) for name, x in known.items()
         }
         if factor == "H":
             W, H = H.swapaxes(1, 2), W.swapaxes(1, 2)
@@ -106,12 +106,12 @@ class Integral:
             On the measure asked for, and in the posterior; the same array unless they differ.
         """
         known = {name: x[line] for name, x in self.known.items()}
-        return self._run(line, self.cells[line], self._starts(line), None, known)
+        return self._run(line, self.cells(line), self._starts(line), None, known)
 
     def cell(self, line: int, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Return log densities of one cell given the other factor and the rest of its line."""
         known = {name: x[line] for name, x in self.known.items()}
-        return self._run(line, self.cells[line], self._starts(line), position, known)
+        return self._run(line, self.cells(line), self._starts(line), position, known)
 
     def new_line(self, v: np.ndarray, known: dict[str, np.ndarray], number: int) -> np.ndarray:
         """Return log densities, on the measure asked for, of a line that the fit has not seen.

@@ -11,6 +11,7 @@ from numpyro import handlers
 from scipy.special import logsumexp
 
 from bayesnmf import fitting
+from bayesnmf.blocks import CellBlocks
 from bayesnmf.methods import Method
 from bayesnmf.model import Model, Program
 from bayesnmf.pointwise import Pointwise
@@ -83,7 +84,10 @@ def mixture_loo(
     if not mixed.converged:
         return None
     values, fitted = densities(
-        Pointwise(Fit(mixed.tree, fit.model), pointwise.measure, np.where(cells, V, np.nan)), cells
+        Pointwise(
+            Fit(mixed.tree, fit.model), pointwise.measure, CellBlocks(pointwise.matrix, cells)
+        ),
+        cells,
     )
     log_ratio = -fitted - logsumexp(-fitted, axis=0)
     elpd = logsumexp(log_ratio + values, axis=1) - logsumexp(log_ratio, axis=1)
