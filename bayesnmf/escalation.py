@@ -10,6 +10,7 @@ draws, which the scale and permutation symmetries of WH make meaningless.
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Executor
 
 import numpy as np
@@ -29,8 +30,9 @@ MAX_DRAWS = 1000
 #: Densities (cells x draws x points x length of the line) evaluated at most to integrate bad cells;
 #: where there are more, refits cost less.
 INTEGRAL_BUDGET = 1e9
-#: Refits at most; each leaves out its share of the bad cells.
-MAX_REFITS = 5
+#: Refits at most; each leaves out its share of the bad cells. There are no more than it takes to leave
+#: out one cell of any row or column at once, and this share of all cells.
+MAX_REFITS, MAX_HELD = 5, 0.01
 
 
 def escalate(
@@ -137,7 +139,7 @@ def _refit(
         groups = [group for group in groups if (observed & ~group).any(axis=0).all()]
     else:
         cells = _mask(estimates, pointwise, np.flatnonzero(bad))
-        groups = split_cells(observed, cells, min(MAX_REFITS, int(bad.sum())), rng)
+        groups = split_cells(observed, cells, _n_refits(observed, cells), rng)
     method = method_of(pointwise.fit)
     matrix = served(pointwise.matrix, pointwise.model, method)
     folds = [
@@ -154,6 +156,11 @@ def _refit(
         estimates.estimator[units] = "refit"
         estimates.n_refits += 1
         estimates.converged_refits += converged
+
+
+def _n_refits(observed: np.ndarray, cells: np.ndarray) -> int:
+    in_line = max(int(cells.sum(axis=axis).max()) for axis in (0, 1))
+    return min(max(in_line, math.ceil(cells.sum() / (MAX_HELD * observed.sum()))), MAX_REFITS)
 
 
 def _mask(estimates: Estimates, pointwise: Pointwise, units: np.ndarray) -> np.ndarray:
