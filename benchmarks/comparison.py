@@ -87,6 +87,8 @@ def study(family: str, dataset: int, escalate: bool, fold: bool) -> dict[str, An
         record = {
             "family": family, "dataset": dataset, "refused": refused,
             "converged": {name: fit.converged for name, fit in fits.items()},
+            # Of WH, which is all that predictions see; W and H may still trade mass.
+            "rhat": {name: _rhat(fit) for name, fit in fits.items()},
             "seconds": round(time.perf_counter() - begin, 1), "loo": _rows(table),
         }  # fmt: skip
         if escalate:
@@ -98,6 +100,10 @@ def study(family: str, dataset: int, escalate: bool, fold: bool) -> dict[str, An
             record["kfold"] = _rows(bn.compare(fits, "kfold", seed=dataset))
             record["kfold_seconds"] = round(time.perf_counter() - begin, 1)
     return record
+
+
+def _rhat(fit: bn.Fit) -> float:
+    return round(float(bn.check(fit).table.loc["WH", "rhat"]), 4)
 
 
 def _rows(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -130,7 +136,10 @@ def report(records: list[dict[str, Any]]) -> None:
         print(f"LOO and {by} order the models alike in {alike} of {len(both)} data sets")
     failed = sum(not ok for record in records for ok in record["converged"].values())
     total = sum(len(record["converged"]) for record in records)
-    print(f"{failed} of {total} fits had not converged by bn.check")
+    rhat = [x for record in records for x in record.get("rhat", {}).values()]
+    print(
+        f"{failed} of {total} fits had not converged by bn.check; largest R-hat of WH {max(rhat, default=np.nan):.3f}"
+    )
 
 
 def _verdict(family: str, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
