@@ -17,6 +17,7 @@ from bayesnmf.predictive import posterior_predictive
 from bayesnmf.predictive_checks import ppc
 from bayesnmf.rank import select_rank
 from bayesnmf.rank_selection import RankSelection
+from bayesnmf.scores import loo_score
 from bayesnmf.shears import uniqueness
 from bayesnmf.zoo import load_model
 
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "load_model",
     "loo",
+    "loo_score",
     "modes",
     "plots",
     "posterior_predictive",

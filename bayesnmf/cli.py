@@ -29,7 +29,6 @@ from bayesnmf import (
     plots,
     posterior,
 )
-from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.likelihoods import as_likelihood
 from bayesnmf.methods import METHODS, as_method
@@ -188,12 +187,15 @@ def compare(
     """Compare likelihoods by the density that they give to cells left out."""
     if out is not None:
         require_target(out, IMAGES)
-    matrix, progress = Matrix.of(files.read(data)), sys.stderr.isatty()
+    V, record, progress = files.read(data), as_method(method), sys.stderr.isatty()
     models = {name: NMF(rank, as_likelihood(name)) for name in likelihoods.split(",")}
-    for model in models.values():
-        model.check(matrix, draws=True)  # before minutes are spent on the others
+    matrices = {name: fitting.matrix_for(V, model, record) for name, model in models.items()}
+    for name, model in models.items():
+        model.check(matrices[name], draws=True)  # before minutes are spent on the others
     fits = {
-        name: fitting.fit(matrix, model, as_method(method), seed=seed, progress=progress)
+        name: posterior.require_whole(
+            fitting.fit(matrices[name], model, record, seed=seed, progress=progress)
+        )
         for name, model in models.items()
     }
     table = comparison.compare(fits, ic, escalate=escalate, seed=seed, progress=progress)  # type: ignore[arg-type]

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from bayesnmf import criteria
+from bayesnmf.blocks import CellBlocks
 from bayesnmf.crossvalidation import kfold_of_fit
 from bayesnmf.folds import Scheme
 from bayesnmf.pointwise import Measure, Pointwise
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, matrix_of
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
@@ -93,6 +94,8 @@ def compare(
 
     Notes
     -----
+    Ctrl-C ends all of it, also where it meets a refit that could keep the draws made so far.
+
     A difference of less than two standard errors, or than 4, decides nothing. LOO and WAIC lean
     towards too many components: choose a rank by "kfold".
 
@@ -147,20 +150,18 @@ def compare(
 
 def _require_same_data(fits: Mapping[str, Fit]) -> None:
     """Raise unless all fits saw the same values in the same cells."""
-    first: tuple[str, np.ndarray] | None = None
+    first: tuple[str, tuple[Any, ...]] | None = None
     for name, fit in fits.items():
-        V = fit.V.to_numpy()
+        cells = CellBlocks(matrix_of(fit))
+        ours = cells.shape, *cells.digests()
         if first is None:
-            first = name, V
+            first = name, ours
             continue
         other, theirs = first
-        both = f"{other} and {name} cannot be compared: they"
-        if V.shape != theirs.shape:
-            raise ValueError(f"{both} {SHARED['shape'].format(f'{theirs.shape}, {V.shape}')}")
-        if not np.array_equal(np.isnan(V), np.isnan(theirs)):
-            raise ValueError(f"{both} {SHARED['mask']}")
-        if not np.array_equal(V, theirs, equal_nan=True):
-            raise ValueError(f"{both} {SHARED['values']}")
+        for key, a, b in zip(("shape", "mask", "values"), theirs, ours, strict=True):
+            if a != b:
+                sentence = SHARED[key].format(f"{a}, {b}")
+                raise ValueError(f"{other} and {name} cannot be compared: they {sentence}")
 
 
 def _common_measure(fits: Mapping[str, Fit]) -> Measure | None:
@@ -253,6 +254,8 @@ def _note(attrs: Mapping[str, Any]) -> str:
         notes.append("one chain, whose convergence cannot be judged")
     if attrs.get("n_modes", 1) > 1:
         notes.append(f"chains in {attrs['n_modes']} modes, each weighed alike")
-    if attrs.get("converged_folds", np.inf) < attrs.get("n_folds", 0):
-        notes.append(f"{attrs['converged_folds']} of {attrs['n_folds']} folds converged")
+    for what in ("folds", "refits"):
+        converged, total = attrs.get(f"converged_{what}", 0), attrs.get(f"n_{what}", 0)
+        if converged < total:
+            notes.append(f"{converged} of {total} {what} converged")
     return "; ".join(notes)

@@ -96,7 +96,7 @@ def waic(fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0) -
         if tile.fitted is not tile.values:
             other = tile.fitted - tile.fitted.mean(axis=1, keepdims=True)
         penalty[tile.rows, tile.columns] = np.einsum("cs,cs->c", centred, other) / centred.shape[1]
-    observed = ~np.isnan(pointwise.cells)
+    observed = pointwise.cells.observed
     estimates = Estimates.empty("cell", observed, "waic")
     estimates.lppd = (lppd + offset)[observed]
     p_i = penalty[observed]
@@ -198,7 +198,7 @@ def loo(
     pointwise = Pointwise(fit, measure)
     _warn_of_draws(pointwise)
     offset = jacobian(log_jacobian, pointwise.cells.shape)
-    observed = ~np.isnan(pointwise.cells)
+    observed = pointwise.cells.observed
     reff = relative_efficiency(fit)
     estimates = elpd.Estimates.empty(task, observed, "psis" if task == "cell" else "W integrated")
     n_draws = pointwise.n_draws
@@ -226,7 +226,7 @@ def _leave_cells_out(estimates: Estimates, pointwise: Pointwise, reff: float) ->
         cells = tile.rows, tile.columns
         elpd[cells], k[cells] = psis_loo(tile.fitted, reff, predicted)
         lppd[cells] = mean_density(tile.values)
-    observed = ~np.isnan(pointwise.cells)
+    observed = pointwise.cells.observed
     estimates.elpd, estimates.lppd, estimates.k = elpd[observed], lppd[observed], k[observed]
 
 

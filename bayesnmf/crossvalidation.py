@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+import scipy.sparse
 from scipy.special import logsumexp
 
 from bayesnmf import fitting
 from bayesnmf.assembly import labels_of
+from bayesnmf.blocks import CellBlocks, expanded, some_rows, without
 from bayesnmf.data import Matrix
 from bayesnmf.folds import Scheme, make_folds
 from bayesnmf.marginal import Integral
 from bayesnmf.methods import METHODS, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, require_whole
+from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOOKFold
@@ -38,8 +41,8 @@ class Fold:
 
     Parameters
     ----------
-    V : ndarray of shape (n_rows, n_columns)
-        All data, NaN where missing.
+    matrix : Matrix or SparseMatrix of shape (n_rows, n_columns)
+        All data.
     held : ndarray of bool of shape (n_rows, n_columns)
         Cells that are left out of the fit and predicted.
     model : NMF or Program
@@ -50,7 +53,7 @@ class Fold:
         Whether the rows in `held` are left out as such, and their W integrated out.
     """
 
-    V: np.ndarray
+    matrix: AnyMatrix
     held: np.ndarray
     model: Model
     method: Method
@@ -67,13 +70,15 @@ class Fold:
             return self._score_rows() if self.whole_rows else self._score_cells()
 
     def _score_cells(self) -> tuple[np.ndarray, int, bool]:
-        train = np.where(self.held, np.asarray(np.nan, self.V.dtype), self.V)
-        fit = fitting.fit(train, self.model, self.method, seed=self.seed, progress=False)
-        pointwise = Pointwise(fit, self.measure, np.where(self.held, self.V, np.nan))
-        elpd = np.full(self.V.shape, np.nan)
+        fit = self._fit(without(self.matrix, self.held), self.model)
+        pointwise = Pointwise(fit, self.measure, CellBlocks(self.matrix, self.held))
+        elpd = np.full(self.matrix.shape, np.nan)
         for tile in pointwise.tiles():
             elpd[tile.rows, tile.columns] = mean_density(tile.values)
         return elpd[self.held], pointwise.n_draws, fit.converged
+
+    def _fit(self, V: Any, model: Model) -> Fit:
+        return require_whole(fitting.fit(V, model, self.method, seed=self.seed, progress=False))
 
     def _score_rows(self) -> tuple[np.ndarray, int, bool]:
         rows = self.held.any(axis=1)
@@ -83,7 +88,7 @@ class Fold:
                 "scheme='rows' integrates a row of W out, which needs a bn.NMF; use scheme='cells'"
             )
         known = {
-            name: np.broadcast_to(np.asarray(value, float), self.V.shape)
+            name: np.broadcast_to(np.asarray(value, float), self.matrix.shape)
             for name, value in model.likelihood.known.items()
         }
         part = {
@@ -92,12 +97,12 @@ class Fold:
             if np.ndim(model.likelihood.known[name])
         }
         train = replace(model, likelihood=replace(model.likelihood, **part)) if part else model
-        fit = fitting.fit(self.V[~rows], train, self.method, seed=self.seed, progress=False)
+        fit = self._fit(some_rows(self.matrix, ~rows), train)
         pointwise = Pointwise(fit, self.measure)
         integral = Integral(pointwise, seed=self.seed)
-        elpd = []
+        elpd, new = [], CellBlocks(self.matrix, self.held)
         for row in np.flatnonzero(rows):
-            v = np.where(self.held[row], np.asarray(self.V[row], float), np.nan)
+            v = new.row(int(row))
             cells = {name: value[row] for name, value in known.items()}
             elpd.append(mean_density(integral.new_line(v, cells, int(row))[None])[0])
         return np.array(elpd), pointwise.n_draws, fit.converged
@@ -203,8 +208,13 @@ def kfold(
     >>> result.n_folds, result.n_data_points, result.elpd_i.dims
     (2, 192, ('cell',))
     """
+    model, method = as_model(model), as_method(method)
+    if scipy.sparse.issparse(V) and method.keeps_sparse(model, True):
+        V = SparseMatrix.of(V, mask)
+    else:
+        V = Matrix.of(V, mask)
     return _kfold(
-        Matrix.of(V, mask), as_model(model), as_method(method), k, scheme, measure, log_jacobian,
+        V, model, method, k, scheme, measure, log_jacobian,
         executor, seed, progress,
     )  # fmt: skip
 
@@ -214,16 +224,16 @@ def kfold_of_fit(
     executor: Executor | None = None, seed: int = 0, progress: bool = False,
 ) -> ELPDDataLOOKFold:  # fmt: skip
     """Cross-validate the model and method of a fit on its data; `p` is then known for cells."""
-    pointwise = Pointwise(fit, measure)
+    pointwise, method = Pointwise(fit, measure), method_of(fit)
     result = _kfold(
-        Matrix.of(fit.V), pointwise.model, method_of(fit), k, scheme, measure, 0.0, executor, seed,
+        served(pointwise.matrix, pointwise.model, method), pointwise.model, method, k, scheme, measure, 0.0, executor, seed,
         progress,
     )  # fmt: skip
     if scheme != "rows":
         lppd = np.full(pointwise.cells.shape, np.nan)
         for tile in pointwise.tiles():
             lppd[tile.rows, tile.columns] = mean_density(tile.values)
-        p_i = lppd[~np.isnan(pointwise.cells)] - result.elpd_i.to_numpy()
+        p_i = lppd[pointwise.cells.observed] - result.elpd_i.to_numpy()
         result.p_kfold_i = result.elpd_i.copy(data=p_i).rename("p_kfold_i")
         result.p = float(p_i.sum())
     return result
@@ -241,7 +251,7 @@ def _names(record: Any) -> set[str]:
 
 
 def _kfold(
-    matrix: Matrix, model: Model, method: Method, k: int, scheme: Scheme,
+    matrix: AnyMatrix, model: Model, method: Method, k: int, scheme: Scheme,
     measure: Measure | None, log_jacobian: Any, executor: Executor | None, seed: int,
     progress: bool,
 ) -> ELPDDataLOOKFold:  # fmt: skip
@@ -255,26 +265,27 @@ def _kfold(
     begin = perf_counter()
     with jax.enable_x64(matrix.dtype == np.float64):
         model.check(matrix, draws=True)
-    folds = make_folds(matrix.observed, k, scheme, np.random.default_rng(seed))
+    cells = CellBlocks(matrix)
+    folds = make_folds(cells.observed, k, scheme, np.random.default_rng(seed))
     numbers = range(int(folds.max()) + 1)
     results = run_folds(
         (
-            Fold(matrix.values, folds == number, model, method, seed, measure, scheme == "rows")
+            Fold(matrix, folds == number, model, method, seed, measure, scheme == "rows")
             for number in numbers
         ),
         executor, progress,
     )  # fmt: skip
     offset = jacobian(log_jacobian, matrix.shape)
-    estimates = Estimates.empty("row" if scheme == "rows" else "cell", matrix.observed, "kfold")
+    estimates = Estimates.empty("row" if scheme == "rows" else "cell", cells.observed, "kfold")
     for number, (elpd, _, _) in zip(numbers, results, strict=True):
         held = folds == number
         if scheme == "rows":
             rows = np.flatnonzero(held.any(axis=1))
             estimates.elpd[rows] = elpd + np.where(held, offset, 0.0).sum(axis=1)[rows]
         else:
-            estimates.elpd[held[matrix.observed]] = elpd + offset[held]
+            estimates.elpd[held[cells.observed]] = elpd + offset[held]
     attrs = describe(
-        None, matrix.values, task=estimates.task, measure=measure or own_measure(model, matrix),
+        None, cells, task=estimates.task, measure=measure or own_measure(model, matrix),
         rescaled=bool(np.any(offset)), seconds=perf_counter() - begin, likelihood=name_of(model),
     )  # fmt: skip
     converged = sum(converged for *_, converged in results)
@@ -283,10 +294,16 @@ def _kfold(
     return kfold_record(estimates, names, results[0][1], len(results), attrs)
 
 
-def own_measure(model: Model, matrix: Matrix) -> str:
+def served(matrix: AnyMatrix, model: Model, method: Method) -> AnyMatrix:
+    """Return the data as the method can refit them without some cells: expanded if need be."""
+    return matrix if method.keeps_sparse(model, True) else expanded(matrix)
+
+
+def own_measure(model: Model, matrix: AnyMatrix) -> str:
     """Return the measure to which a model's density refers, before it is fitted."""
     if isinstance(model, NMF):
         return model.likelihood.base_measure
+    assert isinstance(matrix, Matrix)  # no method keeps the data of a program sparse
     return "counting" if model._trace(matrix)["V"]["fn"].support.is_discrete else "lebesgue"
 
 

@@ -5,7 +5,6 @@ Imported where it is used, since it imports ``arviz_stats``.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.utils import ELPDData, ELPDDataLOO, ELPDDataLOOKFold
 
+from bayesnmf.blocks import CellBlocks
 from bayesnmf.posterior import Fit
 
 type Task = Literal["cell", "row"]
@@ -61,6 +61,8 @@ class Estimates:
         Pareto shape of the estimate; 0 where it needs none.
     estimator : ndarray of str of shape (n,)
         Where each number came from.
+    n_refits, converged_refits : int
+        Refits that numbers came from, and how many of them converged.
     """
 
     task: Task
@@ -70,6 +72,8 @@ class Estimates:
     lppd: np.ndarray
     k: np.ndarray
     estimator: np.ndarray
+    n_refits: int = 0
+    converged_refits: int = 0
 
     @classmethod
     def empty(cls, task: Task, observed: np.ndarray, estimator: str) -> Estimates:
@@ -110,19 +114,19 @@ class Estimates:
 
 
 def describe(
-    fit: Fit | None, V: np.ndarray, *, task: Task, measure: str, rescaled: bool, seconds: float,
+    fit: Fit | None, cells: CellBlocks, *, task: Task, measure: str, rescaled: bool, seconds: float,
     likelihood: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what decides whether two results can be compared, as attributes of ``elpd_i``."""
-    observed = ~np.isnan(V)
+    mask, values = cells.digests()
     posterior = None if fit is None else fit.tree["posterior"].sizes
     return {
         "task": task,
         "measure": measure,
         "likelihood": likelihood,
-        "shape": list(V.shape),
-        "mask": _digest(observed),
-        "values": _digest(np.asarray(V[observed], np.float64)),
+        "shape": list(cells.shape),
+        "mask": mask,
+        "values": values,
         "rescaled": int(rescaled),
         "method": "" if fit is None else fit.method,
         "n_modes": 1 if fit is None else int(fit.chain_modes.max()) + 1,
@@ -130,10 +134,6 @@ def describe(
         "fit_seconds": np.nan if fit is None else float(fit.tree.attrs.get("seconds", np.nan)),
         "seconds": seconds,
     }
-
-
-def _digest(values: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
 
 
 def waic_record(
@@ -163,7 +163,8 @@ def loo_record(
     )
     n = elpd_i.size
     bad = estimates.k > threshold
-    elpd_i.attrs.update(attrs, bad_k=float(bad.mean()))
+    refits = {"n_refits": estimates.n_refits, "converged_refits": estimates.converged_refits}
+    elpd_i.attrs.update(attrs, bad_k=float(bad.mean()), **refits)
     return ELPDDataLOO(
         elpd=float(estimates.elpd.sum()),
         se=float(np.sqrt(n * np.var(estimates.elpd, ddof=1))) if n > 1 else 0.0,

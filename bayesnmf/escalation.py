@@ -1,21 +1,25 @@
 """What is done about cells and rows that importance sampling cannot leave out.
 
 Each remedy costs more than the one before, and sees only what the ones before could not mend:
-integrating w_i or h_j out, drawing from the mixture of leave-one-out posteriors, refitting. There is no
+integrating w_i or h_j out, drawing from the mixture of leave-one-out posteriors, refitting. The
+mixture is no :class:`bayesnmf.NMF`, so NUTS draws from it, and where the model is one and the
+structured sampler refits it, five refits cost a small part of that: then there is no mixture. There is no
 moment matching: it shifts and scales all W, H of a posterior by the moments of few effective
 draws, which the scale and permutation symmetries of WH make meaningless.
 """
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Executor
 
 import numpy as np
 
-from bayesnmf.crossvalidation import Fold, method_of, run_folds
+from bayesnmf.crossvalidation import Fold, method_of, run_folds, served
 from bayesnmf.elpd import Estimates
 from bayesnmf.folds import split_cells
-from bayesnmf.marginal import Integral
+from bayesnmf.marginal import CELL_POINTS, Integral
+from bayesnmf.methods import MCMC, Method
 from bayesnmf.mixture import mixture_loo
 from bayesnmf.model import NMF
 from bayesnmf.pointwise import Pointwise
@@ -23,8 +27,12 @@ from bayesnmf.psis import good_k, psis_loo
 
 #: Draws of one factor for which the other is integrated out; thinned evenly to this many.
 MAX_DRAWS = 1000
-#: Refits at most; each leaves out its share of the bad cells.
-MAX_REFITS = 5
+#: Densities (cells x draws x points x length of the line) evaluated at most to integrate bad cells;
+#: where there are more, refits cost less.
+INTEGRAL_BUDGET = 1e9
+#: Refits at most; each leaves out its share of the bad cells. There are no more than it takes to leave
+#: out one cell of any row or column at once, and this share of all cells.
+MAX_REFITS, MAX_HELD = 5, 0.01
 
 
 def escalate(
@@ -50,10 +58,10 @@ def escalate(
     nmf = isinstance(pointwise.model, NMF)
     if estimates.task == "cell" and nmf and (estimates.k > threshold).any():
         _integrate(estimates, pointwise, reff, threshold, seed)
+    method = method_of(pointwise.fit)
     # Where chains of the posterior disagree, those of a wider mixture will.
-    sampled = pointwise.fit.method == "mcmc" and pointwise.fit.converged
-    if estimates.task == "cell" and sampled:
-        _mix(estimates, pointwise, threshold, seed)
+    if estimates.task == "cell" and pointwise.fit.converged and _by_nuts(nmf, method):
+        _mix(estimates, pointwise, threshold, method, seed)
     bad = estimates.k > threshold
     if bad.any():
         _refit(estimates, pointwise, bad, executor, seed)
@@ -82,7 +90,10 @@ def _integrate(
     assert estimates.columns is not None
     for factor in ("W", "H") if n_columns <= n_rows else ("H", "W"):
         integral = Integral(pointwise, factor, draws, seed)
-        for unit in np.flatnonzero(estimates.k > threshold):
+        bad = np.flatnonzero(estimates.k > threshold)
+        if len(bad) * len(draws) * CELL_POINTS * integral.other.shape[2] > INTEGRAL_BUDGET:
+            continue
+        for unit in bad:
             cell = int(estimates.rows[unit]), int(estimates.columns[unit])
             values, fitted = integral.cell(*(cell if factor == "W" else cell[::-1]))
             elpd, k = _loo(values, fitted, reff)
@@ -91,11 +102,18 @@ def _integrate(
                 estimates.estimator[unit] = f"{factor} integrated"
 
 
-def _mix(estimates: Estimates, pointwise: Pointwise, threshold: float, seed: int) -> None:
+def _by_nuts(nmf: bool, method: Method) -> bool:
+    """Return whether a refit would be as dear as a run on the mixture."""
+    return isinstance(method, MCMC) and (not nmf or method.kernel == "nuts")
+
+
+def _mix(
+    estimates: Estimates, pointwise: Pointwise, threshold: float, method: Method, seed: int
+) -> None:
     bad = np.flatnonzero(estimates.k > threshold)
     if not bad.size:
         return
-    mixed = mixture_loo(pointwise, _mask(estimates, pointwise, bad), method_of(pointwise.fit), seed)
+    mixed = mixture_loo(pointwise, _mask(estimates, pointwise, bad), method, seed)
     if mixed is None:
         return
     elpd, k = mixed
@@ -108,7 +126,7 @@ def _refit(
     estimates: Estimates, pointwise: Pointwise, bad: np.ndarray, executor: Executor | None,
     seed: int,
 ) -> None:  # fmt: skip
-    observed = ~np.isnan(pointwise.cells)
+    observed = pointwise.cells.observed
     rng = np.random.default_rng(seed)
     whole_rows = estimates.task == "row"
     if whole_rows:
@@ -121,14 +139,14 @@ def _refit(
         groups = [group for group in groups if (observed & ~group).any(axis=0).all()]
     else:
         cells = _mask(estimates, pointwise, np.flatnonzero(bad))
-        groups = split_cells(observed, cells, min(MAX_REFITS, int(bad.sum())), rng)
-    V = pointwise.fit.V.to_numpy()
+        groups = split_cells(observed, cells, _n_refits(observed, cells), rng)
     method = method_of(pointwise.fit)
+    matrix = served(pointwise.matrix, pointwise.model, method)
     folds = [
-        Fold(V, group, pointwise.model, method, seed, pointwise.measure, whole_rows)
+        Fold(matrix, group, pointwise.model, method, seed, pointwise.measure, whole_rows)
         for group in groups
     ]
-    for fold, (elpd, *_) in zip(folds, run_folds(folds, executor), strict=True):
+    for fold, (elpd, _, converged) in zip(folds, run_folds(folds, executor), strict=True):
         if whole_rows:
             units = np.flatnonzero(fold.held.any(axis=1))
         else:
@@ -136,6 +154,13 @@ def _refit(
         estimates.elpd[units] = elpd
         estimates.k[units] = 0.0
         estimates.estimator[units] = "refit"
+        estimates.n_refits += 1
+        estimates.converged_refits += converged
+
+
+def _n_refits(observed: np.ndarray, cells: np.ndarray) -> int:
+    in_line = max(int(cells.sum(axis=axis).max()) for axis in (0, 1))
+    return min(max(in_line, math.ceil(cells.sum() / (MAX_HELD * observed.sum()))), MAX_REFITS)
 
 
 def _mask(estimates: Estimates, pointwise: Pointwise, units: np.ndarray) -> np.ndarray:

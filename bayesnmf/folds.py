@@ -70,7 +70,8 @@ def split_cells(
 ) -> list[np.ndarray]:
     """Split some cells into at most `k` groups that can be held out.
 
-    A cell that is the only one of its row or column is in no group.
+    Cells of one row or column are spread over the groups, which are otherwise of equal size. A
+    cell that is the only one of its row or column is in no group.
 
     Parameters
     ----------
@@ -91,15 +92,19 @@ def split_cells(
     >>> [int(group.sum()) for group in groups]
     [2, 1]
     """
+    n_rows, n_columns = observed.shape
     groups = [np.zeros_like(observed) for _ in range(k)]
-    left = [(observed.sum(axis=1), observed.sum(axis=0)) for _ in groups]
+    # Cells that each group holds of every row and of every column, and in all.
+    of_row, of_column = np.zeros((n_rows, k), int), np.zeros((n_columns, k), int)
+    sizes = np.zeros(k, int)
+    in_row, in_column = observed.sum(axis=1), observed.sum(axis=0)
     for row, column in rng.permutation(np.argwhere(cells)):
-        for g in np.argsort([group.sum() for group in groups], kind="stable"):
-            in_row, in_column = left[g]
-            if in_row[row] > 1 and in_column[column] > 1:
+        for g in np.lexsort((sizes, of_row[row] + of_column[column])):
+            if of_row[row, g] + 1 < in_row[row] and of_column[column, g] + 1 < in_column[column]:
                 groups[g][row, column] = True
-                in_row[row] -= 1
-                in_column[column] -= 1
+                of_row[row, g] += 1
+                of_column[column, g] += 1
+                sizes[g] += 1
                 break
     return [group for group in groups if group.any()]
 

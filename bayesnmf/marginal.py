@@ -28,8 +28,9 @@ from bayesnmf.priors import Prior
 CELL_POINTS, LINE_POINTS = 64, 256
 #: Degrees of freedom of the proposal: heavier tails than those of any row's density.
 DEGREES = 4.0
-#: Steps of Newton's method, none of them longer than this in any log w.
-N_STEPS, MAX_STEP = 30, 2.0
+#: Steps of Newton's method at most, none of them longer than this in any log w; they end when all
+#: are shorter than the last number, since the proposal's centre need not be exact.
+N_STEPS, MAX_STEP, SHORT_STEP = 30, 2.0, 0.01
 #: Numbers (draws x points x columns) that are alive at once.
 BATCH = 2**21
 
@@ -72,11 +73,11 @@ class Integral:
         self.shape = float(prior.shape)
         self.discretised, self.seed = pointwise.discretised, seed
         W, H = original_factors(pointwise.fit)
-        V = pointwise.cells
-        #: Cells of V, line by line, and their known parameters.
-        self.cells = V if factor == "W" else V.T
+        #: Cells of a line of V, and the known parameters of all cells.
+        self.cells = pointwise.cells.row if factor == "W" else pointwise.cells.column
+        shape = pointwise.cells.shape
         self.known = {
-            name: np.broadcast_to(np.asarray(x, float), V.shape) for name, x in known.items()
+            name: np.broadcast_to(np.asarray(x, float), shape) for name, x in known.items()
         }
         if factor == "H":
             W, H = H.swapaxes(1, 2), W.swapaxes(1, 2)
@@ -104,14 +105,13 @@ class Integral:
         values, fitted : ndarray of shape (draw,)
             On the measure asked for, and in the posterior; the same array unless they differ.
         """
-        observed = ~np.isnan(self.cells[line])
-        return self._both(line, np.zeros_like(observed), observed)
+        known = {name: x[line] for name, x in self.known.items()}
+        return self._run(line, self.cells(line), self._starts(line), None, known)
 
     def cell(self, line: int, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Return log densities of one cell given the other factor and the rest of its line."""
-        observed = ~np.isnan(self.cells[line])
-        target = np.arange(len(observed)) == position
-        return self._both(line, observed & ~target, target)
+        known = {name: x[line] for name, x in self.known.items()}
+        return self._run(line, self.cells(line), self._starts(line), position, known)
 
     def new_line(self, v: np.ndarray, known: dict[str, np.ndarray], number: int) -> np.ndarray:
         """Return log densities, on the measure asked for, of a line that the fit has not seen.
@@ -125,65 +125,72 @@ class Integral:
         number : int
             Tells its importance draws from those of other lines.
         """
-        start = self.shape / self.rates  # the prior mean
-        observed = ~np.isnan(v)
-        none = np.zeros_like(observed)
-        return self._run(number, v, start, none, observed, known, self.discretised)
+        prior_mean = self.shape / self.rates
+        return self._run(number, v, prior_mean, None, known)[0]
 
-    def _both(
-        self, line: int, given: np.ndarray, target: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        known = {name: x[line] for name, x in self.known.items()}
-        start = np.maximum(self.start[:, line], np.finfo(float).tiny ** 0.25)
-        arguments = line, self.cells[line], start, given, target, known
-        fitted = self._run(*arguments, False)
-        return (self._run(*arguments, True) if self.discretised else fitted), fitted
+    def _starts(self, line: int) -> np.ndarray:
+        return np.maximum(self.start[:, line], np.finfo(float).tiny ** 0.25)
 
     def _run(
-        self, number: int, v: np.ndarray, start: np.ndarray, given: np.ndarray,
-        target: np.ndarray, known: dict[str, np.ndarray], mass: bool,
-    ) -> np.ndarray:  # fmt: skip
-        v = np.where(np.isnan(v), self.likelihood.placeholder, v)
-        points = _spread(self.other.shape[1] + 2, CELL_POINTS if given.any() else LINE_POINTS)
+        self, number: int, v: np.ndarray, start: np.ndarray, position: int | None,
+        known: dict[str, np.ndarray],
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Predict the cell at `position` given the others, or the whole line given nothing."""
+        observed = ~np.isnan(v)
+        target = np.arange(len(v)) if position is None else np.array([position])
+        given = observed.copy()
+        given[target] = False
+        alone = not given.any()
+        points = _spread(self.other.shape[1] + 2, LINE_POINTS if alone else CELL_POINTS)
         batch = max(BATCH // (len(points) * len(v)), 1)
         with jax.enable_x64(True):
             key = jax.random.fold_in(jax.random.key(self.seed), number)
             keys = jax.random.split(key, len(self.other))
             draws = _integrate(
-                self.likelihood, self.shape, self.rates, self.other, start, self.drawn, keys, v,
-                given, target, known, points, mass=mass, batch=min(batch, len(self.other)),
+                self.likelihood, self.shape, self.rates, self.other, start, self.drawn, keys,
+                np.where(observed, v, self.likelihood.placeholder),
+                observed if alone else given, target, known, points, mass=self.discretised, alone=alone,
+                batch=min(batch, len(self.other)),
             )  # fmt: skip
-            return np.asarray(draws)
+            values, *fitted = (np.asarray(x) for x in draws)
+        return values, fitted[0] if fitted else values
 
 
-@partial(jax.jit, static_argnames=("mass", "batch"))
+@partial(jax.jit, static_argnames=("mass", "alone", "batch"))
 def _integrate(
     likelihood: Likelihood, shape: Array, rates: Array, H: Array, start: Array,
     drawn: dict[str, Array], keys: Array, v: Array, given: Array, target: Array,
-    known: dict[str, Array], points: Array, *, mass: bool, batch: int,
-) -> Array:  # fmt: skip
-    """Return the log predictive density for every draw of H; see :class:`Integral`."""
-    # The proposal follows what the integral's weight follows: the given cells, or the prior
-    # times the target where nothing is given.
-    alone = ~jnp.any(given)
-    shaping = jnp.where(alone, target, given)
-    score = likelihood.log_mass if mass else likelihood.log_density
+    known: dict[str, Array], points: Array, *, mass: bool, alone: bool, batch: int,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Return the log predictive density for every draw of H; see :class:`Integral`.
 
-    def one(draw: tuple[Array, Array, Array, dict[str, Array], Array]) -> Array:
+    With `mass`, the log mass comes first. `target` holds positions; `alone` says that nothing but
+    the prior is given, and `given` then says which cells there are to be predicted.
+    """
+    scores = [likelihood.log_mass, likelihood.log_density][0 if mass else 1 :]
+
+    def one(draw: tuple[Array, Array, Array, dict[str, Array], Array]) -> tuple[Array, ...]:
         rate, H, start, drawn, key = draw
         parameters = {**known, **drawn}
-        center, root = _mode(likelihood, shape, rate, H, start, parameters, v, shaping)
+        # The proposal follows what the integral's weight follows: the given cells, or the prior
+        # times the target where nothing is given.
+        center, root = _mode(likelihood, shape, rate, H, start, parameters, v, given)
         z, log_proposal = _student(key, points, center, root)
         mean = jnp.maximum(jnp.exp(z) @ H, jnp.finfo(H.dtype).tiny ** 0.5)
-        parameters = {name: _as_row(x) for name, x in parameters.items()}
-        cells = likelihood.log_density(v[None, :], mean, **parameters)
         weight = _log_prior(shape, rate, z) - log_proposal
-        weight = weight + jnp.sum(jnp.where(given[None, :], cells, 0.0), axis=1)
-        cells = score(v[None, :], mean, **parameters) if mass else cells
-        predicted = weight + jnp.sum(jnp.where(target[None, :], cells, 0.0), axis=1)
-        # The prior integrates to 1 exactly; given cells have an integral to be estimated.
-        below = jnp.where(alone, jnp.log(float(len(z))), logsumexp(weight))
-        return logsumexp(predicted) - below
+        if alone:
+            # The prior integrates to 1 exactly; given cells have an integral to be estimated.
+            below = jnp.log(float(len(z)))
+        else:
+            rows = {name: _as_row(x) for name, x in parameters.items()}
+            cells = likelihood.log_density(v[None, :], mean, **rows)
+            weight = weight + jnp.sum(jnp.where(given[None, :], cells, 0.0), axis=1)
+            below = logsumexp(weight)
+        at = {name: _as_row(x if jnp.ndim(x) == 0 else x[target]) for name, x in parameters.items()}
+        seen = given[None, target] if alone else True
+        cells = (score(v[None, target], mean[:, target], **at) for score in scores)
+        predicted = (jnp.sum(jnp.where(seen, x, 0.0), axis=1) for x in cells)
+        return tuple(logsumexp(weight + x) - below for x in predicted)
 
     return lax.map(one, (rates, H, start, drawn, keys), batch_size=batch)
 
@@ -217,15 +224,22 @@ def _mode(
         slope = w[:, None] * H
         return w, slope @ score, (slope * weight[None, :]) @ slope.T
 
-    def step(_: Array, z: Array) -> Array:
+    def moving(state: tuple[Array, Array, Array]) -> Array:
+        i, _, longest = state
+        return (i < N_STEPS) & (longest > SHORT_STEP)
+
+    def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        i, z, _ = state
         w, score, information = curvature(z)
         gradient = shape - rate * w + score
         # Far from the mode the prior's own curvature b w may be the larger one.
         lift = jnp.maximum(rate * w, shape)
         newton = jnp.linalg.solve(information + identity * lift[None, :], gradient)
-        return z + jnp.clip(newton, -MAX_STEP, MAX_STEP)
+        newton = jnp.clip(newton, -MAX_STEP, MAX_STEP)
+        return i + 1, z + newton, jnp.max(jnp.abs(newton))
 
-    z = lax.fori_loop(0, N_STEPS, step, jnp.log(start))
+    begin = jnp.asarray(0), jnp.log(start), jnp.asarray(jnp.inf, start.dtype)
+    _, z, _ = lax.while_loop(moving, step, begin)
     return z, jnp.linalg.cholesky(curvature(z)[2] + identity * shape)
 
 

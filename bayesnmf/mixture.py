@@ -11,10 +11,11 @@ from numpyro import handlers
 from scipy.special import logsumexp
 
 from bayesnmf import fitting
+from bayesnmf.blocks import CellBlocks
 from bayesnmf.methods import Method
 from bayesnmf.model import Model, Program
 from bayesnmf.pointwise import Pointwise
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, require_whole
 from bayesnmf.psis import psis_loo
 
 
@@ -79,11 +80,14 @@ def mixture_loo(
     fit, rows_columns = pointwise.fit, np.nonzero(cells)
     V = fit.V.to_numpy()
     program = mixture_program(pointwise.model, *rows_columns)
-    mixed = fitting.fit(V, program, method, seed=seed, progress=False)
+    mixed = require_whole(fitting.fit(V, program, method, seed=seed, progress=False))
     if not mixed.converged:
         return None
     values, fitted = densities(
-        Pointwise(Fit(mixed.tree, fit.model), pointwise.measure, np.where(cells, V, np.nan)), cells
+        Pointwise(
+            Fit(mixed.tree, fit.model), pointwise.measure, CellBlocks(pointwise.matrix, cells)
+        ),
+        cells,
     )
     log_ratio = -fitted - logsumexp(-fitted, axis=0)
     elpd = logsumexp(log_ratio + values, axis=1) - logsumexp(log_ratio, axis=1)

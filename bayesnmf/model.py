@@ -27,7 +27,7 @@ from bayesnmf.priors import (
     with_rate,
 )
 from bayesnmf.pytree import pytree, record
-from bayesnmf.sparse import SparseMatrix
+from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 
 @pytree(static=("n_components",))
@@ -136,12 +136,12 @@ class NMF:
         prior_W, prior_H = resolve_rates(self.prior_W, self.prior_H, mean, self.n_components)
         return replace(self, likelihood=likelihood, prior_W=prior_W, prior_H=prior_H)
 
-    def check(self, matrix: Matrix, *, draws: bool) -> None:
+    def check(self, matrix: AnyMatrix, *, draws: bool) -> None:
         """Raise when `matrix` or a prior does not suit this model.
 
         Parameters
         ----------
-        matrix : Matrix
+        matrix : Matrix or SparseMatrix
             The data.
         draws : bool
             Whether posterior draws are asked for, which need proper priors and a true density.
@@ -250,8 +250,9 @@ class Program:
         """Return this program: it has no data-scaled defaults."""
         return self
 
-    def check(self, matrix: Matrix, *, draws: bool) -> None:
+    def check(self, matrix: AnyMatrix, *, draws: bool) -> None:
         """Raise when the program lacks a site, gives one a wrong shape, or rules out a cell."""
+        assert isinstance(matrix, Matrix)  # no method keeps the data of a program sparse
         name = self.name
         trace = self._trace(matrix)
         for site in ("W", "H", "V"):

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 
-from bayesnmf.data import Matrix
+from bayesnmf.blocks import CellBlocks
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF, Program
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior import Fit, matrix_of
+from bayesnmf.sparse import AnyMatrix
 
 type Measure = Literal["counting", "lebesgue"]
 
@@ -61,9 +62,8 @@ class Pointwise:
     measure : {"counting", "lebesgue"}, optional
         What densities refer to. None: the likelihood's own measure. "counting" gives a continuous
         likelihood of counts the probability of the unit interval around each count.
-    V : ndarray of shape (n_rows, n_columns), optional
-        Cells to evaluate, NaN where there is nothing to evaluate. None: the observed cells of
-        the fit.
+    wanted : CellBlocks, optional
+        Cells to evaluate. None: the observed cells of the fit.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Pointwise:
 
     fit: Fit
     measure: Measure | None = None
-    V: np.ndarray | None = None
+    wanted: CellBlocks | None = None
 
     def __post_init__(self) -> None:
         require_draws(self.fit)
@@ -93,7 +93,7 @@ class Pointwise:
             )
         self._require_cells()
         with jax.enable_x64(True):
-            self.model.check(Matrix.of(self.fit.V), draws=True)
+            self.model.check(self.matrix, draws=True)
         if self.measure == "counting":
             self._require_counts()
         elif self.measure == "lebesgue" and self.own_measure == "counting":
@@ -112,10 +112,14 @@ class Pointwise:
         return self.fit.model
 
     @cached_property
-    def cells(self) -> np.ndarray:
-        """Cells to evaluate in double precision, NaN elsewhere."""
-        V = self.fit.V.to_numpy() if self.V is None else self.V
-        return np.asarray(V, np.float64)
+    def matrix(self) -> AnyMatrix:
+        """The data of the fit, as they were fitted."""
+        return matrix_of(self.fit)
+
+    @cached_property
+    def cells(self) -> CellBlocks:
+        """Cells to evaluate, of which a tile is expanded at once."""
+        return CellBlocks(self.matrix) if self.wanted is None else self.wanted
 
     @property
     def n_draws(self) -> int:
@@ -128,7 +132,7 @@ class Pointwise:
         """The measure to which the likelihood's density refers."""
         if isinstance(self.model, NMF):
             return self.model.likelihood.base_measure
-        site = _program_site(self.model, self.cells, self._program_draws(slice(0, 1)))
+        site = _program_site(self.model, self.cells.dense(), self._program_draws(slice(0, 1)))
         return "counting" if site["fn"].support.is_discrete else "lebesgue"
 
     @property
@@ -159,7 +163,7 @@ class Pointwise:
         )
         for column in range(0, n_columns, n_wide):
             for row in range(0, n_rows, n_high):
-                wanted = ~np.isnan(self.cells[row : row + n_high, column : column + n_wide])
+                wanted = self.cells.observed[row : row + n_high, column : column + n_wide]
                 if not wanted.any():
                     continue
                 with jax.enable_x64(True):
@@ -194,7 +198,7 @@ class Pointwise:
             if column not in held:
                 held.clear()
                 held[column] = _plain(np.moveaxis(H[:, :, j], 0, -1))
-            v = self.cells[np.ix_(i, j)]
+            v = self.cells.block(i, j)
             v = np.where(np.isnan(v), likelihood.placeholder, v)
             given = {name: np.asarray(x[np.ix_(i, j)], float) for name, x in per_cell.items()}
             return _nmf_density(
@@ -221,7 +225,7 @@ class Pointwise:
 
         A program cannot be run on a part of its rows, so every tile runs the whole of it.
         """
-        model, V, sites = self.model, self.cells, self._program_draws(slice(None))
+        model, V, sites = self.model, self.cells.dense(), self._program_draws(slice(None))
         assert isinstance(model, Program)
 
         @jax.jit
@@ -251,7 +255,8 @@ class Pointwise:
 
     def _require_cells(self) -> None:
         if isinstance(self.model, Program):
-            site = _program_site(self.model, self.cells, self._program_draws(slice(0, 1)))
+            first = self._program_draws(slice(0, 1))
+            site = _program_site(self.model, self.cells.dense(), first)
             if site["fn"].event_dim:
                 raise ValueError(
                     f"the site 'V' of {self.model.name} has events of several cells, so no cell of "
@@ -259,8 +264,7 @@ class Pointwise:
                 )
 
     def _require_counts(self) -> None:
-        matrix = Matrix.of(self.fit.V)
-        matrix.refuse(
+        self.matrix.refuse(
             lambda values: (values < 0) | (values != np.round(values)),
             "is not a count, so it has no mass on the counting measure",
             "Compare densities (measure='lebesgue') of continuous likelihoods instead",

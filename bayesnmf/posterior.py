@@ -159,6 +159,11 @@ class Fit:
         """How the fit ended."""
         return str(self.tree.attrs["message"])
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run, with the draws that it had made."""
+        return "interrupted before all" in self.message
+
     def summary(self, interval: float = 0.9, top: int = 3) -> pd.DataFrame:
         """Summarise each component's mass and its leading columns.
 
@@ -253,6 +258,16 @@ def require_one_mode(fit: Fit) -> None:
     """Raise when the chains are in several modes, which no average or interval describes."""
     if fit.chain_modes.any():
         raise ValueError(clusters.refusal(fit.chain_modes))
+
+
+def require_whole(fit: Fit) -> Fit:
+    """Return the fit; go on with Ctrl-C where it cut the run short.
+
+    For what fits several times and has no use for one of the fits alone.
+    """
+    if fit.interrupted:
+        raise KeyboardInterrupt
+    return fit
 
 
 def warn_of_modes(fit: Fit, stacklevel: int = 3) -> None:

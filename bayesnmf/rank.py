@@ -120,7 +120,7 @@ def _sweep(
                 if not set(asked) & set(done):
                     raise
                 return True
-            if "interrupted" in measures.fit.message:
+            if measures.fit.interrupted:
                 # A sampler keeps the draws made so far, which are no fair measure of a rank.
                 if not set(asked) & set(done):
                     raise KeyboardInterrupt

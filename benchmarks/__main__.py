@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import agreement, calibration, mcmc, rank, sparse
+from benchmarks import agreement, calibration, comparison, mcmc, rank, sparse
 from benchmarks import map as dense
 
 
@@ -35,6 +35,13 @@ def main() -> None:
     laws = ["poisson", "negative_binomial"]
     command.add_argument("--law", nargs="*", choices=laws, default=laws)
     command.add_argument("--out", type=Path, default=Path("rank.jsonl"), help="file to append to")
+    command = commands.add_parser("comparison", help="how often the right likelihood is preferred")
+    families = list(comparison.SETTINGS)
+    command.add_argument("--family", nargs="*", choices=families, default=families)
+    command.add_argument("--datasets", nargs="*", type=int, default=list(range(20)))
+    command.add_argument("--escalated", type=int, default=2, help="data sets to escalate")
+    command.add_argument("--folded", type=int, default=1, help="data sets to cross-validate")
+    command.add_argument("--out", type=Path, default=Path("comparison.jsonl"), help="to append to")
     arguments = parser.parse_args()
     if arguments.benchmark == "map":
         names = arguments.problem or list(dense.PROBLEMS)
@@ -50,6 +57,11 @@ def main() -> None:
         )  # fmt: skip
     elif arguments.benchmark == "rank":
         rank.run(arguments.truth, arguments.datasets, arguments.law, arguments.out)
+    elif arguments.benchmark == "comparison":
+        comparison.run(
+            arguments.family, arguments.datasets, arguments.escalated, arguments.folded,
+            arguments.out,
+        )  # fmt: skip
     elif arguments.benchmark == "agreement":
         agreement.run()
     else:

@@ -229,6 +229,8 @@ def test_refits_are_the_last_resort(exact_refits, monkeypatch):
     table = compare({"exact": fit, "again": exact_fit(seed=1)})
     assert table["estimator"].str.contains("psis .*%, refit .*%").all()
     assert (table["bad_k"] == 0).all()
+    # Draws made up in one chain give R-hat nothing to judge.
+    assert table["note"].str.contains("0 of . refits converged").all()
 
 
 def test_rows_are_refitted_too(exact_refits):
@@ -248,6 +250,24 @@ def test_what_cannot_be_mended_stays_flagged(monkeypatch):
         result = loo(exact_fit(), escalate=True)
     assert result.warning
     assert result.elpd_i.attrs["bad_k"] > 0
+
+
+@pytest.mark.parametrize("ic", ["loo", "kfold"])
+def test_ctrl_c_in_a_refit_ends_the_comparison(ic, monkeypatch):
+    """The fit that it met returns with the draws it has; no other fit begins."""
+    begun = []
+
+    def fit(V, model, method, **options):
+        begun.append(method)
+        cut = scattered(V=V)
+        cut.tree.attrs["message"] = "2 chain(s) of 100 draws, interrupted before all 1000"
+        return cut
+
+    monkeypatch.setattr(escalation, "_integrate", lambda *_: None)
+    monkeypatch.setattr(crossvalidation.fitting, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        compare({"a": scattered(noise=0.9), "b": scattered(noise=0.8)}, ic)
+    assert len(begun) == 1
 
 
 # -- the mixture --------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from scipy import special, stats
 import bayesnmf as bn
 from bayesnmf import crossvalidation
 from bayesnmf.crossvalidation import Fold, kfold, kfold_of_fit, method_of
+from bayesnmf.data import Matrix
 from bayesnmf.folds import make_folds
 
 pytestmark = pytest.mark.numpyro_promotion("rank")  # as guides of SVI need
@@ -74,7 +75,7 @@ def test_an_executor_changes_nothing(made_up):
 
 def test_folds_can_be_sent_to_another_process(made_up):
     V = small.data(POISSON)
-    fold = Fold(V, folds_of(V, 2) == 0, small.model("poisson"), SVI, 0, None)
+    fold = Fold(Matrix.of(V), folds_of(V, 2) == 0, small.model("poisson"), SVI, 0, None)
     sent = pickle.loads(pickle.dumps(fold))
     np.testing.assert_array_equal(sent.score()[0], fold.score()[0])
 
@@ -146,7 +147,7 @@ def test_known_arrays_follow_their_rows():
     V = small.data(likelihood)
     held = np.zeros(V.shape, bool)
     held[[1, 4]] = True
-    fold = Fold(V, held, small.model("poisson-exposure"), SVI, 0, None, whole_rows=True)
+    fold = Fold(Matrix.of(V), held, small.model("poisson-exposure"), SVI, 0, None, whole_rows=True)
     elpd, n_draws, _ = fold.score()
     rest = bn.NMF(
         2, bn.likelihoods.Poisson(likelihood.exposure[[0, 2, 3, 5]]),
