@@ -17,8 +17,6 @@ from bayesnmf.posterior import Fit
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Attribute of a file's root that marks a sweep, and holds what was asked.
-ATTRIBUTE = "bayesnmf_rank_selection"
 #: Columns that the text shows, and how.
 SHOWN = {
     "elpd": "{:.1f}", "se": "{:.1f}", "elpd_diff": "{:.1f}", "dse": "{:.1f}", "waic": "{:.1f}",
@@ -105,7 +103,7 @@ class RankSelection:
         numbers = {name: ("rank", self.table[name].to_numpy(float)) for name in self.table.columns}
         numbers["elpd_i"] = (("rank", "cell"), self.elpd_i)  # type: ignore[assignment]
         root = xr.Dataset(attrs={
-            ATTRIBUTE: json.dumps({
+            storage.SWEEP_ATTRIBUTE: json.dumps({
                 "settings": self.settings, "notes": self.notes, "columns": list(self.table.columns),
             })
         })  # fmt: skip
@@ -132,20 +130,11 @@ class RankSelection:
             When it holds something other than a sweep.
         """
         tree = storage.read(
-            path, ATTRIBUTE, "a sweep over ranks (write one with bn.select_rank(...).save)"
+            path,
+            (storage.SWEEP_ATTRIBUTE,),
+            "a sweep over ranks (write one with bn.select_rank(...).save)",
         )
-        record, numbers = json.loads(tree.attrs[ATTRIBUTE]), tree["criteria"].to_dataset()
-        index = pd.Index(numbers["rank"].to_numpy(), name="rank")
-        names = record["columns"]
-        table = pd.DataFrame({name: numbers[name].to_numpy() for name in names}, index)
-        fits = {
-            int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node))
-            for name, node in tree["fits"].children.items()
-        }
-        return RankSelection(
-            table, dict(sorted(fits.items())), numbers["elpd_i"].to_numpy(), record["settings"],
-            record["notes"],
-        )  # fmt: skip
+        return _from_tree(tree)
 
     def __repr__(self) -> str:
         shown = pd.DataFrame(index=self.table.index)
@@ -155,6 +144,46 @@ class RankSelection:
                 shown[name] = [written.format(x) if x == x else "" for x in column]  # noqa: PLR0124
         marks = ["<-" if rank == self.best else "" for rank in shown.index]
         return f"{self.message}\n{shown.assign(best=marks).to_string()}"
+
+
+def load(path: str | os.PathLike[str]) -> Fit | RankSelection:
+    """Read what :meth:`Fit.save` or :meth:`RankSelection.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        A ``.nc`` file or a ``.zarr`` folder.
+
+    Returns
+    -------
+    Fit or RankSelection
+        Whichever was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is nothing at `path`.
+    ValueError
+        When it holds something other than a bayesnmf result.
+    """
+    tree = storage.read(path, (storage.MODEL_ATTRIBUTE, storage.SWEEP_ATTRIBUTE))
+    return _from_tree(tree) if storage.SWEEP_ATTRIBUTE in tree.attrs else posterior.from_tree(tree)
+
+
+def _from_tree(tree: xr.DataTree) -> RankSelection:
+    """Return the sweep that a tree describes."""
+    record = json.loads(tree.attrs[storage.SWEEP_ATTRIBUTE])
+    numbers = tree["criteria"].to_dataset()
+    index = pd.Index(numbers["rank"].to_numpy(), name="rank")
+    table = pd.DataFrame({name: numbers[name].to_numpy() for name in record["columns"]}, index)
+    fits = {
+        int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node))
+        for name, node in tree["fits"].children.items()
+    }
+    elpd_i = numbers["elpd_i"].to_numpy()
+    return RankSelection(
+        table, dict(sorted(fits.items())), elpd_i, record["settings"], record["notes"]
+    )
 
 
 def _root(node: xr.DataTree) -> xr.DataTree:

@@ -104,7 +104,7 @@ class RowBlocks:
 
     def dense(self, block: RowBlock, stored: Stored) -> tuple[np.ndarray, np.ndarray]:
         """Return the values of a block, and which of them are observed."""
-        values = stored.toarray() if scipy.sparse.issparse(stored) else stored
+        values = _expanded(stored)
         observed = ~np.isnan(values)
         observed[block.n_rows :] = False
         return np.where(observed, values, self.mean), observed
@@ -142,13 +142,17 @@ class RowBlocks:
     def _calibrated(self, start: int, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows, from the first of a block, and columns of its calibrated cells."""
         stored = self.data[start : start + self.height]
-        values = stored.toarray() if scipy.sparse.issparse(stored) else stored
+        values = _expanded(stored)
         rows, columns = np.nonzero(~np.isnan(values))
         if len(rows) > most:
             rng = np.random.default_rng(start)
             kept = np.sort(rng.choice(len(rows), most, replace=False))
             rows, columns = rows[kept], columns[kept]
         return rows, columns
+
+
+def _expanded(stored: Stored) -> np.ndarray:
+    return stored if isinstance(stored, np.ndarray) else stored.toarray()
 
 
 @jax.jit
