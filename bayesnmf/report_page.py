@@ -14,6 +14,9 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Width of a figure on a screen that is wide enough.
+PIXELS_PER_INCH, MAX_PIXELS = 85, 925
+
 STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -30,15 +33,16 @@ nav ul { display: flex; flex-wrap: wrap; gap: 0.3rem 1.1rem; list-style: none; p
 .scroll { overflow-x: auto; max-width: 100%; margin: 0.5rem 0; }
 .scroll:focus { outline: 2px solid #0b5394; }
 table { border-collapse: collapse; font-size: 0.9rem; overflow-wrap: normal; }
-caption { text-align: left; color: #444; padding: 0.2rem 0; }
+p.caption { color: #444; font-size: 0.9rem; margin: 0.9rem 0 0; }
 th, td { padding: 0.25rem 0.7rem 0.25rem 0; text-align: right; white-space: nowrap;
   border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
 th { font-weight: 600; }
 th[scope="row"], td.text, th.text { text-align: left; }
+td.text { white-space: normal; min-width: 11rem; overflow-wrap: anywhere; }
 figure { margin: 0.8rem 0; }
 figcaption { color: #444; font-size: 0.9rem; }
 img { display: block; max-width: 100%; height: auto; }
-.wide img { max-width: none; width: 58rem; }
+.wide img { max-width: none; }
 footer { margin-top: 3rem; color: #555; font-size: 0.85rem; }
 @media print { .scroll { overflow-x: visible; } }
 """
@@ -92,9 +96,10 @@ class Page:
             for label, values in zip(frame.index, frame.itertuples(index=False), strict=True)
         ]
         head = f'<tr><th scope="col" class="text">{escape(title)}</th>{heads}</tr>'
+        self._parts.append(f'<p class="caption">{escape(caption)}</p>')
         self._scrolling(
             caption,
-            f"<table><caption>{escape(caption)}</caption><thead>{head}</thead>"
+            f'<table aria-label="{escape(caption)}"><thead>{head}</thead>'
             f"<tbody>{''.join(rows)}</tbody></table>",
         )
 
@@ -109,7 +114,9 @@ class Page:
         wide : bool, default False
             Whether a narrow screen scrolls it rather than shrinks it.
         """
-        image = f'<img src="{_as_data(figure)}" alt="{escape(description)}">'
+        width = round(min(PIXELS_PER_INCH * figure.get_figwidth(), MAX_PIXELS))
+        source = _as_data(figure)
+        image = f'<img src="{source}" alt="{escape(description)}" width="{width}">'
         self._parts.append("<figure>")
         if wide:
             self._scrolling(description, image, "scroll wide")

@@ -131,9 +131,7 @@ def _fit(page: Page, fit: Fit, checks: PredictiveChecks | None, seed: int) -> No
     else:
         sections.components(page, fit)
         sections.loadings(page, fit)
-    sections.predictive(
-        page, _attempt(lambda: ppc(fit, seed=seed)) if checks is None else checks
-    )
+    sections.predictive(page, _attempt(lambda: ppc(fit, seed=seed)) if checks is None else checks)
 
 
 def _modes(page: Page, found: Any) -> None:
