@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,11 +58,14 @@ def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
         }),
     })  # fmt: skip
     height = 1.5 * -(-len(names) // N_ABREAST)
-    drawn = arviz_plots.plot_ppc_tstat(
-        tree, t_stat="mean", kind="hist", backend="matplotlib", col_wrap=N_ABREAST,
-        visuals={"title": False},
-        figure_kwargs={"figsize": (7.5, height), "layout": "constrained"},
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        # Of statistics that happen to be 0 or 1, that binary data have a plot of their own.
+        warnings.filterwarnings("ignore", message="Variables .* look binary")
+        drawn = arviz_plots.plot_ppc_tstat(
+            tree, t_stat="mean", kind="hist", backend="matplotlib", col_wrap=N_ABREAST,
+            visuals={"title": False},
+            figure_kwargs={"figsize": (7.5, height), "layout": "constrained"},
+        )  # fmt: skip
     for name, p in checks.table["p"].items():
         axes = drawn.get_target(name, {})
         axes.set_title(f"{name}, p = {p:.3g}", fontsize=9)

@@ -63,8 +63,8 @@ def report(
     >>> import bayesnmf as bn, tempfile
     >>> V, _, _ = bn.datasets.make_nmf(6, 5, 1, "poisson", seed=1)
     >>> fit = bn.fit(V, bn.NMF(1), "map", progress=False)
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> report(fit, folder.name + "/report.html", checks=bn.ppc(fit, num_draws=20)).name
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report(fit, folder + "/report.html", checks=bn.ppc(fit, num_draws=20)).name
     'report.html'
     """
     path = Path(path)
