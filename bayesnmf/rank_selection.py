@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SHOWN = {
     "elpd": "{:.1f}", "se": "{:.1f}", "elpd_diff": "{:.1f}", "dse": "{:.1f}", "waic": "{:.1f}",
     "bad_k": "{:.1%}", "residual_p": "{:.3f}", "dispersion": "{:.3f}", "dispersion_p": "{:.3f}",
-    "elbo": "{:.1f}", "stability": "{:.3f}", "seconds": "{:.1f}",
+    "elbo": "{:.1f}", "stability": "{:.3f}", "ard": "{:.0f}", "seconds": "{:.1f}",
 }  # fmt: skip
 
 
@@ -39,7 +39,9 @@ class RankSelection:
         ``waic``; ``bad_k``: share of cells whose Pareto k is bad; ``residual_p``: p-value of the
         residual check; ``dispersion``, ``dispersion_p``: mean squared Pearson residual, and the
         share of replicates in which it is as large; ``elbo``; ``stability``: mean cosine between
-        matched components of the starts, or chains; ``converged``; ``seconds``. NaN where a
+        matched components of the starts, or chains; ``ard``: number of components that automatic
+        relevance determination keeps, in the row of the largest rank, where ``ranks="auto"``
+        asked for it; ``converged``; ``seconds``. NaN where a
         method has no such number.
     fits : dict of int to Fit
         The fit of each rank.
@@ -139,7 +141,7 @@ class RankSelection:
     def __repr__(self) -> str:
         shown = pd.DataFrame(index=self.table.index)
         for name, written in SHOWN.items():
-            column = self.table[name]
+            column = self.table.get(name, pd.Series(np.nan, self.table.index))
             if column.notna().any():
                 shown[name] = [written.format(x) if x == x else "" for x in column]  # noqa: PLR0124
         marks = ["<-" if rank == self.best else "" for rank in shown.index]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import ambiguous
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,9 +123,7 @@ def test_a_program_is_reported(tmp_path):
 
 
 def test_modes_are_reported_one_by_one(tmp_path):
-    W, H = synthetic.draws(4, 40)
-    W[2:], H[2:] = W[2:] * [0.2, 2.0, 1.0], np.roll(H[2:], 1, axis=-1)
-    fit = fit_of((W, H))
+    fit = ambiguous.fitted()
     assert len(bn.modes(fit)) == 2
     with pytest.warns(UserWarning, match="modes"):
         checks = bn.ppc(fit, num_draws=20)
