@@ -9,7 +9,7 @@ PYTHON := $(firstword $(foreach p,python3.13 python3.12 python3,$(shell $(p) $(N
 UV := $(shell command -v uv 2>/dev/null)
 
 help:
-	@echo "make demo   fit the embedded data set and show the components"
+	@echo "make demo   fit the embedded data set, compare likelihoods, choose a rank"
 	@echo "make test   run the whole test suite"
 	@echo "make lint   format check, lint, types, import contracts"
 	@echo "make docs   build the documentation into docs/_build/html"

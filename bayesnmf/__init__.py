@@ -12,11 +12,12 @@ from bayesnmf.fitting import fit
 from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
 from bayesnmf.multimodality import modes
-from bayesnmf.posterior import Fit, load
+from bayesnmf.posterior import Fit
 from bayesnmf.predictive import posterior_predictive
 from bayesnmf.predictive_checks import ppc
 from bayesnmf.rank import select_rank
-from bayesnmf.rank_selection import RankSelection
+from bayesnmf.rank_selection import RankSelection, load
+from bayesnmf.reporting import report
 from bayesnmf.scores import loo_score
 from bayesnmf.shears import uniqueness
 from bayesnmf.zoo import load_model
@@ -43,6 +44,7 @@ __all__ = [
     "posterior_predictive",
     "ppc",
     "priors",
+    "report",
     "select_rank",
     "uniqueness",
     "waic",

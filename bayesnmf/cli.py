@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,10 @@ from typer.main import get_command
 
 from bayesnmf import (
     checks,
+    cli_demo,
     cli_rank,
+    cli_report,
     comparison,
-    demo,
     files,
     fitting,
     multimodality,
@@ -258,22 +258,8 @@ def plot(
     typer.echo(out)
 
 
-@app.command("demo", epilog="\b\nExample:\n  bayesnmf demo --out signatures.png")
-def run_demo(
-    out: Annotated[Path, typer.Option(help="Image to write.")] = Path("bayesnmf-demo.png"),
-) -> None:
-    """Find mutational signatures in 21 breast cancers.
-
-    Takes a minute or two: an example of what the package does, on real data that it holds.
-    """
-    begin = time.perf_counter()
-    require_target(out, IMAGES)
-    typer.echo(demo.introduction())
-    sys.stdout.flush()
-    result = demo.run(progress=sys.stderr.isatty())
-    typer.echo(f"\n{demo.report(result)}\n")
-    _draw("components", result, out)
-    typer.echo(f"Plot of the components: {out}\nTime in all: {time.perf_counter() - begin:.0f} s")
+app.command(epilog=cli_report.EXAMPLES)(cli_report.report)
+app.command("demo", epilog=cli_demo.EXAMPLES)(cli_demo.run_demo)
 
 
 def _draw(kind: str, result: posterior.Fit, out: Path) -> None:

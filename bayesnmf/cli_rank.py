@@ -17,6 +17,7 @@ from bayesnmf.targets import IMAGES, RESULTS, require_target
 EXAMPLES = (
     "\b\nExamples:\n"
     "  bayesnmf rank counts.csv --ranks 1:10\n"
+    "  bayesnmf rank counts.csv --ranks auto\n"
     "  bayesnmf rank counts.csv --ranks 2,4,8 --likelihood negative_binomial --plot ranks.png\n"
     "  bayesnmf rank counts.csv --ranks 1:20 --out sweep.nc --resume sweep.nc"
 )
@@ -27,7 +28,8 @@ def rank(
     ranks: Annotated[
         str | None,
         typer.Option(
-            help="FIRST:LAST, both tried, or numbers separated by commas.", show_default="1:10"
+            help="FIRST:LAST, both tried; numbers separated by commas; or auto: the end by ARD.",
+            show_default="1:10",
         ),
     ] = None,
     likelihood: Annotated[str, typer.Option(help=f"One of {', '.join(LIKELIHOODS)}.")] = "poisson",
@@ -71,7 +73,7 @@ def rank(
         typer.echo(f"Figure: {plot}")
 
 
-def parse_ranks(text: str) -> list[int]:
+def parse_ranks(text: str) -> list[int] | str:
     """Read ranks as they are written on the command line.
 
     Raises
@@ -81,9 +83,11 @@ def parse_ranks(text: str) -> list[int]:
 
     Examples
     --------
-    >>> parse_ranks("2:5"), parse_ranks("1,4")
-    ([2, 3, 4, 5], [1, 4])
+    >>> parse_ranks("2:5"), parse_ranks("1,4"), parse_ranks("auto")
+    ([2, 3, 4, 5], [1, 4], 'auto')
     """
+    if text == "auto":
+        return text
     try:
         if ":" not in text:
             return [int(part) for part in text.split(",")]

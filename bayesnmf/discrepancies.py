@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from numpyro.distributions.distribution import ExpandedDistribution, Independent, MaskedDistribution
 
 from bayesnmf.likelihoods._base import Array
+from bayesnmf.numpy_draws import unwrapped
 
 #: Smaller side up to which all singular values are computed; above, a Krylov space is.
 EXACT_SIDE = 256
 #: Vectors in a block of the Krylov space, and how often the residuals multiply it.
 BLOCK, POWERS = 8, 6
-#: Singular values that are reported.
-N_VALUES = 3
 
 
-def discrepancies(
-    v: Array, observed: Array, cells: dist.Distribution, at: tuple[Array, Array], key: Array
-) -> dict[str, Array]:
-    """Return every discrepancy between V and the distribution of its cells.
+def partial_sums(
+    v: Array, observed: Array, cells: dist.Distribution, at: tuple[Array, Array], key: Array,
+    side: str,
+) -> dict[str, Array]:  # fmt: skip
+    """Return what some rows contribute to every discrepancy between V and its distribution.
 
     Parameters
     ----------
     v : array of shape (n_rows, n_columns)
-        Data or a replicate; anything finite where a cell is missing.
+        Some rows of data or of a replicate; anything finite where a cell is missing.
     observed : array of bool of shape (n_rows, n_columns)
         Cells that count.
     cells : Distribution
@@ -34,33 +36,40 @@ def discrepancies(
         Rows and columns of the cells at which calibration is judged.
     key : jax.Array
         For the randomised probability integral transform of counts.
+    side : {"columns", "rows", "neither"}
+        Which side's products of the Pearson residual are returned.
 
     Returns
     -------
-    dict of str to array of shape ()
-        "singular value 1" and so on: of the Pearson residual, 0 at missing cells.
-        "zeros": share of observed cells that are 0. "dispersion": mean squared Pearson residual.
-        "maximum": largest observed cell. "row totals", "column totals": chi-square, the sum of
-        squared standardised totals. "calibration": :func:`smooth`, where cells have a
-        cumulative distribution function.
+    dict of str to array
+        Sums: "count" of observed cells, "zeros", "squares" of the Pearson residual, "row totals" (chi-square), "excess" and
+        "variance" of each column, "gram". A maximum: "maximum". And "transformed" of shape (n,),
+        where cells have a cumulative distribution function.
     """
-    count = observed.sum().astype(v.dtype)
     residual = pearson(v, observed, cells)
-    leading = singular_values(residual, min(N_VALUES, *v.shape))
-    result = {f"singular value {k + 1}": leading[k] for k in range(len(leading))}
-    result |= {
-        "zeros": (observed & (v == 0)).sum().astype(v.dtype) / count,
-        "dispersion": (residual**2).sum() / count,
-        "maximum": jnp.where(observed, v, -jnp.inf).max(),
-    }
     excess = jnp.where(observed, v - cells.mean, 0.0)
     variance = jnp.where(observed, cells.variance, 0.0)
-    for axis, name in ((1, "row totals"), (0, "column totals")):
-        result[name] = (excess.sum(axis) ** 2 / variance.sum(axis)).sum()
+    standardised = excess.sum(axis=1) ** 2 / variance.sum(axis=1)
+    result = {
+        "count": observed.sum().astype(v.dtype),
+        "zeros": (observed & (v == 0)).sum().astype(v.dtype),
+        "squares": (residual**2).sum(),
+        "maximum": jnp.where(observed, v, -jnp.inf).max(),
+        # A row without any observed cell only fills up a block.
+        "row totals": jnp.where(observed.any(axis=1), standardised, 0.0).sum(),
+        "excess": excess.sum(axis=0),
+        "variance": variance.sum(axis=0),
+    }
+    result |= products(residual, side)
     transformed = pit(v, cells, at, key)
-    if transformed is not None:
-        result["calibration"] = smooth(transformed)
-    return result
+    return result if transformed is None else result | {"transformed": transformed}
+
+
+def products(residual: Array, side: str) -> dict[str, Array]:
+    """Return the matrix of inner products of a residual's columns, or of its rows, or nothing."""
+    if side == "neither":
+        return {}
+    return {"gram": residual.T @ residual if side == "columns" else residual @ residual.T}
 
 
 def pearson(v: Array, observed: Array, cells: dist.Distribution) -> Array:
@@ -87,18 +96,37 @@ def singular_values(residual: Array, n_values: int) -> Array:
     """
     tall = residual if residual.shape[0] >= residual.shape[1] else residual.T
     if tall.shape[1] > EXACT_SIDE:
-        tall = tall @ _krylov_basis(tall)
-    squares = jnp.linalg.eigvalsh(tall.T @ tall)[::-1][:n_values]
+        side = tall.shape[1]
+        return krylov_values(lambda x: tall.T @ (tall @ x), side, n_values, residual.dtype)
+    return gram_values(tall.T @ tall, n_values)
+
+
+def gram_values(gram: Array, n_values: int) -> Array:
+    """Return the leading singular values of a matrix R from R'R, falling."""
+    squares = jnp.linalg.eigvalsh(gram)[::-1][:n_values]
     return jnp.sqrt(jnp.maximum(squares, 0.0))
 
 
-def _krylov_basis(tall: Array) -> Array:
-    block = jax.random.normal(jax.random.key(0), (tall.shape[1], BLOCK), tall.dtype)
+def krylov_values(
+    multiply: Callable[[Array], Array], side: int, n_values: int, dtype: Any
+) -> Array:
+    """Return the leading singular values of a matrix R of `side` columns, nearly.
+
+    Parameters
+    ----------
+    multiply : callable
+        Returns R'R times a block of shape (side, n).
+    side, n_values : int
+    dtype : dtype
+        Of the block.
+    """
+    block = jax.random.normal(jax.random.key(0), (side, BLOCK), dtype)
     blocks = []
     for _ in range(POWERS):
-        block = jnp.linalg.qr(tall.T @ (tall @ block))[0]
+        block = jnp.linalg.qr(multiply(block))[0]
         blocks.append(block)
-    return jnp.linalg.qr(jnp.concatenate(blocks, axis=1))[0]
+    basis = jnp.linalg.qr(jnp.concatenate(blocks, axis=1))[0]
+    return gram_values(basis.T @ multiply(basis), n_values)
 
 
 def pit(v: Array, cells: dist.Distribution, at: tuple[Array, Array], key: Array) -> Array | None:
@@ -117,8 +145,7 @@ def pit(v: Array, cells: dist.Distribution, at: tuple[Array, Array], key: Array)
     Dunn, P. K. and Smyth, G. K. (1996). Randomized quantile residuals. Journal of Computational
     and Graphical Statistics 5, 236-244. doi:10.1080/10618600.1996.10474708
     """
-    while isinstance(cells, (MaskedDistribution, ExpandedDistribution, Independent)):
-        cells = cells.base_dist
+    cells = unwrapped(cells)
     leading = (jnp.shape(x)[:2] for x in jax.tree.leaves(cells) if jnp.ndim(x) > 2)
     if cells.event_shape or any(shape != v.shape for shape in leading):
         return None

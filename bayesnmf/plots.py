@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bayesnmf.check_plots import ppc, residual_spectrum
 from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+__all__ = ["compare", "components", "format_number", "ppc", "reconstruction", "residual_spectrum"]
 
 #: Column labels are all drawn up to this many, then thinned.
 MAX_LABELS = 100

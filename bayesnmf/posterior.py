@@ -277,7 +277,7 @@ def warn_of_modes(fit: Fit, stacklevel: int = 3) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit that :meth:`Fit.save` wrote.
+    """Read a fit, and nothing else, that :meth:`Fit.save` wrote.
 
     Parameters
     ----------
@@ -293,7 +293,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     FileNotFoundError
         When there is nothing at `path`.
     ValueError
-        When it holds something other than a bayesnmf result.
+        When it holds something else; of a sweep over ranks the message says what takes it.
     """
     return from_tree(storage.read(path))
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 import pandas as pd
 
-from bayesnmf.data import DENSE_BUDGET, Matrix
-from bayesnmf.discrepancies import discrepancies, pearson, singular_values
-from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit, warn_of_modes
-from bayesnmf.predictive import Cells, cells_of, positive_integer, sites, spaced
+from bayesnmf.predictive import positive_integer, sites, spaced
+from bayesnmf.replicated import compare
+from bayesnmf.row_blocks import RowBlocks
 
 #: Level of each check.
 LEVEL = 0.05
-#: Cells at which calibration is judged; a fixed random subset of larger data.
-MAX_CALIBRATED = 2000
 
 
 @dataclass(frozen=True)
@@ -37,12 +33,16 @@ class PredictiveChecks:
         The verdict in plain words.
     replicated, observed : dict of str to ndarray of shape (num_draws,)
         Each statistic of the replicates and of the data, draw by draw.
+    replicated_spectrum, observed_spectrum : ndarray of shape (num_draws, n)
+        The leading singular values of the Pearson residual, ten where there are as many.
     """
 
     table: pd.DataFrame
     message: str
     replicated: dict[str, np.ndarray]
     observed: dict[str, np.ndarray]
+    replicated_spectrum: np.ndarray
+    observed_spectrum: np.ndarray
 
     def __repr__(self) -> str:
         with pd.option_context("display.width", 100):
@@ -81,8 +81,6 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     ValueError
         For a fit that has lost its model, data that its likelihood gives no probability, and
         programs whose cells have no finite variance.
-    MemoryError
-        For sparse data too large when dense.
 
     Warns
     -----
@@ -93,7 +91,8 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     -----
     Posterior predictive p-values are cautious: data that come from the model are flagged at
     most about as often as the level says, those of a mode much less often. Memory holds one
-    replicate at a time.
+    replicate at a time, in the storage of the data, and a block of rows of it expanded; time is
+    some 100 ns a cell and draw.
 
     References
     ----------
@@ -114,73 +113,20 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     """
     num_draws = positive_integer(num_draws)
     warn_of_modes(fit)
-    cells = cells_of(fit)
-    V = _data(fit)
-    observed = ~np.isnan(V)
     sizes = fit.tree["posterior"].sizes
     index = spaced(sizes["chain"] * sizes["draw"], num_draws)
-    filled = np.where(observed, V, V[observed].mean())
     with jax.enable_x64(True):
-        keys = jax.random.split(jax.random.key(seed), num_draws)
         try:
-            pair = _compare(cells, sites(fit, index), keys, filled, observed, _calibrated(observed))
+            ours, theirs = compare(RowBlocks(fit), sites(fit, index), seed)
         except NotImplementedError:
             raise ValueError(
                 "the distribution of V has no mean, variance or sampler in NumPyro, which these "
                 "checks need: bn.loo needs only its density"
             ) from None
-    ours, theirs = ({name: np.asarray(x) for name, x in side.items()} for side in pair)
+    spectra = theirs.pop("spectrum"), ours.pop("spectrum")
     _require_finite(ours)
     table = _table(ours, theirs)
-    return PredictiveChecks(table, _verdict(fit, table["p"]), theirs, ours)
-
-
-@jax.jit
-def _compare(
-    cells: Cells, draws: dict[str, Array], keys: Array, v: Array, observed: Array,
-    at: tuple[Array, Array],
-) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
-    """Return the statistics of data and of replicates, one draw after the other."""
-
-    def one(pair: tuple[dict[str, Array], Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-        draw, key = pair
-        law = cells(draw)
-        for_replicate, for_signs, *for_pit = jax.random.split(key, 4)
-        replicate = law.sample(for_replicate).astype(v.dtype)
-        ours = discrepancies(v, observed, law, at, for_pit[0])
-        theirs = discrepancies(replicate, observed, law, at, for_pit[1])
-        residual = pearson(v, observed, law)
-        signs = jax.random.rademacher(for_signs, v.shape, v.dtype)
-        ours["structure"] = ours["singular value 1"]
-        theirs["structure"] = singular_values(residual * signs, 1)[0]
-        return ours, theirs
-
-    return jax.lax.map(one, (draws, keys))
-
-
-def _data(fit: Fit) -> np.ndarray:
-    """Return the data in double precision, dense, after checking that they can be judged."""
-    sizes = fit.tree["posterior"].sizes
-    size = 8 * math.prod((sizes["row"], sizes["column"]))
-    if size > DENSE_BUDGET:
-        raise MemoryError(
-            f"predictive checks would expand these sparse data to {size / 2**30:.1f} GiB, above "
-            "the budget of bayesnmf.data.DENSE_BUDGET: check a fit of a random part of the rows"
-        )
-    V = np.asarray(fit.V.to_numpy(), np.float64)
-    if isinstance(fit.model, NMF):
-        # A quasi-likelihood fits fractions, but replicates only counts.
-        fit.model.likelihood.check(Matrix.of(V))
-    return V
-
-
-def _calibrated(observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    rows, columns = np.nonzero(observed)
-    if len(rows) > MAX_CALIBRATED:
-        rng = np.random.default_rng(0)
-        kept = np.sort(rng.choice(len(rows), MAX_CALIBRATED, replace=False))
-        rows, columns = rows[kept], columns[kept]
-    return rows, columns
+    return PredictiveChecks(table, _verdict(fit, table["p"]), theirs, ours, *spectra)
 
 
 def _require_finite(ours: dict[str, np.ndarray]) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayesnmf.methods import MAP
 from bayesnmf.posterior import Fit
+from bayesnmf.rank_ard import automatic_range
 from bayesnmf.rank_measures import MEASURED, Measures, measure_draws
 from bayesnmf.rank_mode import measure_mode
 from bayesnmf.rank_rule import add_differences
@@ -37,8 +38,10 @@ def select_rank(
     ----------
     V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
         Data; NaN means missing. Sparse data are expanded.
-    ranks : iterable of int, optional
-        Ranks to try, in any order; one of them is returned. None: 1 to 10, or to the smaller side of V.
+    ranks : iterable of int or "auto", optional
+        Ranks to try, in any order; one of them is returned. None: 1 to 10, or to the smaller side
+        of V. "auto": 1 to two more than the number of components that automatic relevance
+        determination (:class:`bayesnmf.priors.ARD`) keeps of twenty.
     likelihood : str or Likelihood, default "poisson"
         As for :class:`bayesnmf.NMF`.
     method : {"map", "svi", "mcmc"} or record, default "map"
@@ -92,11 +95,16 @@ def select_rank(
         V, mask, likelihood, method, prior_W, prior_H, criterion, k=k, n_replicates=n_replicates,
         seed=seed, executor=executor,
     )  # fmt: skip
-    asked = as_ranks(ranks, settings.matrix.shape)
+    found = automatic_range(settings) if isinstance(ranks, str) and ranks == "auto" else None
+    asked = as_ranks(ranks if found is None else found.ranks, settings.matrix.shape)
     done = _earlier(settings, resume_from)
     interrupted = _sweep(settings, asked, done, progress)
     finished = {rank: done[rank] for rank in asked if rank in done}
     notes = [measures.note for measures in finished.values() if measures.note]
+    if found is not None:
+        notes.append(found.note)
+        if found.active:
+            finished[max(finished)].values["ard"] = float(found.active)
     if interrupted:
         left = ", ".join(str(rank) for rank in asked if rank not in done)
         notes.append(f"Interrupted before rank {left}: go on with resume_from")
@@ -160,7 +168,8 @@ def _earlier(
     return {
         int(rank): Measures(
             resume_from.fits[int(rank)], resume_from.elpd_i[i],
-            {name: float(table.loc[rank, name]) for name in MEASURED},
+            # A file of an earlier version lacks columns that are new.
+            {name: float(table.loc[rank, name]) for name in MEASURED if name in table},
         )
         for i, rank in enumerate(table.index)
     }  # fmt: skip

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Columns of the table that are measured rank by rank; what a method lacks stays NaN.
 MEASURED = (
     "elpd", "se", "waic", "bad_k", "residual_p", "dispersion", "dispersion_p", "elbo", "stability",
-    "converged", "seconds",
+    "ard", "converged", "seconds",
 )  # fmt: skip
 
 

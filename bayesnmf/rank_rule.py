@@ -54,7 +54,8 @@ def verdicts_of(table: pd.DataFrame) -> dict[str, int | None]:
     dict of str to int or None
         "residual check": the smallest rank that passes. "elpd": the best. "elpd, one standard
         error": the smallest rank that is as good but for noise. "waic", "elbo": the best, where
-        there are any. "stability": the largest rank whose components all starts or chains find.
+        there are any. "ARD": the number of components that it keeps, where it was asked.
+        "stability": the largest rank whose components all starts or chains find.
     """
     verdicts: dict[str, int | None] = {
         "residual check": _first(table.index[table["residual_p"] > LEVEL]),
@@ -64,6 +65,8 @@ def verdicts_of(table: pd.DataFrame) -> dict[str, int | None]:
     for name in ("waic", "elbo"):
         if table[name].notna().any():
             verdicts[name] = _best(table[name])
+    if "ard" in table and table["ard"].notna().any():
+        verdicts["ARD"] = int(table["ard"].dropna().iloc[-1])
     if table["stability"].notna().any():
         stable = table.index[table["stability"] >= STABLE]
         verdicts["stability"] = int(stable[-1]) if len(stable) else None

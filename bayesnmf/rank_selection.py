@@ -17,13 +17,11 @@ from bayesnmf.posterior import Fit
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Attribute of a file's root that marks a sweep, and holds what was asked.
-ATTRIBUTE = "bayesnmf_rank_selection"
 #: Columns that the text shows, and how.
 SHOWN = {
     "elpd": "{:.1f}", "se": "{:.1f}", "elpd_diff": "{:.1f}", "dse": "{:.1f}", "waic": "{:.1f}",
     "bad_k": "{:.1%}", "residual_p": "{:.3f}", "dispersion": "{:.3f}", "dispersion_p": "{:.3f}",
-    "elbo": "{:.1f}", "stability": "{:.3f}", "seconds": "{:.1f}",
+    "elbo": "{:.1f}", "stability": "{:.3f}", "ard": "{:.0f}", "seconds": "{:.1f}",
 }  # fmt: skip
 
 
@@ -41,7 +39,9 @@ class RankSelection:
         ``waic``; ``bad_k``: share of cells whose Pareto k is bad; ``residual_p``: p-value of the
         residual check; ``dispersion``, ``dispersion_p``: mean squared Pearson residual, and the
         share of replicates in which it is as large; ``elbo``; ``stability``: mean cosine between
-        matched components of the starts, or chains; ``converged``; ``seconds``. NaN where a
+        matched components of the starts, or chains; ``ard``: number of components that automatic
+        relevance determination keeps, in the row of the largest rank, where ``ranks="auto"``
+        asked for it; ``converged``; ``seconds``. NaN where a
         method has no such number.
     fits : dict of int to Fit
         The fit of each rank.
@@ -105,7 +105,7 @@ class RankSelection:
         numbers = {name: ("rank", self.table[name].to_numpy(float)) for name in self.table.columns}
         numbers["elpd_i"] = (("rank", "cell"), self.elpd_i)  # type: ignore[assignment]
         root = xr.Dataset(attrs={
-            ATTRIBUTE: json.dumps({
+            storage.SWEEP_ATTRIBUTE: json.dumps({
                 "settings": self.settings, "notes": self.notes, "columns": list(self.table.columns),
             })
         })  # fmt: skip
@@ -132,29 +132,60 @@ class RankSelection:
             When it holds something other than a sweep.
         """
         tree = storage.read(
-            path, ATTRIBUTE, "a sweep over ranks (write one with bn.select_rank(...).save)"
+            path,
+            (storage.SWEEP_ATTRIBUTE,),
+            "a sweep over ranks (write one with bn.select_rank(...).save)",
         )
-        record, numbers = json.loads(tree.attrs[ATTRIBUTE]), tree["criteria"].to_dataset()
-        index = pd.Index(numbers["rank"].to_numpy(), name="rank")
-        names = record["columns"]
-        table = pd.DataFrame({name: numbers[name].to_numpy() for name in names}, index)
-        fits = {
-            int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node))
-            for name, node in tree["fits"].children.items()
-        }
-        return RankSelection(
-            table, dict(sorted(fits.items())), numbers["elpd_i"].to_numpy(), record["settings"],
-            record["notes"],
-        )  # fmt: skip
+        return _from_tree(tree)
 
     def __repr__(self) -> str:
         shown = pd.DataFrame(index=self.table.index)
         for name, written in SHOWN.items():
-            column = self.table[name]
+            column = self.table.get(name, pd.Series(np.nan, self.table.index))
             if column.notna().any():
                 shown[name] = [written.format(x) if x == x else "" for x in column]  # noqa: PLR0124
         marks = ["<-" if rank == self.best else "" for rank in shown.index]
         return f"{self.message}\n{shown.assign(best=marks).to_string()}"
+
+
+def load(path: str | os.PathLike[str]) -> Fit | RankSelection:
+    """Read what :meth:`Fit.save` or :meth:`RankSelection.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        A ``.nc`` file or a ``.zarr`` folder.
+
+    Returns
+    -------
+    Fit or RankSelection
+        Whichever was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is nothing at `path`.
+    ValueError
+        When it holds something other than a bayesnmf result.
+    """
+    tree = storage.read(path, (storage.MODEL_ATTRIBUTE, storage.SWEEP_ATTRIBUTE))
+    return _from_tree(tree) if storage.SWEEP_ATTRIBUTE in tree.attrs else posterior.from_tree(tree)
+
+
+def _from_tree(tree: xr.DataTree) -> RankSelection:
+    """Return the sweep that a tree describes."""
+    record = json.loads(tree.attrs[storage.SWEEP_ATTRIBUTE])
+    numbers = tree["criteria"].to_dataset()
+    index = pd.Index(numbers["rank"].to_numpy(), name="rank")
+    table = pd.DataFrame({name: numbers[name].to_numpy() for name in record["columns"]}, index)
+    fits = {
+        int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node))
+        for name, node in tree["fits"].children.items()
+    }
+    elpd_i = numbers["elpd_i"].to_numpy()
+    return RankSelection(
+        table, dict(sorted(fits.items())), elpd_i, record["settings"], record["notes"]
+    )
 
 
 def _root(node: xr.DataTree) -> xr.DataTree:

@@ -123,7 +123,7 @@ def as_ranks(ranks: Any, shape: tuple[int, int]) -> list[int]:
     if ranks is None:
         return list(range(1, min(MOST_RANKS, limit) + 1))
     if isinstance(ranks, str) or not isinstance(ranks, Iterable):
-        raise TypeError(f"ranks must be a range or a list of integers, not {ranks!r}")
+        raise TypeError(f"ranks must be a range, a list of integers or 'auto', not {ranks!r}")
     asked = list(ranks)
     if not asked:
         raise ValueError("ranks is empty: give at least one rank, such as range(1, 11)")

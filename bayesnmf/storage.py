@@ -18,6 +18,8 @@ from bayesnmf.zoo import load_model
 
 #: Attribute of the tree's root that marks a bayesnmf result and holds its model.
 MODEL_ATTRIBUTE = "bayesnmf_model"
+#: Attribute of the root that marks a sweep over ranks, and holds what was asked.
+SWEEP_ATTRIBUTE = "bayesnmf_rank_selection"
 
 
 def write(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
@@ -52,7 +54,7 @@ def _remove(path: Path) -> None:
 
 
 def read(
-    path: str | os.PathLike[str], attribute: str = MODEL_ATTRIBUTE,
+    path: str | os.PathLike[str], attributes: tuple[str, ...] = (MODEL_ATTRIBUTE,),
     what: str = "a bayesnmf result (write one with fit.save or bayesnmf fit --out)",
 ) -> xr.DataTree:  # fmt: skip
     """Read a tree that :func:`write` wrote, into memory.
@@ -60,8 +62,8 @@ def read(
     Parameters
     ----------
     path : path
-    attribute : str
-        Attribute of the root that marks such a tree.
+    attributes : tuple of str
+        Attributes of the root, any of which marks such a tree.
     what : str
         What it is, for the error.
 
@@ -87,7 +89,13 @@ def read(
             tree = opened.load()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(wrong) from error
-    if attribute not in tree.attrs:
+    if not any(name in tree.attrs for name in attributes):
+        if SWEEP_ATTRIBUTE in tree.attrs:
+            wrong = (
+                f"{path} is a sweep over ranks, not a fit: bayesnmf report takes it, and "
+                f"bn.load({str(path)!r}).best_fit is the fit of the chosen rank, which its "
+                "save method writes to a file"
+            )
         raise ValueError(wrong)
     return tree
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-RESULTS, IMAGES = (".nc", ".zarr"), (".png", ".pdf", ".svg")
+RESULTS, IMAGES, PAGES = (".nc", ".zarr"), (".png", ".pdf", ".svg"), (".html", ".htm")
 
 
 def require_target(path: Path, endings: tuple[str, ...]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 import bayesnmf as bn
 from bayesnmf.assembly import assemble
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
+from bayesnmf.sparse import SparseMatrix
 
 #: Factors on the reported scale: rows of H sum to 1, components fall in mass.
 H = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.05, 0.45, 0.05, 0.45]])
@@ -45,7 +47,7 @@ def assembled(
 ) -> bn.Fit:  # fmt: skip
     """Return the fit of given draws, as `bn.fit` would after running a method."""
     V = np.random.default_rng(7).poisson((W @ H).mean(axis=(0, 1))) + 0.0 if V is None else V
-    matrix = Matrix.of(V)
+    matrix = SparseMatrix.of(V) if scipy.sparse.issparse(V) else Matrix.of(V)
     model = (bn.NMF(H.shape[2]) if model is None else model).resolve(matrix)
     if lp is None:
         lp = np.random.default_rng(9).standard_normal(W.shape[:2])

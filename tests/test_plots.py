@@ -268,3 +268,38 @@ def test_worse_models_lie_to_the_left_of_the_best():
     np.testing.assert_array_equal(x, [0, -12])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["good", "bad"]
     assert axes.yaxis_inverted()
+
+
+# -- predictive checks --------------------------------------------------------------------------
+
+
+def test_each_statistic_has_a_panel_with_its_p_value():
+    checks = bn.ppc(fit_of(), num_draws=30)
+    panels = plots.ppc(checks).axes
+    titles = [axes.get_title() for axes in panels if axes.get_title()]
+    assert titles == [f"{name}, p = {p:.3g}" for name, p in checks.table["p"].items()]
+    for axes, name in zip(panels, checks.table.index, strict=False):
+        (dot,) = axes.collections or [None]
+        x = axes.lines[-1].get_xdata()[0] if dot is None else dot.get_offsets()[0, 0]
+        assert x == pytest.approx(checks.observed[name].mean())
+
+
+def test_the_spectrum_is_drawn_against_its_replicates():
+    checks = bn.ppc(fit_of(), num_draws=30)
+    (axes,) = plots.residual_spectrum(checks).axes
+    theirs, ours = (line.get_ydata() for line in axes.lines)
+    np.testing.assert_allclose(ours, checks.observed_spectrum.mean(axis=0))
+    np.testing.assert_allclose(theirs, checks.replicated_spectrum.mean(axis=0))
+    assert ours[0] == pytest.approx(checks.table.loc["singular value 1", "observed"])
+    (band,) = axes.collections
+    low, high = np.quantile(checks.replicated_spectrum, (0.05, 0.95), axis=0)
+    drawn = band.get_paths()[0].vertices
+    at_one = drawn[drawn[:, 0] == 1, 1]
+    np.testing.assert_allclose([at_one.min(), at_one.max()], [low[0], high[0]])
+
+
+def test_only_checks_and_fits_are_drawn():
+    with pytest.raises(TypeError, match=r"the result of bn\.ppc, not dict"):
+        plots.ppc({})
+    with pytest.raises(TypeError, match="num_draws: only for a Fit"):
+        plots.residual_spectrum(bn.ppc(fit_of(), num_draws=5), num_draws=9)

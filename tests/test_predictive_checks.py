@@ -14,7 +14,7 @@ from exact import RankOne, law
 from scipy import stats
 
 import bayesnmf as bn
-from bayesnmf import discrepancies, predictive_checks
+from bayesnmf import discrepancies, numpy_draws, replicated, row_blocks
 from bayesnmf.predictive_checks import ppc
 from bayesnmf.priors import Gamma
 
@@ -197,6 +197,45 @@ def test_sparse_data_are_checked_by_all_their_cells():
         assert checks.observed[statistic][0] == pytest.approx(value, rel=1e-6), statistic
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("exact_side", [256, 4])
+def test_blocks_of_rows_change_nothing(sparse, exact_side, monkeypatch):
+    """Of the data, that is: replicates are drawn in another order.
+
+    Above the side for which all singular values are found, a Krylov space of full dimension is.
+    """
+    V = np.random.default_rng(17).poisson(1.0, (23, 9)) + 0.0
+    V[3, 4] = V[22, 1] = np.nan
+    V[0, 0] = 9.0
+    W, H = (
+        np.random.default_rng(18).gamma(2.0, 0.5, shape) for shape in ((1, 3, 23, 2), (1, 3, 2, 9))
+    )
+    V = scipy.sparse.csr_array(V) if sparse else V
+    fit = synthetic.assembled(W, H, V=V)
+    assert ("V_value" in fit.tree["observed_data"]) == sparse
+    whole = ppc(fit, num_draws=3)
+    monkeypatch.setattr(row_blocks, "BLOCK_CELLS", 50)
+    monkeypatch.setattr(replicated, "EXACT_SIDE", exact_side)
+    assert len(row_blocks.RowBlocks(fit).blocks) == 5
+    parts = ppc(fit, num_draws=3)
+    for name in set(whole.observed) - {"calibration"}:  # which chooses its cells block by block
+        np.testing.assert_allclose(parts.observed[name], whole.observed[name], rtol=1e-8)
+    np.testing.assert_allclose(parts.observed_spectrum, whole.observed_spectrum, rtol=1e-5)
+    assert np.isfinite(parts.table.to_numpy()).all()
+
+
+@pytest.mark.parametrize("name", small.PLAIN)
+def test_numpy_draws_from_the_same_law(name, float64):
+    """Kolmogorov-Smirnov of randomised transforms: a false-alarm rate of 1e-4 for each."""
+    likelihood, rng = small.LIKELIHOODS[name], np.random.default_rng(19)
+    mean, truth = rng.gamma(1.5, 1.0, (60, 50)), small.parameters(likelihood)
+    cells = likelihood.distribution(mean, **truth)
+    v = numpy_draws.draw(cells, rng, None)  # no key: NumPyro is not asked
+    exact = law(likelihood, mean, **truth)
+    u = exact.cdf(v) - (rng.random(v.shape) * exact.pmf(v) if cells.support.is_discrete else 0.0)
+    assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-4
+
+
 def test_a_mode_says_so_and_uses_its_draw_repeatedly():
     W, H = synthetic.draws(1, 1)
     checks = ppc(synthetic.assembled(W, H, method="map"), num_draws=30)
@@ -216,9 +255,9 @@ def test_a_program_is_checked_as_the_same_model():
 def test_equal_shapes_are_compiled_once():
     fit = synthetic.assembled(*synthetic.draws(1, 20))
     ppc(fit, num_draws=20)
-    before = predictive_checks._compare._cache_size()
+    before = replicated._compare._cache_size()
     ppc(synthetic.assembled(*synthetic.draws(1, 20, seed=5)), num_draws=20, seed=3)
-    assert predictive_checks._compare._cache_size() == before
+    assert replicated._compare._cache_size() == before
 
 
 def test_what_cannot_be_checked_is_refused():

@@ -132,7 +132,7 @@ def test_draws_fill_the_other_columns():
         ([], "ranks is empty"), (range(0), "ranks is empty"), ([0, 1], "at least 1, not 0"),
         ([-2], "at least 1, not -2"), ([1, 5], "rank 5 is above 4, the smaller side of V"),
         (["2"], "ranks must be integers, not '2'"), ([1.5], "must be integers"),
-        ([True], "must be integers"), ("1:3", "must be a range or a list"), (3, "must be a range"),
+        ([True], "must be integers"), ("1:3", "must be a range, a list of integers or 'auto'"), (3, "must be a range"),
     ],
 )  # fmt: skip
 def test_bad_ranks_are_one_sentence(ranks, sentence):

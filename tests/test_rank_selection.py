@@ -6,10 +6,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from small import same
 
 import bayesnmf as bn
-from bayesnmf import rank_plot
+from bayesnmf import posterior, rank_plot
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +40,22 @@ def test_files_of_another_kind_are_refused(selection, tmp_path):
     selection.fits[1].save(tmp_path / "fit.nc")
     with pytest.raises(ValueError, match=r"fit\.nc is not a sweep over ranks"):
         bn.RankSelection.load(tmp_path / "fit.nc")
-    with pytest.raises(ValueError, match=r"sweep\.nc is not a bayesnmf result"):
-        bn.load(tmp_path / "sweep.nc")
+    with pytest.raises(ValueError, match=r"sweep\.nc is a sweep over ranks, not a fit: bayesnmf r"):
+        posterior.load(tmp_path / "sweep.nc")
+    xr.Dataset({"x": ("i", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    with pytest.raises(ValueError, match=r"other\.nc is not a bayesnmf result"):
+        bn.load(tmp_path / "other.nc")
     with pytest.raises(FileNotFoundError, match="no file"):
         bn.RankSelection.load(tmp_path / "absent.nc")
     with pytest.raises(ValueError, match=r"must end in \.nc or \.zarr"):
         selection.save(tmp_path / "sweep.pkl")
+
+
+def test_load_returns_what_was_saved(selection, tmp_path):
+    selection.save(tmp_path / "sweep.nc")
+    selection.fits[1].save(tmp_path / "fit.nc")
+    assert repr(bn.load(tmp_path / "sweep.nc")) == repr(selection)
+    assert same(bn.load(tmp_path / "fit.nc"), selection.fits[1])
 
 
 def test_text_holds_the_message_and_marks_the_choice(selection):

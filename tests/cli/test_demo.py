@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf import demo
+from bayesnmf import demo, row_blocks
 from bayesnmf.assembly import assemble
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
@@ -26,6 +27,18 @@ def signatures(monkeypatch) -> Fit:
     draws = Draws(sites, {"lp": rng.normal(size=(2, 20))}, None, "made up")
     result = assemble(draws, bn.NMF(4).resolve(matrix), matrix, {"method": "mcmc"})
     monkeypatch.setattr(demo, "run", lambda progress: result)
+    table = pd.DataFrame(
+        {
+            "elpd": [-10.0, -12.5],
+            "elpd_diff": [0.0, -2.5],
+            "dse": [0.0, 0.7],
+            "bad_k": [0.01, 0.02],
+        },
+        ["negative binomial", "poisson"],
+    )
+    monkeypatch.setattr(row_blocks, "MAX_CALIBRATED", 50)  # of the report's checks
+    monkeypatch.setattr(demo, "compare", lambda fit, progress: table)
+    monkeypatch.setattr(demo, "select", lambda progress: "Rank 3: made up")
     return result
 
 
@@ -40,7 +53,12 @@ def test_demo_reports_intervals_convergence_and_plot(signatures, tmp_path):
         assert block.count("share of ") == demo.N_LEADING
         assert block.count(" to ") >= demo.N_LEADING + 2
     assert bn.check(signatures).message in shown.out
-    assert f"Plot of the components: {image}\nTime in all: " in shown.out
+    assert "(elpd) is\nhigher by 2, with a standard error of 1." in shown.out
+    assert shown.out.index("Step 1 of 3") < shown.out.index("Step 2 of 3")
+    assert "Rank 3: made up\n" in shown.out
+    page = image.with_suffix(".html")
+    assert f"Plot of the components: {image}\nReport, for a browser: {page}\n" in shown.out
+    assert "Comparison of models" in page.read_text(encoding="utf-8")
     assert image.read_bytes().startswith(PNG)
 
 

@@ -1,0 +1,57 @@
+"""An upper end for a sweep over ranks, from one fit whose excess components empty out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bayesnmf import fitting
+from bayesnmf.methods import MAP
+from bayesnmf.model import NMF
+from bayesnmf.priors import ARD
+from bayesnmf.rank_settings import MOST_RANKS, Settings
+
+#: Components that the fit begins with, where the matrix has as many rows and columns.
+LARGEST = 20
+#: Ranks that are tried beyond the number of components that are left.
+BEYOND = 2
+
+
+class Range(NamedTuple):
+    """Ranks to try.
+
+    Parameters
+    ----------
+    ranks : list of int
+    active : int
+        Components that are left.
+    note : str
+        How they were found.
+    """
+
+    ranks: list[int]
+    active: int
+    note: str
+
+
+def automatic_range(settings: Settings) -> Range:
+    """Return 1 to a little more than the number of components that automatic relevance determination keeps.
+
+    The likelihood is that of the sweep; the priors are :class:`bayesnmf.priors.ARD`, and the
+    method is a mode from one start.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+    limit = min(settings.matrix.shape)
+    begun = min(LARGEST, limit)
+    model = NMF(begun, settings.model.likelihood, ARD(), ARD())
+    mode = fitting.fit(settings.matrix, model, MAP(n_init=1), seed=settings.seed, progress=False)
+    active = int(mode.active().sum())
+    if active == 0:
+        last = min(MOST_RANKS, limit)
+        note = f"ARD emptied every component, which says nothing: ranks 1 to {last} were tried"
+    else:
+        last = min(active + BEYOND, limit)
+        note = f"ARD keeps {active} of {begun} components, so ranks 1 to {last} were tried"
+    return Range(list(range(1, last + 1)), active, note)
