@@ -91,6 +91,16 @@ def ccle_measured() -> np.ndarray:
     return np.where(V < CEILING, V, np.nan)
 
 
+def at_ceiling(V: np.ndarray) -> str:
+    """Say how many responses were measured, and how many of those would be truncated to 0."""
+    observed = V[~np.isnan(V)]
+    measured = observed[observed < CEILING]
+    return (
+        f"{len(measured) / len(observed):.1%} below the ceiling, {np.mean(measured < 1):.1%} of "
+        "those below 1, which truncation makes 0"
+    )
+
+
 CASES = {
     "breast21": Case(
         "breast21: mutation counts", breast21, 4,
@@ -112,9 +122,7 @@ def verdict(name: str, case: Case) -> pd.DataFrame:
     V = case.read()
     print(f"{name}: {V.shape[0]} x {V.shape[1]}, {np.isnan(V).sum()} missing, rank {case.rank}")
     if name == "ccle_ic50":
-        below = [f"{np.nanmean(V < CEILING):.1%} below the ceiling"]
-        below += [f"{np.mean(V[V < CEILING] < 1):.1%} of them below 1, which truncation makes 0"]
-        print(f"  {', '.join(below)}")
+        print(f"  {at_ceiling(V)}")
     fits = {}
     for likelihood in case.likelihoods:
         fit = bn.fit(V, bn.NMF(case.rank, likelihood), DRAWS, progress=False)
