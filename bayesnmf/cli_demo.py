@@ -21,7 +21,7 @@ def run_demo(
 ) -> None:
     """Find mutational signatures in 21 breast cancers.
 
-    Takes about a minute: a fit, a comparison of likelihoods and the choice of a rank, on real
+    Takes a minute or two: a fit, a comparison of likelihoods and the choice of a rank, on real
     data that the package holds. Writes an image of the components and, beside it, a report.
     """
     require_target(out, IMAGES)

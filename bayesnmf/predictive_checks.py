@@ -92,7 +92,7 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     Posterior predictive p-values are cautious: data that come from the model are flagged at
     most about as often as the level says, those of a mode much less often. Memory holds one
     replicate at a time, in the storage of the data, and a block of rows of it expanded; time is
-    some 100 ns a cell and draw.
+    some 200 to 400 ns a cell and draw.
 
     References
     ----------
