@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesnmf import criteria
-from bayesnmf.blocks import CellBlocks
+from bayesnmf.cell_blocks import CellBlocks
 from bayesnmf.crossvalidation import kfold_of_fit
 from bayesnmf.folds import Scheme
 from bayesnmf.pointwise import Measure, Pointwise

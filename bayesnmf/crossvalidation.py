@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 from bayesnmf import fitting
 from bayesnmf.assembly import labels_of
-from bayesnmf.blocks import CellBlocks, expanded, some_rows, without
+from bayesnmf.cell_blocks import CellBlocks, expanded, some_rows, without
 from bayesnmf.data import Matrix
 from bayesnmf.folds import Scheme, make_folds
 from bayesnmf.marginal import Integral

@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.utils import ELPDData, ELPDDataLOO, ELPDDataLOOKFold
 
-from bayesnmf.blocks import CellBlocks
+from bayesnmf.cell_blocks import CellBlocks
 from bayesnmf.posterior import Fit
 
 type Task = Literal["cell", "row"]

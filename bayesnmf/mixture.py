@@ -11,7 +11,7 @@ from numpyro import handlers
 from scipy.special import logsumexp
 
 from bayesnmf import fitting
-from bayesnmf.blocks import CellBlocks
+from bayesnmf.cell_blocks import CellBlocks
 from bayesnmf.methods import Method
 from bayesnmf.model import Model, Program
 from bayesnmf.pointwise import Pointwise

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 
-from bayesnmf.blocks import CellBlocks
+from bayesnmf.cell_blocks import CellBlocks
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF, Program

@@ -8,9 +8,9 @@ import scipy.sparse
 import synthetic
 
 import bayesnmf as bn
-from bayesnmf import blocks, data
+from bayesnmf import cell_blocks, data
 from bayesnmf.assembly import assemble
-from bayesnmf.blocks import CellBlocks, expanded, some_rows, without
+from bayesnmf.cell_blocks import CellBlocks, expanded, some_rows, without
 from bayesnmf.comparison import compare
 from bayesnmf.criteria import loo, waic
 from bayesnmf.crossvalidation import kfold
@@ -41,7 +41,7 @@ def fits(held=HELD):
 
 @pytest.mark.parametrize("size", [1, 8, 1000])
 def test_cells_are_the_dense_ones(size, monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_SIZE", size)
+    monkeypatch.setattr(cell_blocks, "BLOCK_SIZE", size)
     dense, sparse = (CellBlocks(matrix) for matrix in both())
     truth = np.where(HELD, np.nan, V)
     for cells in (dense, sparse):
