@@ -21,7 +21,7 @@ def loo_score(
 
     For a cell v and independent draws V, V' of its predictive distribution given all other cells,
 
-    .. math:: \mathrm{CRPS} = \tfrac12 E|V - V'| - E|V - v|,
+    .. math:: \mathrm{CRPS} = \frac{1}{2} E|V - V'| - E|V - v|,
 
     in the units of V, so that likelihoods on different base measures compare as they are; larger
     is better. Draws are weighed by Pareto-smoothed importance sampling, as in
