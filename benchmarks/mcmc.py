@@ -119,7 +119,7 @@ def _nuts(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int
     from numpyro.infer import MCMC, NUTS
 
     jax.config.update("jax_enable_x64", True)
-    rate = _rate(V, rank)
+    rate, variance = _rate(V, rank), float(V.var())
 
     def model(V: np.ndarray) -> None:
         n, m = V.shape
@@ -129,7 +129,7 @@ def _nuts(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int
         if likelihood == "poisson":
             cells = dist.Poisson(mean)
         elif likelihood == "gaussian":
-            precision = numpyro.sample("precision", dist.Exponential(float(V.var())))
+            precision = numpyro.sample("precision", dist.Exponential(variance))
             cells = dist.Normal(mean, precision**-0.5)
         else:
             shape = numpyro.sample("shape", dist.Exponential(0.01))
