@@ -52,6 +52,11 @@ class MAP:
         ten iterations whether the root of twice the divergence has fallen by less than `tol`
         times its first value; `converged` is then no certificate.
 
+    Notes
+    -----
+    The mode of a program is found by L-BFGS, from one random start in log space: `solver`, `init`
+    and `stop` are refused there, and `tol` and `n_init` have no effect.
+
     References
     ----------
     Fevotte, C. and Idier, J. (2011). Algorithms for nonnegative matrix factorization with the
@@ -114,11 +119,21 @@ class MAP:
             }  # fmt: skip
         else:
             assert isinstance(matrix, Matrix)  # keeps_sparse is False of a program
+            self._refuse_for_programs()
             mode = program_mode(model, matrix, key, self.max_iter)
             sites, converged, message = mode.sites, mode.converged, mode.message
             info = {"n_iter": mode.n_iter, "objective": mode.objective}
         stacked = {name: np.asarray(value)[None, None] for name, value in sites.items()}
         return Draws(stacked, {}, converged, message, info)
+
+    def _refuse_for_programs(self) -> None:
+        """Refuse options that know the structure of an NMF, rather than ignore them."""
+        for name in ("solver", "init", "stop"):
+            if getattr(self, name) != getattr(MAP, name):
+                raise ValueError(
+                    f"{name}= is for a bayesnmf.NMF: the mode of a program is found by L-BFGS from "
+                    f"one random start. Leave {name} out"
+                )
 
     def _search(self, model: NMF) -> Search:
         solver = self.solver

@@ -264,3 +264,12 @@ def test_the_mode_of_a_program_is_the_mode_of_its_nmf():
     np.testing.assert_allclose(
         a.tree["sample_stats/scale"], b.tree["sample_stats/scale"], rtol=1e-3
     )
+
+
+@pytest.mark.parametrize(
+    "options", [{"solver": "mu"}, {"init": "nndsvd"}, {"init": (np.ones((3, 1)), np.ones((1, 4)))}]
+)
+def test_a_program_refuses_what_only_an_nmf_has(options):
+    program = bn.load_model("cemgil2009", n_components=1)
+    with pytest.raises(ValueError, match=rf"{next(iter(options))}= is for a bayesnmf.NMF"):
+        small.run(np.ones((3, 4)), program, bn.MAP(**options))
