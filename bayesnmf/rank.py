@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from bayesnmf.methods import MAP
 from bayesnmf.posterior import Fit
-from bayesnmf.rank_ard import automatic_range
+from bayesnmf.rank_ard import automatic_range, kept_by_ard
 from bayesnmf.rank_measures import MEASURED, Measures, measure_draws
 from bayesnmf.rank_mode import measure_mode
 from bayesnmf.rank_rule import add_differences
@@ -103,8 +104,8 @@ def select_rank(
     notes = [measures.note for measures in finished.values() if measures.note]
     if found is not None:
         notes.append(found.note)
-        if found.active:
-            finished[max(finished)].values["ard"] = float(found.active)
+    if not interrupted:
+        _count_by_ard(settings, finished)
     if interrupted:
         left = ", ".join(str(rank) for rank in asked if rank not in done)
         notes.append(f"Interrupted before rank {left}: go on with resume_from")
@@ -121,7 +122,6 @@ def _sweep(
     with tqdm(total=len(waiting), desc="ranks", disable=not progress, leave=False) as bar:
         for rank in waiting:
             bar.set_description(f"rank {rank}")
-            begin = perf_counter()
             try:
                 measures = _measure(settings, rank, done, progress)
             except KeyboardInterrupt:
@@ -133,7 +133,6 @@ def _sweep(
                 if not set(asked) & set(done):
                     raise KeyboardInterrupt
                 return True
-            measures.values["seconds"] = perf_counter() - begin
             done[rank] = measures
             bar.update()
     return False
@@ -142,11 +141,28 @@ def _sweep(
 def _measure(
     settings: Settings, rank: int, done: dict[int, Measures], progress: bool
 ) -> Measures:  # fmt: skip
-    if not isinstance(settings.method, MAP):
-        return measure_draws(settings, rank, progress)
-    smaller = [other for other in done if other < rank]
-    previous: Fit | None = done[max(smaller)].fit if smaller else None
-    return measure_mode(settings, rank, previous, progress)
+    begin = perf_counter()
+    if isinstance(settings.method, MAP):
+        smaller = [other for other in done if other < rank]
+        previous: Fit | None = done[max(smaller)].fit if smaller else None
+        measures = measure_mode(settings, rank, previous, progress)
+    else:
+        measures = measure_draws(settings, rank, progress)
+    measures.values["seconds"] = perf_counter() - begin
+    return measures
+
+
+def _count_by_ard(settings: Settings, finished: dict[int, Measures]) -> None:
+    """Let the largest rank, and no other, tell how many components ARD keeps of as many.
+
+    Ctrl-C leaves the count out: the ranks are finished.
+    """
+    for rank, measures in finished.items():
+        if rank != max(finished):
+            measures.values.pop("ard", None)
+        elif np.isnan(measures.values.get("ard", np.nan)):
+            with suppress(KeyboardInterrupt):
+                measures.values["ard"] = float(kept_by_ard(settings, rank))
 
 
 def _earlier(

@@ -1,4 +1,4 @@
-"""An upper end for a sweep over ranks, from one fit whose excess components empty out."""
+"""How many components automatic relevance determination keeps, and the upper end of a sweep by it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,32 @@ class Range(NamedTuple):
     Parameters
     ----------
     ranks : list of int
-    active : int
-        Components that are left.
     note : str
         How they were found.
     """
 
     ranks: list[int]
-    active: int
     note: str
+
+
+def kept_by_ard(settings: Settings, begun: int) -> int:
+    """Return how many components are left of some, by a mode from one start.
+
+    The likelihood is that of the sweep; the priors are :class:`bayesnmf.priors.ARD`.
+
+    Parameters
+    ----------
+    settings : Settings
+    begun : int
+        Components to begin with.
+    """
+    model = NMF(begun, settings.model.likelihood, ARD(), ARD())
+    mode = fitting.fit(settings.matrix, model, MAP(n_init=1), seed=settings.seed, progress=False)
+    return int(mode.active().sum())
 
 
 def automatic_range(settings: Settings) -> Range:
     """Return 1 to a little more than the number of components that automatic relevance determination keeps.
-
-    The likelihood is that of the sweep; the priors are :class:`bayesnmf.priors.ARD`, and the
-    method is a mode from one start.
 
     Parameters
     ----------
@@ -45,13 +55,11 @@ def automatic_range(settings: Settings) -> Range:
     """
     limit = min(settings.matrix.shape)
     begun = min(LARGEST, limit)
-    model = NMF(begun, settings.model.likelihood, ARD(), ARD())
-    mode = fitting.fit(settings.matrix, model, MAP(n_init=1), seed=settings.seed, progress=False)
-    active = int(mode.active().sum())
-    if active == 0:
+    kept = kept_by_ard(settings, begun)
+    if kept == 0:
         last = min(MOST_RANKS, limit)
         note = f"ARD emptied every component, which says nothing: ranks 1 to {last} were tried"
     else:
-        last = min(active + BEYOND, limit)
-        note = f"ARD keeps {active} of {begun} components, so ranks 1 to {last} were tried"
-    return Range(list(range(1, last + 1)), active, note)
+        last = min(kept + BEYOND, limit)
+        note = f"ARD keeps {kept} of {begun} components, so ranks 1 to {last} were tried"
+    return Range(list(range(1, last + 1)), note)

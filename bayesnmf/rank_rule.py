@@ -54,7 +54,7 @@ def verdicts_of(table: pd.DataFrame) -> dict[str, int | None]:
     dict of str to int or None
         "residual check": the smallest rank that passes. "elpd": the best. "elpd, one standard
         error": the smallest rank that is as good but for noise. "waic", "elbo": the best, where
-        there are any. "ARD": the number of components that it keeps, where it was asked.
+        there are any. "ARD": the number of components that it keeps of the largest rank.
         "stability": the largest rank whose components all starts or chains find.
     """
     verdicts: dict[str, int | None] = {
@@ -66,7 +66,8 @@ def verdicts_of(table: pd.DataFrame) -> dict[str, int | None]:
         if table[name].notna().any():
             verdicts[name] = _best(table[name])
     if "ard" in table and table["ard"].notna().any():
-        verdicts["ARD"] = int(table["ard"].dropna().iloc[-1])
+        # Components that are all empty say nothing.
+        verdicts["ARD"] = int(table["ard"].dropna().iloc[-1]) or None
     if table["stability"].notna().any():
         stable = table.index[table["stability"] >= STABLE]
         verdicts["stability"] = int(stable[-1]) if len(stable) else None

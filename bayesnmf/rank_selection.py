@@ -39,10 +39,9 @@ class RankSelection:
         ``waic``; ``bad_k``: share of cells whose Pareto k is bad; ``residual_p``: p-value of the
         residual check; ``dispersion``, ``dispersion_p``: mean squared Pearson residual, and the
         share of replicates in which it is as large; ``elbo``; ``stability``: mean cosine between
-        matched components of the starts, or chains; ``ard``: number of components that automatic
-        relevance determination keeps, in the row of the largest rank, where ``ranks="auto"``
-        asked for it; ``converged``; ``seconds``. NaN where a
-        method has no such number.
+        matched components of the starts, or chains; ``ard``: how many components automatic
+        relevance determination keeps of as many as the largest rank, in whose row it stands;
+        ``converged``; ``seconds``. NaN where a method has no such number.
     fits : dict of int to Fit
         The fit of each rank.
     elpd_i : ndarray of shape (n_ranks, n_cells)
