@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import agreement, calibration, comparison, mcmc, rank, sparse
+from benchmarks import agreement, alarms, calibration, comparison, mcmc, rank, sparse
 from benchmarks import map as dense
 
 
-def main() -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--repeats", type=int, default=3, help="runs, of which the median counts")
     commands = parser.add_subparsers(dest="benchmark", required=True)
@@ -35,6 +35,10 @@ def main() -> None:
     laws = ["poisson", "negative_binomial"]
     command.add_argument("--law", nargs="*", choices=laws, default=laws)
     command.add_argument("--out", type=Path, default=Path("rank.jsonl"), help="file to append to")
+    command = commands.add_parser("alarms", help="how often the residual check is wrong")
+    command.add_argument("--likelihood", nargs="*", default=list(alarms.LIKELIHOODS))
+    command.add_argument("--datasets", nargs="*", type=int, default=list(range(200)))
+    command.add_argument("--out", type=Path, default=Path("alarms.jsonl"), help="to append to")
     command = commands.add_parser("comparison", help="how often the right likelihood is preferred")
     families = list(comparison.SETTINGS)
     command.add_argument("--family", nargs="*", choices=families, default=families)
@@ -42,30 +46,37 @@ def main() -> None:
     command.add_argument("--escalated", type=int, default=2, help="data sets to escalate")
     command.add_argument("--folded", type=int, default=1, help="data sets to cross-validate")
     command.add_argument("--out", type=Path, default=Path("comparison.jsonl"), help="to append to")
-    arguments = parser.parse_args()
-    if arguments.benchmark == "map":
-        names = arguments.problem or list(dense.PROBLEMS)
-        dense.run(names, arguments.repeats, arguments.plot)
-    elif arguments.benchmark == "mcmc":
-        samplers = arguments.sampler or list(mcmc.SAMPLERS)
-        problems = arguments.problem or list(mcmc.PROBLEMS)
-        mcmc.run(problems, samplers, arguments.repeats, arguments.warm)
-    elif arguments.benchmark == "calibration":
-        calibration.run(
-            arguments.likelihood or calibration.LIKELIHOODS, arguments.part or calibration.PARTS,
-            arguments.size, arguments.fits, arguments.folder,
-        )  # fmt: skip
-    elif arguments.benchmark == "rank":
-        rank.run(arguments.truth, arguments.datasets, arguments.law, arguments.out)
-    elif arguments.benchmark == "comparison":
-        comparison.run(
-            arguments.family, arguments.datasets, arguments.escalated, arguments.folded,
-            arguments.out,
-        )  # fmt: skip
-    elif arguments.benchmark == "agreement":
-        agreement.run()
-    else:
-        sparse.run(arguments.problem or list(sparse.PROBLEMS), arguments.repeats)
+    return parser
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    match arguments.benchmark:
+        case "map":
+            names = arguments.problem or list(dense.PROBLEMS)
+            dense.run(names, arguments.repeats, arguments.plot)
+        case "sparse":
+            sparse.run(arguments.problem or list(sparse.PROBLEMS), arguments.repeats)
+        case "agreement":
+            agreement.run()
+        case "mcmc":
+            samplers = arguments.sampler or list(mcmc.SAMPLERS)
+            problems = arguments.problem or list(mcmc.PROBLEMS)
+            mcmc.run(problems, samplers, arguments.repeats, arguments.warm)
+        case "calibration":
+            calibration.run(
+                arguments.likelihood or calibration.LIKELIHOODS, arguments.part or calibration.PARTS,
+                arguments.size, arguments.fits, arguments.folder,
+            )  # fmt: skip
+        case "rank":
+            rank.run(arguments.truth, arguments.datasets, arguments.law, arguments.out)
+        case "alarms":
+            alarms.run(arguments.likelihood, arguments.datasets, arguments.out)
+        case "comparison":
+            comparison.run(
+                arguments.family, arguments.datasets, arguments.escalated, arguments.folded,
+                arguments.out,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

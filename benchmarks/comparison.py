@@ -9,7 +9,6 @@ of JSON a data set, and what is there is not done again, so that the study can r
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 import bayesnmf as bn
+from benchmarks.records import append, read
 
 SIZE, RANK = (100, 60), 4
 #: Two chains of 500 draws converge here: a thousand draws are what LOO's threshold on k is made for.
@@ -52,17 +52,16 @@ def run(
     families: Iterable[str], datasets: Iterable[int], escalated: int, folded: int, out: Path
 ) -> None:
     """Do what is not in the file yet, and print a line for each data set and the table at the end."""
-    done = {(record["family"], record["dataset"]) for record in _read(out)}
+    done = {(record["family"], record["dataset"]) for record in read(out)}
     families = list(families)
     for dataset in datasets:
         for family in families:
             if (family, dataset) in done:
                 continue
             record = study(family, dataset, dataset < escalated, dataset < folded)
-            with out.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            append(out, record)
             print(record, flush=True)
-    report(_read(out))
+    report(read(out))
 
 
 def data(family: str, dataset: int) -> np.ndarray:
@@ -153,7 +152,3 @@ def _verdict(family: str, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "first": behind == 0, "within": errors <= 1, "errors": errors, "rival": rival,
         "bad_k": own["bad_k"],
     }  # fmt: skip
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
