@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpyro.distributions import Distribution
+from real_data import FIGURES, find
 
 import bayesnmf as bn
 
-ROOT = Path(__file__).resolve().parent.parent
-FIGURE = ROOT / "docs" / "_static" / "why_noise.png"
+FIGURE = FIGURES / "why_noise.png"
 DRAWS = bn.MCMC(num_warmup=300, num_samples=1000, num_chains=2)
 #: Highest concentration of a drug that was tried: what needed more was recorded as this.
 CEILING = 8.0
@@ -52,17 +52,6 @@ class Case:
     binned: str
 
 
-def shared(name: str) -> Path:
-    """Return the path of a file in ``shared/data`` beside the repository, or exit."""
-    for folder in (ROOT.parent / "shared" / "data", ROOT / "shared" / "data"):
-        if (folder / name).exists():
-            return folder / name
-    sys.exit(
-        f"{name} is not in ../shared/data beside the repository, and it is not part of the "
-        "package: get the file, or run this with breast21, which is"
-    )
-
-
 def breast21() -> np.ndarray:
     """Return mutation counts; three zeros, which no gamma distribution has, become missing."""
     V = bn.datasets.breast21().to_numpy(float)
@@ -71,18 +60,18 @@ def breast21() -> np.ndarray:
 
 def piano() -> np.ndarray:
     """Return the power spectrogram, one row for every fourth frame; neighbours overlap."""
-    return np.load(shared("piano/piano_mary.npz"))["power"].T[::4].astype(float)
+    return np.load(find("piano/piano_mary.npz"))["power"].T[::4].astype(float)
 
 
 def methylation50() -> np.ndarray:
     """Return the methylated share of 99 sites in 50 tumours."""
-    table = pd.read_csv(shared("methylation50/methylation_50breast.csv"), index_col=0)
+    table = pd.read_csv(find("methylation50/methylation_50breast.csv"), index_col=0)
     return table.to_numpy(float)
 
 
 def ccle_ic50() -> np.ndarray:
     """Return the concentrations at which 24 drugs halve growth of 504 cell lines."""
-    return np.loadtxt(shared("ccle_ic50/ccle_ic50.txt"))
+    return np.loadtxt(find("ccle_ic50/ccle_ic50.txt"))
 
 
 def ccle_measured() -> np.ndarray:

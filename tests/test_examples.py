@@ -10,8 +10,9 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
-@pytest.fixture(scope="module")
-def why_poisson() -> SimpleNamespace:
+@pytest.fixture
+def why_poisson(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     return SimpleNamespace(**runpy.run_path(str(EXAMPLES / "why_poisson.py")))
 
 
@@ -34,7 +35,7 @@ def test_variance_by_mean_allows_for_parameters(why_poisson: SimpleNamespace) ->
 
 def test_a_missing_file_ends_the_script_with_a_sentence(why_poisson: SimpleNamespace) -> None:
     with pytest.raises(SystemExit, match=r"nothing\.csv is not in \.\./shared/data"):
-        why_poisson.shared("nothing.csv")
+        why_poisson.find("nothing.csv")
 
 
 def test_zeros_of_breast21_are_missing(why_poisson: SimpleNamespace) -> None:
