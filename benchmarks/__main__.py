@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     laws = ["poisson", "negative_binomial"]
     command.add_argument("--law", nargs="*", choices=laws, default=laws)
     command.add_argument("--out", type=Path, default=Path("rank.jsonl"), help="file to append to")
+    command.add_argument("--plot", help="write the rates to this image")
     command = commands.add_parser("alarms", help="how often the residual check is wrong")
     command.add_argument("--likelihood", nargs="*", default=list(alarms.LIKELIHOODS))
     command.add_argument("--datasets", nargs="*", type=int, default=list(range(200)))
@@ -69,7 +70,9 @@ def main() -> None:
                 arguments.size, arguments.fits, arguments.folder,
             )  # fmt: skip
         case "rank":
-            rank.run(arguments.truth, arguments.datasets, arguments.law, arguments.out)
+            rank.run(
+                arguments.truth, arguments.datasets, arguments.law, arguments.out, arguments.plot
+            )
         case "alarms":
             alarms.run(arguments.likelihood, arguments.datasets, arguments.out)
         case "comparison":

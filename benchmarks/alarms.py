@@ -14,7 +14,7 @@ import pandas as pd
 
 import bayesnmf as bn
 from bayesnmf.rank_rule import LEVEL
-from benchmarks.records import append, read
+from benchmarks.records import Record, append, read
 
 SHAPE, TRUTH = (30, 20), 3
 LIKELIHOODS = ("poisson", "negative_binomial", "gaussian", "gamma", "beta")
@@ -23,15 +23,16 @@ LIKELIHOODS = ("poisson", "negative_binomial", "gaussian", "gamma", "beta")
 def run(likelihoods: Iterable[str], datasets: Iterable[int], out: Path) -> None:
     """Do what is not in the file yet, and print the rates."""
     done = {(record["likelihood"], record["dataset"]) for record in read(out)}
-    for likelihood in likelihoods:
-        for dataset in datasets:
+    likelihoods = list(likelihoods)
+    for dataset in datasets:
+        for likelihood in likelihoods:
             if (likelihood, dataset) not in done:
                 record = sweep(likelihood, dataset)
                 append(out, record)
     report(read(out))
 
 
-def sweep(likelihood: str, dataset: int) -> dict[str, object]:
+def sweep(likelihood: str, dataset: int) -> Record:
     """Return the p-values of the residual check below and at the true rank."""
     V, _, _ = bn.datasets.make_nmf(*SHAPE, TRUTH, likelihood, seed=10_000 + dataset)
     selection = bn.select_rank(V, [TRUTH - 1, TRUTH], likelihood, seed=dataset, progress=False)
@@ -42,7 +43,7 @@ def sweep(likelihood: str, dataset: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def report(records: list[dict[str, object]]) -> None:
+def report(records: list[Record]) -> None:
     """Print, by likelihood, the share of data sets in which each rank is rejected."""
     if not records:
         return

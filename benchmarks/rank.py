@@ -23,9 +23,11 @@ import bayesnmf as bn
 from bayesnmf.methods import MAP
 from bayesnmf.rank_measures import folds_of, precision
 from bayesnmf.rank_mode import modes, search_of
+from bayesnmf.rank_rule import LEVEL
 from bayesnmf.rank_settings import Settings, settings_of
+from benchmarks import rank_figure as figure
 from benchmarks import rank_peers as peers
-from benchmarks.records import append, read
+from benchmarks.records import Record, append, read
 
 TRUTHS = (1, 2, 4, 6, 8, 12, 16, 20)
 N_SAMPLES, PER_SIGNATURE, CONCENTRATION, SPAN = 64, 1000.0, 10.0, 4
@@ -42,8 +44,11 @@ STUDIES = (
 SIGNATURES = Path("shared/data/cosmic/COSMIC_v3.4_SBS_GRCh37.txt")
 
 
-def run(truths: Iterable[int], datasets: Iterable[int], laws: Iterable[str], out: Path) -> None:
-    """Do what is not in the file yet, and print a line for each sweep and the rates at the end."""
+def run(
+    truths: Iterable[int], datasets: Iterable[int], laws: Iterable[str], out: Path,
+    plot: str | None,
+) -> None:  # fmt: skip
+    """Do what is not in the file yet, print a line for each sweep and the rates, and draw them."""
     signatures = read_signatures()
     if signatures is None:
         print(f"skipped: the COSMIC signatures are not in ../{SIGNATURES}")
@@ -58,6 +63,8 @@ def run(truths: Iterable[int], datasets: Iterable[int], laws: Iterable[str], out
                     append(out, record)
                     print(record, flush=True)
     report(read(out))
+    if plot:
+        figure.draw(read(out), Path(plot))
 
 
 def read_signatures() -> np.ndarray | None:
@@ -82,7 +89,7 @@ def catalogue(signatures: np.ndarray, truth: int, seed: int, drawn: str) -> np.n
 
 def sweep(
     signatures: np.ndarray, truth: int, dataset: int, drawn: str, fitted: str
-) -> dict[str, object]:  # fmt: skip
+) -> Record:  # fmt: skip
     """Return the rank that each rule chooses for one data set."""
     V = catalogue(signatures, truth, dataset, drawn)
     ranks = list(range(max(1, truth - SPAN), truth + SPAN + 1))
@@ -144,24 +151,24 @@ def _log_likelihood(V: np.ndarray, fit: bn.Fit) -> float:
     return float(np.sum(likelihood.log_density(V, fit.mean.to_numpy(), **parameters)))
 
 
-def report(records: list[dict[str, object]]) -> None:
-    """Print how often each rule was exactly right, by true rank."""
-    rows = [
-        {
-            "data": record["drawn"], "fit": record["fitted"], "truth": record["truth"],
-            "rule": rule, "right": rank == record["truth"],
-        }
-        for record in records
-        for rule, rank in record["chosen"].items()  # type: ignore[attr-defined]
-    ]  # fmt: skip
-    if not rows:
+def report(records: list[Record]) -> None:
+    """Print how often each rule was right, by true rank, and how often the rule warned of the noise."""
+    if not records:
         return
-    table = pd.DataFrame(rows).pivot_table(
-        "right", ["data", "fit", "rule"], "truth", aggfunc=["sum", "count"]
-    )
-    right, count = table["sum"].astype("Int64"), table["count"].astype("Int64")
-    print((right.astype(str) + "/" + count.astype(str)).to_string())
+    rates = figure.exact(records)
+    sizes = pd.DataFrame(records).groupby(["drawn", "fitted", "truth"]).size()
+    for drawn, fitted in STUDIES:
+        if (drawn, fitted) in sizes.index.droplevel(2):
+            number = sizes[drawn, fitted]
+            print(f"\n{drawn} data, {fitted} fit, data sets by true rank: {number.to_dict()}; "
+                  "of those exactly right:")  # fmt: skip
+            counts = rates.loc[drawn, fitted].mul(number, axis=0).round().astype(int)
+            print(counts.T.to_string())
+            own = [r for r in records if (r["drawn"], r["fitted"]) == (drawn, fitted)]
+            rejected = sum(r["p_at_truth"] <= LEVEL for r in own)
+            print(f"of {len(own)}: rejected at the true rank {rejected}, overdispersion warned of "
+                  f"{sum(r['warned'] for r in own)}")  # fmt: skip
 
 
-def _key(record: dict[str, object]) -> tuple[object, ...]:
+def _key(record: Record) -> tuple[object, ...]:
     return tuple(record[name] for name in ("truth", "dataset", "drawn", "fitted"))

@@ -11,6 +11,7 @@ import ambiguous
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import synthetic
 from cli.command import run
 from matplotlib import pyplot as plt
@@ -104,6 +105,21 @@ def test_a_posterior_is_reported_with_intervals(tmp_path):
     assert f"{mass.loc[0, '5%']:.4g}" in page.texts
     assert "95%" in page.texts
     assert len(page.images) == 5
+
+
+def test_sparse_data_are_reported_by_all_their_cells(tmp_path):
+    V = np.random.default_rng(7).poisson(0.1 * synthetic.W @ synthetic.H) + 0.0
+    shares, figures = [], []
+    for storage in (np.asarray, scipy.sparse.csr_array):
+        fit = synthetic.assembled(*synthetic.draws(), V=storage(V))
+        page = read(fit, tmp_path, checks=bn.ppc(fit, num_draws=20))
+        assert is_whole(page)
+        zeros = f"{(V == 0).sum()} ({(V == 0).mean():.1%} of the observed)"
+        shares += [text for text in page.texts if text == zeros]
+        figures.append(len(page.images))
+    assert len(shares) == 2
+    # Only the picture of all cells is left out.
+    assert figures == [5, 4]
 
 
 def test_a_mode_says_what_is_absent(tmp_path):
