@@ -28,7 +28,7 @@ PRIOR = Exponential(rate=4.0)
 
 # %%
 V = scipy.io.loadmat(find("swimmer/Swimmer.mat"))["X"].T.astype(float)
-fit = bn.fit(V, bn.NMF(RANK, "poisson", PRIOR, PRIOR), bn.MAP(n_init=150), progress=False)
+fit = bn.fit(V, bn.NMF(RANK, "poisson", PRIOR, PRIOR), bn.MAP(n_init=100), progress=False)
 print(fit.message)
 H = fit.H.to_numpy()
 
