@@ -44,6 +44,7 @@ def assemble(
     tree.attrs.update(
         {name: value for name, value in draws.info.items() if value is not None},
         converged=int(bool(draws.converged)),
+        interrupted=int(draws.interrupted),
         message=draws.message,
     )
     tree.attrs[storage.MODEL_ATTRIBUTE] = storage.model_to_json(model)

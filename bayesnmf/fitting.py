@@ -143,9 +143,13 @@ def _joined(fit: Fit, more: Draws) -> tuple[Draws, np.ndarray]:
         for name, value in {**more.stats, "scale": scale}.items()
     }
     n_chains, n_draws = both["lp"].shape
-    _, *interrupted = more.message.split(", ")
-    message = ", ".join([f"{n_chains} chain(s) of {n_draws} draws", *interrupted])
-    return Draws(sites, both, None, message, state=more.state), both.pop("scale")
+    message = f"{n_chains} chain(s) of {n_draws} draws"
+    if more.interrupted:
+        message += ", interrupted"
+    joined = Draws(
+        sites, both, None, message, state=more.state, interrupted=more.interrupted
+    )  # fmt: skip
+    return joined, both.pop("scale")
 
 
 def _judge(result: Fit, draws: Draws) -> None:

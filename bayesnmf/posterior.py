@@ -162,7 +162,7 @@ class Fit:
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended the run, with the draws that it had made."""
-        return "interrupted before all" in self.message
+        return bool(self.tree.attrs.get("interrupted", 0))
 
     def summary(self, interval: float = 0.9, top: int = 3) -> pd.DataFrame:
         """Summarise each component's mass and its leading columns.

@@ -28,6 +28,8 @@ class Draws:
         Scalars and short lists worth keeping with the result.
     state : mapping of str to ndarray, optional
         Opaque numbers from which the method can go on; None where it cannot.
+    interrupted : bool
+        Whether Ctrl-C ended the run, with the draws that it had made.
     """
 
     sites: Mapping[str, np.ndarray]
@@ -36,3 +38,4 @@ class Draws:
     message: str
     info: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, np.ndarray] | None = None
+    interrupted: bool = False

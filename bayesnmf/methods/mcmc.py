@@ -93,7 +93,10 @@ class MCMC:
         state: dict[str, np.ndarray] | None,
     ) -> Draws:  # fmt: skip
         done = stats["lp"].shape[1]
-        message = f"{self.num_chains} chain(s) of {done} draws"
-        if done < self.num_samples:
+        message, interrupted = (
+            f"{self.num_chains} chain(s) of {done} draws",
+            done < self.num_samples,
+        )
+        if interrupted:
             message += f", interrupted before all {self.num_samples}"
-        return Draws(sites, stats, None, message, state=state)
+        return Draws(sites, stats, None, message, state=state, interrupted=interrupted)

@@ -80,6 +80,8 @@ def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
     kept = part.tree["posterior"].sizes["draw"]
     assert 0 < kept < 80
     assert f"{kept} draws, interrupted before all 80" in part.message
+    assert part.interrupted
+    assert not whole.interrupted
     lp, lp_whole = (fit.tree["sample_stats"]["lp"] for fit in (part, whole))
     np.testing.assert_array_equal(lp, lp_whole[:, :kept])
 
