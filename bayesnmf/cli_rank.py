@@ -51,7 +51,8 @@ def rank(
     """Choose the number of components by predictive checks.
 
     Chosen is the smallest rank that leaves no structure in the residuals and predicts cells left
-    out as well as the best. Ctrl-C keeps the ranks that are finished.
+    out as well as the best. Ctrl-C keeps the ranks that are finished, and with --out each is written
+    when it is.
     """
     for target, endings in ((out, RESULTS), (plot, IMAGES)):
         if target is not None:
@@ -59,11 +60,10 @@ def rank(
     selection = select_rank(
         files.read(data), None if ranks is None else parse_ranks(ranks), likelihood, method,
         prior_W=prior_w, prior_H=prior_h, criterion=criterion, k=folds, n_replicates=replicates,
-        resume_from=resume, seed=seed, progress=sys.stderr.isatty(),
+        resume_from=resume, save_to=out, seed=seed, progress=sys.stderr.isatty(),
     )  # fmt: skip
     typer.echo(selection)
     if out is not None:
-        selection.save(out)
         typer.echo(f"Saved to {out}")
     if plot is not None:
         import matplotlib

@@ -156,14 +156,16 @@ def _table(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> pd.Dat
 
 
 def _verdict(fit: Fit, p: pd.Series) -> str:
-    faults = _noise(fit, p)
+    faults, named = _noise(fit, p), ["dispersion"]
     if max(p["singular value 1"], p["structure"]) < LEVEL:
-        more = " (the noise looks too large for the same reason, or for its own)" if faults else ""
-        faults = [
+        overdispersed = p["dispersion"] < LEVEL
+        more = " (the noise looks too large for the same reason, or for its own)"
+        low = (
             f"Rank too low: the residuals share structure that {fit.n_components} component(s) "
-            f"miss{more}; try a higher rank"
-        ]
-    named = {"singular value", "structure", "dispersion"}
+            f"miss{more if overdispersed else ''}; try a higher rank"
+        )
+        faults = [low] if overdispersed else [low, *faults]
+        named += ["singular value", "structure"]
     others = [
         f"{name} (p = {value:.3g})"
         for name, value in p.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Executor
 from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -14,19 +15,20 @@ import pandas as pd
 from bayesnmf.methods import MAP
 from bayesnmf.posterior import Fit
 from bayesnmf.rank_ard import automatic_range, kept_by_ard
-from bayesnmf.rank_measures import MEASURED, Measures, measure_draws
+from bayesnmf.rank_measures import MEASURED, Measures, folds_of, measure_draws
 from bayesnmf.rank_mode import measure_mode
 from bayesnmf.rank_rule import add_differences
 from bayesnmf.rank_selection import RankSelection
 from bayesnmf.rank_settings import Settings, as_ranks, settings_of
+from bayesnmf.targets import RESULTS, require_target
 
 
 def select_rank(
     V: Any, ranks: Any = None, likelihood: Any = "poisson", method: Any = "map", *,
     prior_W: Any = "gamma", prior_H: Any = "gamma", mask: Any = None, criterion: str = "auto",
     k: int = 5, n_replicates: int = 99, executor: Executor | None = None,
-    resume_from: RankSelection | str | os.PathLike[str] | None = None, seed: int = 0,
-    progress: bool = True,
+    resume_from: RankSelection | str | os.PathLike[str] | None = None,
+    save_to: str | os.PathLike[str] | None = None, seed: int = 0, progress: bool = True,
 ) -> RankSelection:  # fmt: skip
     """Choose the number of components by predictive checks.
 
@@ -62,6 +64,9 @@ def select_rank(
         Where folds and replicates run; None: here. Results do not depend on it.
     resume_from : RankSelection or path, optional
         An earlier sweep of the same data with the same settings: its ranks are not fitted again.
+    save_to : path, optional
+        Where the sweep is written after every rank, ``.nc`` or ``.zarr``: even a run that is killed
+        loses no more than the rank in hand.
     seed : int, default 0
         Same arguments and seed give the same result.
     progress : bool, default True
@@ -99,21 +104,25 @@ def select_rank(
     found = automatic_range(settings) if isinstance(ranks, str) and ranks == "auto" else None
     asked = as_ranks(ranks if found is None else found.ranks, settings.matrix.shape)
     done = _earlier(settings, resume_from)
-    interrupted = _sweep(settings, asked, done, progress)
+    if save_to is not None:
+        require_target(Path(save_to), RESULTS, "save_to")
+    interrupted = _sweep(settings, asked, done, save_to, progress)
     finished = {rank: done[rank] for rank in asked if rank in done}
-    notes = [measures.note for measures in finished.values() if measures.note]
-    if found is not None:
-        notes.append(found.note)
-    if not interrupted:
-        _count_by_ard(settings, finished)
+    notes = [found.note] if found is not None else []
     if interrupted:
         left = ", ".join(str(rank) for rank in asked if rank not in done)
         notes.append(f"Interrupted before rank {left}: go on with resume_from")
-    return _selected(settings, finished, list(dict.fromkeys(notes)))
+    else:
+        _count_by_ard(settings, finished)
+    selection = _selected(settings, finished, notes)
+    if save_to is not None:
+        selection.save(save_to)
+    return selection
 
 
 def _sweep(
-    settings: Settings, asked: list[int], done: dict[int, Measures], progress: bool
+    settings: Settings, asked: list[int], done: dict[int, Measures],
+    save_to: str | os.PathLike[str] | None, progress: bool,
 ) -> bool:  # fmt: skip
     """Measure the ranks that are not done, and return whether Ctrl-C cut it short."""
     from tqdm.auto import tqdm
@@ -135,6 +144,9 @@ def _sweep(
                 return True
             done[rank] = measures
             bar.update()
+            if save_to is not None:
+                finished = {rank: done[rank] for rank in asked if rank in done}
+                _selected(settings, finished, []).save(save_to)
     return False
 
 
@@ -173,6 +185,10 @@ def _earlier(
         return {}
     if isinstance(resume_from, (str, os.PathLike)):
         resume_from = RankSelection.load(resume_from)
+    if not isinstance(resume_from, RankSelection):
+        raise TypeError(
+            f"resume_from must be a RankSelection or its file, not {type(resume_from).__name__}"
+        )
     ours = settings.describe()
     for name, value in ours.items():
         if resume_from.settings.get(name) != value:
@@ -181,11 +197,12 @@ def _earlier(
                 f"{resume_from.settings.get(name)!r}, not {value!r}"
             )
     table = resume_from.table
+    note = folds_of(settings)[1] if settings.criterion == "kfold" else ""
     return {
         int(rank): Measures(
             resume_from.fits[int(rank)], resume_from.elpd_i[i],
             # A file of an earlier version lacks columns that are new.
-            {name: float(table.loc[rank, name]) for name in MEASURED if name in table},
+            {name: float(table.loc[rank, name]) for name in MEASURED if name in table}, note,
         )
         for i, rank in enumerate(table.index)
     }  # fmt: skip
@@ -200,6 +217,7 @@ def _selected(
         for name in MEASURED
     }
     elpd_i = np.stack([measures.elpd_i for measures in finished.values()])
+    notes = [*(measures.note for measures in finished.values() if measures.note), *notes]
     table = add_differences(pd.DataFrame(columns, index), elpd_i)
     fits = {rank: measures.fit for rank, measures in finished.items()}
-    return RankSelection(table, fits, elpd_i, settings.describe(), notes)
+    return RankSelection(table, fits, elpd_i, settings.describe(), list(dict.fromkeys(notes)))

@@ -101,10 +101,26 @@ def choose(table: pd.DataFrame) -> int:
     return int(table.index[-1])
 
 
-def explain(table: pd.DataFrame, best: int, likelihood: str, notes: list[str]) -> str:
-    """Say what was chosen and why, what disagrees, and what to look at."""
+def explain(
+    table: pd.DataFrame, best: int, likelihood: str, notes: list[str], limit: int
+) -> str:  # fmt: skip
+    """Say what was chosen and why, what disagrees, and what to look at.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`add_differences`.
+    best : int
+        The rank chosen.
+    likelihood : str
+        Name of the likelihood.
+    notes : list of str
+        What could not be measured.
+    limit : int
+        The largest rank that could have been asked for.
+    """
     sentences = [_reason(table, best)]
-    sentences += _edges(table, best)
+    sentences += _edges(table, best, limit)
     others = {
         name: rank
         for name, rank in verdicts_of(table).items()
@@ -140,15 +156,23 @@ def _reason(table: pd.DataFrame, best: int) -> str:
         near = " and is within one standard error of the best elpd" if judged else ""
         return f"Rank {best}: the smallest that passes the residual check{near}"
     if judged:
+        lead = f"Rank {best}: the smallest within one standard error of the best elpd"
+        other = _first(table.index[table["residual_p"] > LEVEL])
+        if other is None:
+            return (
+                f"{lead}; no rank passes the residual check, so the data hold structure or noise that "
+                "the model lacks"
+            )
+        worse, error = -float(table["elpd_diff"][other]), float(table["dse"][other])
         return (
-            f"Rank {best}: the smallest within one standard error of the best elpd; none of these "
-            "passes the residual check, so the data hold structure or noise that the model lacks"
+            f"{lead}. It fails the residual check, which rank {other} passes, whose elpd is lower by "
+            f"{worse:.1f} ± {error:.1f}: look at both"
         )
     return f"Rank {best}, the largest asked for: none passes the residual check"
 
 
-def _edges(table: pd.DataFrame, best: int) -> list[str]:
-    if len(table) > 1 and best == table.index[-1]:
+def _edges(table: pd.DataFrame, best: int, limit: int) -> list[str]:
+    if len(table) > 1 and best == table.index[-1] < limit:
         return ["It is the largest rank asked for, so the best one may be higher: ask for more"]
     if len(table) > 1 and best == table.index[0] > 1:
         return ["It is the smallest rank asked for, so the best one may be lower: ask for fewer"]

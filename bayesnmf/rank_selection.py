@@ -81,7 +81,8 @@ class RankSelection:
     def message(self) -> str:
         """The choice in words: why, what disagrees, and what to look at."""
         likelihood = self.settings["model"]["likelihood"]["name"]
-        return rank_rule.explain(self.table, self.best, likelihood, self.notes)
+        limit = min(self.settings["shape"])
+        return rank_rule.explain(self.table, self.best, likelihood, self.notes, limit)
 
     def plot(self) -> Figure:
         """Draw elpd with error bars, the residual check and stability against rank.

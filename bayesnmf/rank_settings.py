@@ -52,14 +52,14 @@ class Settings:
     executor: Executor | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("k", 2), ("n_replicates", 19), ("seed", None)):
+        for name, least in (("k", 2), ("n_replicates", 19), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
-            if least is not None and value < least:
+            if value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
         if isinstance(self.method, MAP):
-            _require_searchable(self.method)
+            _require_searchable(self.method, self.model)
             if self.criterion == "loo":
                 raise ValueError(
                     "criterion='loo' needs draws: use criterion='kfold', or method='svi' or 'mcmc'"
@@ -83,6 +83,7 @@ class Settings:
             "data": hashlib.sha256(values.tobytes()).hexdigest()[:16],
             "shape": list(values.shape),
             "model": json.loads(model_to_json(self.model)),
+            "arrays": _digests(self.model) or None,
             "method": self.method.name,
             "options": options,
             "criterion": self.criterion,
@@ -90,6 +91,15 @@ class Settings:
             "n_replicates": int(self.n_replicates),
             "seed": int(self.seed),
         }
+
+
+def _digests(model: NMF) -> dict[str, str]:
+    """Return what tells known arrays, such as exposures, from others, by name."""
+    known = {name: x for name, x in model.likelihood.known.items() if np.ndim(x)}
+    return {
+        name: hashlib.sha256(np.asarray(x, np.float64).tobytes()).hexdigest()[:16]
+        for name, x in known.items()
+    }
 
 
 def settings_of(
@@ -140,7 +150,13 @@ def as_ranks(ranks: Any, shape: tuple[int, int]) -> list[int]:
     return sorted({int(rank) for rank in asked})
 
 
-def _require_searchable(method: MAP) -> None:
+def _require_searchable(method: MAP, model: NMF) -> None:
+    if model.hyper_priors:
+        raise ValueError(
+            "priors whose rates are inferred, such as 'ard', have no mode in log space, which a sweep "
+            "by 'map' looks for: use method='svi' or 'mcmc', or gamma priors (how many components "
+            "ARD keeps is in the table in any case)"
+        )
     if method.solver == "mu":
         raise ValueError(
             "a sweep over ranks refits too often for solver='mu': use 'auto', 'newton' or "

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,9 @@ import pandas as pd
 
 import bayesnmf as bn
 from bayesnmf.methods import MAP
-from bayesnmf.rank_measures import folds_of, precision
-from bayesnmf.rank_mode import modes, search_of
+from bayesnmf.rank_measures import folds_of
 from bayesnmf.rank_rule import LEVEL
-from bayesnmf.rank_settings import Settings, settings_of
+from bayesnmf.rank_settings import settings_of
 from benchmarks import rank_figure as figure
 from benchmarks import rank_peers as peers
 from benchmarks.records import Record, append, read
@@ -33,8 +31,8 @@ TRUTHS = (1, 2, 4, 6, 8, 12, 16, 20)
 N_SAMPLES, PER_SIGNATURE, CONCENTRATION, SPAN = 64, 1000.0, 10.0, 4
 #: Replicates of the residual check; at level 5 % two of them may be as large as the data.
 N_REPLICATES = 39
-#: Restarts that the cophenetic correlation and the silhouette look at.
-N_RESTARTS = 10
+#: Restarts that the cophenetic correlation and the silhouette look at, and steps of each at most.
+N_RESTARTS, MAX_STEPS = 10, 500
 #: What data are drawn from, and what they are fitted by.
 STUDIES = (
     ("poisson", "poisson"),
@@ -62,9 +60,10 @@ def run(
                     record = sweep(signatures, *key)
                     append(out, record)
                     print(record, flush=True)
-    report(read(out))
-    if plot:
-        figure.draw(read(out), Path(plot))
+    records = read(out)
+    report(records)
+    if plot and records:
+        figure.draw(records, Path(plot))
 
 
 def read_signatures() -> np.ndarray | None:
@@ -112,58 +111,72 @@ def sweep(
 def peers_choose(
     V: np.ndarray, ranks: list[int], fitted: str, selection: bn.RankSelection, seed: int
 ) -> dict[str, int | None]:  # fmt: skip
-    """Return what the conventions of other packages make of the same data."""
+    """Return what the conventions of other packages make of the same data.
+
+    The information criteria, the cophenetic correlation and the silhouette look at maximum
+    likelihood fits, as those packages do. The error of the held-out fold is this package's own
+    density of those cells.
+    """
     settings = settings_of(
-        V, None, fitted, MAP(n_init=N_RESTARTS), "gamma", "gamma", "kfold", k=5, n_replicates=N_REPLICATES,
-        seed=seed,
+        V, None, fitted, "map", "gamma", "gamma", "kfold", k=5, n_replicates=N_REPLICATES, seed=seed,
     )  # fmt: skip
-    restarts = {rank: _restarts(settings, rank) for rank in ranks}
-    likelihoods = np.array([_log_likelihood(V, selection.fits[rank]) for rank in ranks])
-    agreement = np.array([peers.cophenetic([W for W, _ in restarts[r]]) for r in ranks])
-    silhouettes = [peers.silhouettes(np.stack([H for _, H in restarts[r]])) for r in ranks]
-    folds, _ = folds_of(replace(settings, seed=seed))
+    folds, _ = folds_of(settings)
     assert folds is not None
     held = folds[settings.matrix.observed] == 0
     errors = -selection.elpd_i[:, held].sum(axis=1)
-    return {
-        "BIC": peers.information(ranks, likelihoods, V.shape, np.log(V.size)),
-        "AIC": peers.information(ranks, likelihoods, V.shape, 2.0),
-        "cophenetic": peers.before_largest_drop(ranks, agreement),
-        "silhouette": peers.largest_stable(ranks, silhouettes),
+    return classic_choices(V, ranks, fitted, seed) | {
         "hold-out elbow": peers.elbow(ranks, errors),
         "hold-out minimum": ranks[int(np.argmin(errors))],
     }
 
 
-def _restarts(settings: Settings, rank: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    model = settings.at(rank)
-    with precision(settings):
-        found = modes(settings, model, search_of(settings, model), None, False)
-    # W carries the mass, or the largest component of a row would be a matter of scale.
-    pairs = [(solution.sites["W"], solution.sites["H"]) for solution in found]
-    return [(W * H.sum(axis=1), H) for W, H in pairs]
+def classic_choices(V: np.ndarray, ranks: list[int], fitted: str, seed: int) -> dict[str, int]:
+    """Return the choices of the rules that look at maximum likelihood fits."""
+    likelihoods, agreement, silhouettes = [], [], []
+    rng = np.random.default_rng(seed)
+    for rank in ranks:
+        fits = [_most_likely(V, rank, fitted, start) for start in range(N_RESTARTS)]
+        likelihoods.append(max(_log_likelihood(V, fit) for fit in fits))
+        # W carries the mass, or the largest component of a row would be a matter of scale.
+        agreement.append(peers.cophenetic([fit.W.to_numpy() for fit in fits]))
+        # SigProfiler draws the counts anew for every restart.
+        again = [
+            _most_likely(rng.poisson(V).astype(float), rank, fitted, start)
+            for start in range(N_RESTARTS)
+        ]
+        silhouettes.append(peers.silhouettes(np.stack([fit.H.to_numpy() for fit in again])))
+    return {
+        "BIC": peers.information(ranks, np.array(likelihoods), V.shape, np.log(V.size)),
+        "AIC": peers.information(ranks, np.array(likelihoods), V.shape, 2.0),
+        "cophenetic": peers.before_largest_drop(ranks, np.array(agreement)),
+        "silhouette": peers.largest_stable(ranks, silhouettes),
+    }
+
+
+def _most_likely(V: np.ndarray, rank: int, likelihood: str, seed: int) -> bn.Fit:
+    """Return the maximum likelihood fit from one random start."""
+    model = bn.NMF(rank, likelihood, "flat", "flat")
+    return bn.fit(V, model, MAP(n_init=1, max_iter=MAX_STEPS), seed=seed, progress=False)
 
 
 def _log_likelihood(V: np.ndarray, fit: bn.Fit) -> float:
     assert isinstance(fit.model, bn.NMF)
     likelihood = fit.model.likelihood
     parameters = {name: float(fit.tree["posterior"][name].mean()) for name in likelihood.priors}
-    return float(np.sum(likelihood.log_density(V, fit.mean.to_numpy(), **parameters)))
+    mean = np.maximum(fit.mean.to_numpy(), 1e-300)
+    return float(np.sum(likelihood.log_density(V, mean, **parameters)))
 
 
 def report(records: list[Record]) -> None:
     """Print how often each rule was right, by true rank, and how often the rule warned of the noise."""
     if not records:
         return
-    rates = figure.exact(records)
-    sizes = pd.DataFrame(records).groupby(["drawn", "fitted", "truth"]).size()
+    right, number = figure.exact(records)
     for drawn, fitted in STUDIES:
-        if (drawn, fitted) in sizes.index.droplevel(2):
-            number = sizes[drawn, fitted]
-            print(f"\n{drawn} data, {fitted} fit, data sets by true rank: {number.to_dict()}; "
-                  "of those exactly right:")  # fmt: skip
-            counts = rates.loc[drawn, fitted].mul(number, axis=0).round().astype(int)
-            print(counts.T.to_string())
+        if (drawn, fitted) in right.index.droplevel(2):
+            print(f"\n{drawn} data, {fitted} fit: exactly right, by true rank")
+            ours, of = right.loc[drawn, fitted].T, number.loc[drawn, fitted].T
+            print((ours.astype(str) + "/" + of.astype(str)).to_string())
             own = [r for r in records if (r["drawn"], r["fitted"]) == (drawn, fitted)]
             rejected = sum(r["p_at_truth"] <= LEVEL for r in own)
             print(f"of {len(own)}: rejected at the true rank {rejected}, overdispersion warned of "

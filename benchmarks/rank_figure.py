@@ -35,7 +35,8 @@ def draw(records: list[Record], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    rates = exact(records)
+    right, number = exact(records)
+    rates = right / number
     panels = {key: title for key, title in PANELS.items() if key in rates.index.droplevel(2)}
     figure, all_axes = plt.subplots(
         1, len(panels), figsize=(3.3 * len(panels) + 1.5, 3.4), sharey=True, squeeze=False,
@@ -58,8 +59,8 @@ def draw(records: list[Record], path: Path) -> None:
     plt.close(figure)
 
 
-def exact(records: list[Record]) -> pd.DataFrame:
-    """Return the share of data sets in which each rule (column) is right.
+def exact(records: list[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return in how many data sets each rule (column) is right, and has been asked.
 
     By data, fit and true rank.
     """
@@ -68,4 +69,5 @@ def exact(records: list[Record]) -> pd.DataFrame:
         | {rule: rank == r["truth"] for rule, rank in r["chosen"].items()}
         for r in records
     ]
-    return pd.DataFrame(rows).groupby(["data", "fit", "truth"]).mean()
+    groups = pd.DataFrame(rows).groupby(["data", "fit", "truth"])
+    return groups.sum().astype(int), groups.count()

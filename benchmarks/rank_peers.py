@@ -1,8 +1,6 @@
 """The criteria that other packages choose a rank by, and the conventions that turn them into one.
 
-Each takes what it needs at every rank and returns one rank. They are computed on the same data, by the
-same searches, as this package's rule. Packages differ in what they restart: these restarts are of the
-same counts, where SigProfiler draws the counts anew for each, which makes its silhouettes fall sooner.
+Each takes what it needs at every rank and returns one rank.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
 import scipy.sparse
 import small
@@ -14,7 +15,7 @@ from exact import RankOne, law
 from scipy import stats
 
 import bayesnmf as bn
-from bayesnmf import discrepancies, numpy_draws, replicated, row_blocks
+from bayesnmf import discrepancies, numpy_draws, predictive_checks, replicated, row_blocks
 from bayesnmf.predictive_checks import ppc
 from bayesnmf.priors import Gamma
 
@@ -162,6 +163,34 @@ def test_overdispersed_counts_are_no_missing_component():
 
 
 # -- the result ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("p", "parts", "absent"),
+    [
+        ({}, ["Fits: no statistic exceeds"], []),
+        ({"singular value 1": 0.0}, ["Does not fit", "singular value 1 (p = 0)"], ["Fits"]),
+        ({"structure": 0.0}, ["Does not fit", "structure (p = 0)"], ["Fits"]),
+        ({"singular value 2": 0.0}, ["Does not fit", "singular value 2 (p = 0)"], ["Fits"]),
+        ({"singular value 1": 0.0, "structure": 0.0}, ["Rank too low"], ["noise", "singular"]),
+        (
+            {"singular value 1": 0.0, "structure": 0.0, "dispersion": 0.0},
+            ["Rank too low", "the noise looks too large"], ["Overdispersed"],
+        ),
+        (
+            {"singular value 1": 0.0, "structure": 0.0, "dispersion": 0.97},
+            ["Rank too low", "Underdispersed"], ["looks too large"],
+        ),
+        ({"dispersion": 0.01, "zeros": 0.02}, ["Overdispersed", "Also too large", "zeros"], []),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_what_the_p_values_do(p, parts, absent):
+    names = ["singular value 1", "singular value 2", "structure", "dispersion", "zeros"]
+    said = predictive_checks._verdict(
+        exact_fit(np.ones(SHAPE)), pd.Series({**dict.fromkeys(names, 0.5), **p})
+    )
+    assert all(part in said for part in parts)
+    assert not any(part in said for part in absent)
 
 
 def test_the_table_summarises_the_replicates():

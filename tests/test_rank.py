@@ -10,7 +10,7 @@ from small import same
 
 import bayesnmf as bn
 from bayesnmf import rank
-from bayesnmf.rank_settings import as_ranks
+from bayesnmf.rank_settings import as_ranks, settings_of
 
 QUICK = {"n_replicates": 39, "progress": False, "method": bn.MAP(n_init=2)}
 
@@ -104,6 +104,39 @@ def test_interruption_keeps_what_is_finished(selection, monkeypatch):
         bn.select_rank(V, [3], **QUICK)
 
 
+def test_a_sweep_that_fails_leaves_the_finished_ranks_in_its_file(monkeypatch, tmp_path):
+    measure = rank._measure
+
+    def failing(settings, number, done, progress):
+        if number == 3:
+            raise MemoryError
+        return measure(settings, number, done, progress)
+
+    monkeypatch.setattr(rank, "_measure", failing)
+    V, path = planted(2, missing=0.05), tmp_path / "sweep.nc"
+    with pytest.raises(MemoryError):
+        bn.select_rank(V, [1, 2, 3], save_to=path, **QUICK)
+    monkeypatch.undo()
+    assert bn.load(path).table.index.tolist() == [1, 2]
+    whole = bn.select_rank(V, [1, 2, 3], resume_from=path, save_to=path, **QUICK)
+    assert bn.load(path).table.equals(whole.table)
+    with pytest.raises(ValueError, match=r"save_to .*the name must end in \.nc or \.zarr"):
+        bn.select_rank(V, [1], save_to=tmp_path / "sweep.csv", **QUICK)
+
+
+def test_known_arrays_tell_sweeps_apart():
+    V = planted(2)
+    one, other = (
+        settings_of(
+            V, None, bn.likelihoods.Poisson(exposure=np.full(V.shape, exposure)), "map", "gamma",
+            "gamma", "auto", k=5, n_replicates=19, seed=0,
+        ).describe()
+        for exposure in (1.0, 2.0)
+    )  # fmt: skip
+    assert one["arrays"].keys() == {"exposure"}
+    assert one != other
+
+
 def test_overdispersed_counts_are_called_so():
     V = planted(2, spread=0.1)
     selection = bn.select_rank(V, [1, 2], **QUICK)
@@ -147,6 +180,8 @@ def test_bad_ranks_are_one_sentence(ranks, sentence):
         ({"criterion": "waic"}, "unknown criterion 'waic'; valid"), ({"k": 1}, "k must be at least 2"),
         ({"n_replicates": 5}, "n_replicates must be at least 19"), ({"seed": 0.5}, "seed must be"),
         ({"method": bn.MAP(solver="mu")}, "too often for solver='mu'"),
+        ({"seed": -1}, "seed must be at least 0"), ({"resume_from": 3}, "resume_from must be a"),
+        ({"prior_W": "ard", "prior_H": "ard"}, "'ard', have no mode in log space"),
         ({"method": "em"}, "em"), ({"likelihood": "cauchy"}, "cauchy"),
         ({"method": bn.MAP(init=(np.ones((5, 1)), np.ones((1, 4))))}, "one rank"),
     ],
@@ -174,6 +209,8 @@ def test_one_row_has_rank_one_and_says_what_is_missing():
     assert selection.best == 1
     assert "No elpd, for cells cannot be predicted from the others" in selection.message
     assert "nan" not in repr(selection).lower()
+    again = bn.select_rank(np.arange(1.0, 9.0)[None], resume_from=selection, **QUICK)
+    assert again.message == selection.message
 
 
 def test_constant_data_have_rank_one():

@@ -75,7 +75,7 @@ def test_disagreement_and_doubts_are_said():
         stability=[0.99, 0.95, 0.5], bad_k=[0.0, 0.01, 0.2], dispersion_p=0.01, dispersion=1.7,
         converged=[1.0, 1.0, 0.0],
     )  # fmt: skip
-    said = explain(data, choose(data), "poisson", ["A note", "A note", ""])
+    said = explain(data, choose(data), "poisson", ["A note", "A note", ""], 9)
     for part in (
         "Rank 4: the smallest that passes the residual check",
         "It is the largest rank asked for, so the best one may be higher",
@@ -86,13 +86,27 @@ def test_disagreement_and_doubts_are_said():
     ):  # fmt: skip
         assert part in said
     assert said.count("A note") == 1
-    assert "a likelihood with more noise" in explain(data, 4, "gaussian", [])
+    assert "a likelihood with more noise" in explain(data, 4, "gaussian", [], 9)
 
 
 def test_reasons_for_the_other_choices():
     none = table([0.01, 0.01, 0.01], [-50.0, 0.0, -1.0], [5.0, 0.0, 1.0])
-    assert "none of these passes the residual check" in explain(none, 3, "poisson", [])
-    assert "the largest asked for: none passes" in explain(table([0.01, 0.01]), 3, "poisson", [])
-    assert "the only one asked for; it fails" in explain(table([0.01]), 2, "poisson", [])
+    assert "no rank passes the residual check" in explain(none, 3, "poisson", [], 9)
+    assert "the largest asked for: none passes" in explain(table([0.01, 0.01]), 3, "poisson", [], 9)
+    assert "the only one asked for; it fails" in explain(table([0.01]), 2, "poisson", [], 9)
     low = table([0.3, 0.3], [0.0, -9.0], [0.0, 2.0])
-    assert "so the best one may be lower" in explain(low, 2, "poisson", [])
+    assert "so the best one may be lower" in explain(low, 2, "poisson", [], 9)
+
+
+def test_what_passes_but_predicts_worse_is_named():
+    data = table([0.01, 0.01, 0.9], [-50.0, 0.0, -40.0], [5.0, 0.0, 6.0])
+    said = explain(data, choose(data), "poisson", [], 9)
+    assert "Rank 3: the smallest within one standard error of the best elpd. It fails the" in said
+    assert "which rank 4 passes, whose elpd is lower by 40.0 ± 6.0: look at both" in said
+    assert "no rank passes" not in said
+
+
+def test_no_more_is_asked_for_than_there_is():
+    data = table([0.01, 0.01, 0.9], [-50.0, -9.0, 0.0], [5.0, 2.0, 0.0])
+    assert "ask for more" in explain(data, 4, "poisson", [], 5)
+    assert "ask for more" not in explain(data, 4, "poisson", [], 4)
