@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from bayesnmf.rank_rule import LEVEL, near_best
@@ -62,8 +63,17 @@ def _elpd(axes: Axes, table: pd.DataFrame) -> None:
     axes.plot(table.index, table["elpd_diff"], color="C0", linewidth=0.8, zorder=1)
     axes.axhline(0, color="0.6", linewidth=0.8)
     error = table["dse"][table["dse"] > 0]
-    axes.set_yscale("symlog", linthresh=float(max(error.min(), 1.0)) if len(error) else 1.0)
-    axes.set_ylim(top=float(max(2 * error.min(), 1.0)) if len(error) else 1.0)
+    linear = float(max(error.min(), 1.0)) if len(error) else 1.0
+    axes.set_yscale("symlog", linthresh=linear)
+    axes.set_ylim(top=2 * linear)
+    axes.set_yticks(_powers(linear, -float((table["elpd_diff"] - table["dse"]).min())))
+
+
+def _powers(linear: float, largest: float) -> list[float]:
+    """Return 0 and a few negative powers of ten, none of them close to 0 on the scale."""
+    exponents = np.arange(np.ceil(np.log10(1.5 * linear)), np.floor(np.log10(max(largest, 1.0))) + 1)
+    step = len(exponents) // 4 + 1
+    return [0.0, *(-(10.0 ** exponents[::step]))]
 
 
 def _residual(axes: Axes, table: pd.DataFrame) -> None:
