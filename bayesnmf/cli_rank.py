@@ -34,7 +34,9 @@ def rank(
     ] = None,
     likelihood: Annotated[str, typer.Option(help=f"One of {', '.join(LIKELIHOODS)}.")] = "poisson",
     method: Annotated[str, typer.Option(help="map, svi or mcmc.")] = "map",
-    prior_w: Annotated[str, typer.Option(help=f"One of {', '.join(PRIORS)}; not flat.")] = "gamma",
+    prior_w: Annotated[
+        str, typer.Option(help=f"One of {', '.join(PRIORS)}; not flat, nor ard by map.")
+    ] = "gamma",
     prior_h: Annotated[str, typer.Option(help="As --prior-w.")] = "gamma",
     criterion: Annotated[
         str, typer.Option(help="kfold or loo; auto: kfold for map, loo for svi and mcmc.")

@@ -71,7 +71,9 @@ def _elpd(axes: Axes, table: pd.DataFrame) -> None:
 
 def _powers(linear: float, largest: float) -> list[float]:
     """Return 0 and a few negative powers of ten, none of them close to 0 on the scale."""
-    exponents = np.arange(np.ceil(np.log10(1.5 * linear)), np.floor(np.log10(max(largest, 1.0))) + 1)
+    exponents = np.arange(
+        np.ceil(np.log10(1.5 * linear)), np.floor(np.log10(max(largest, 1.0))) + 1
+    )
     step = len(exponents) // 4 + 1
     return [0.0, *(-(10.0 ** exponents[::step]))]
 
