@@ -34,8 +34,8 @@ def select_rank(
 
     The rank chosen is the smallest that passes the residual check (the leading singular value
     of the Pearson residual is no larger than in replicated data, at level 0.05) and whose
-    predictive density of cells left out (elpd) is within one standard error of the best. Every
-    other criterion stands beside it in the table.
+    predictive density of cells left out (elpd) is within one standard error of the best; where none
+    is, see :attr:`RankSelection.best`. Every other criterion stands beside it in the table.
 
     Parameters
     ----------

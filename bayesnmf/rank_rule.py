@@ -82,8 +82,9 @@ def near_best(table: pd.DataFrame) -> np.ndarray:
 def choose(table: pd.DataFrame) -> int:
     """Return the smallest rank that passes the residual check within one error of the best elpd.
 
-    Where no rank does both: the smallest within one standard error; without an elpd, the smallest
-    that passes; and where none passes either, the largest.
+    Where no rank does both: the smallest that passes, if it follows a rank within one standard error,
+    since folds lack cells and can miss a weak component, while the check keeps its level; else the
+    smallest within one standard error. Without an elpd: the smallest that passes, or the largest.
 
     Examples
     --------
@@ -95,7 +96,9 @@ def choose(table: pd.DataFrame) -> int:
     """
     near, passes = near_best(table), (table["residual_p"] > LEVEL).to_numpy()
     judged = table["elpd_diff"].notna().any()
-    for wanted in (near & passes, near) if judged else (passes,):
+    first = passes & (np.cumsum(passes) == 1)
+    follows = first & np.concatenate([[False], near[:-1]])
+    for wanted in (near & passes, follows, near) if judged else (passes,):
         if wanted.any():
             return int(table.index[wanted][0])
     return int(table.index[-1])
@@ -148,27 +151,43 @@ def explain(
 
 
 def _reason(table: pd.DataFrame, best: int) -> str:
-    row, judged = table.loc[best], table["elpd_diff"].notna().any()
+    passes, judged = table["residual_p"] > LEVEL, table["elpd_diff"].notna().any()
     if len(table) == 1:
-        passed = "passes" if row["residual_p"] > LEVEL else "fails"
-        return f"Rank {best}, the only one asked for; it {passed} the residual check"
-    if row["residual_p"] > LEVEL:
-        near = " and is within one standard error of the best elpd" if judged else ""
-        return f"Rank {best}: the smallest that passes the residual check{near}"
-    if judged:
-        lead = f"Rank {best}: the smallest within one standard error of the best elpd"
-        other = _first(table.index[table["residual_p"] > LEVEL])
-        if other is None:
-            return (
-                f"{lead}; no rank passes the residual check, so the data hold structure or noise that "
-                "the model lacks"
-            )
-        worse, error = -float(table["elpd_diff"][other]), float(table["dse"][other])
         return (
-            f"{lead}. It fails the residual check, which rank {other} passes, whose elpd is lower by "
-            f"{worse:.1f} ± {error:.1f}: look at both"
+            f"Rank {best}, the only one asked for; it {'passes' if passes[best] else 'fails'} the "
+            "residual check"
         )
-    return f"Rank {best}, the largest asked for: none passes the residual check"
+    if passes[best]:
+        return f"Rank {best}: the smallest that passes the residual check{_near(table, best)}"
+    if not judged:
+        return f"Rank {best}, the largest asked for: none passes the residual check"
+    lead = f"Rank {best}: the smallest within one standard error of the best elpd"
+    other = _first(table.index[passes])
+    if other is None:
+        return (
+            f"{lead}; no rank passes the residual check, so the data hold structure or noise that "
+            "the model lacks"
+        )
+    return (
+        f"{lead}. It fails the residual check, which rank {other} passes, whose elpd is lower by "
+        f"{_shortfall(table, other)}: look at both"
+    )
+
+
+def _near(table: pd.DataFrame, best: int) -> str:
+    """Say how good the elpd of a rank is that passes the residual check."""
+    if table["elpd_diff"].isna().all():
+        return ""
+    if near_best(table)[table.index.get_loc(best)]:
+        return " and is within one standard error of the best elpd"
+    return (
+        f". Rank {_best(table['elpd_diff'])}, which fails it, has the best elpd, higher by "
+        f"{_shortfall(table, best)}: look at both"
+    )
+
+
+def _shortfall(table: pd.DataFrame, rank: int) -> str:
+    return f"{-table['elpd_diff'][rank]:.1f} ± {table['dse'][rank]:.1f}"
 
 
 def _edges(table: pd.DataFrame, best: int, limit: int) -> list[str]:

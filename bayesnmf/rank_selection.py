@@ -63,7 +63,8 @@ class RankSelection:
         """The rank chosen, one of those asked for.
 
         The smallest that passes the residual check and is within one standard error of the best
-        elpd. Where no rank does both, the elpd decides; without an elpd, the residual check.
+        elpd. Where no rank does both: the smallest that passes, if it directly follows a rank within
+        one standard error, else the smallest within one; without an elpd, the residual check decides.
         """
         return rank_rule.choose(self.table)
 

@@ -104,6 +104,7 @@ def sweep(
         "chosen": chosen, "p_at_truth": float(selection.table["residual_p"][truth]),
         "warned": "Overdispersed" in selection.message, "seconds": round(seconds, 1),
         "elpd_diff": selection.table["elpd_diff"].round(1).to_dict(),
+        "dse": selection.table["dse"].round(1).to_dict(),
         "residual_p": selection.table["residual_p"].to_dict(),
     }  # fmt: skip
 
