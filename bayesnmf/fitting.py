@@ -146,10 +146,9 @@ def _joined(fit: Fit, more: Draws) -> tuple[Draws, np.ndarray]:
     message = f"{n_chains} chain(s) of {n_draws} draws"
     if more.interrupted:
         message += ", interrupted"
-    joined = Draws(
-        sites, both, None, message, state=more.state, interrupted=more.interrupted
-    )  # fmt: skip
-    return joined, both.pop("scale")
+    scale = both.pop("scale")
+    joined = Draws(sites, both, None, message, state=more.state, interrupted=more.interrupted)
+    return joined, scale
 
 
 def _judge(result: Fit, draws: Draws) -> None:

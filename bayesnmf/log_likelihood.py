@@ -41,10 +41,10 @@ def log_likelihood(
     Examples
     --------
     >>> import bayesnmf as bn
-    >>> V, _, _ = bn.datasets.make_nmf(4, 3, 1, "poisson", seed=1)
-    >>> fit = bn.fit(V, bn.NMF(1), bn.SVI(num_steps=50, num_samples=30), progress=False)
+    >>> V = 20.0 + np.add.outer(np.arange(16), np.arange(12))
+    >>> fit = bn.fit(V, bn.NMF(1), bn.SVI(num_steps=2000, num_samples=1000), progress=False)
     >>> dict(log_likelihood(fit).sizes)
-    {'chain': 1, 'draw': 30, 'row': 4, 'column': 3}
+    {'chain': 1, 'draw': 1000, 'row': 16, 'column': 12}
     """
     pointwise = Pointwise(fit, measure)
     posterior = fit.tree["posterior"]

@@ -107,7 +107,7 @@ def select_rank(
     if save_to is not None:
         require_target(Path(save_to), RESULTS, "save_to")
     interrupted = _sweep(settings, asked, done, save_to, progress)
-    finished = {rank: done[rank] for rank in asked if rank in done}
+    finished = _finished(asked, done)
     notes = [found.note] if found is not None else []
     if interrupted:
         left = ", ".join(str(rank) for rank in asked if rank not in done)
@@ -124,7 +124,7 @@ def _sweep(
     settings: Settings, asked: list[int], done: dict[int, Measures],
     save_to: str | os.PathLike[str] | None, progress: bool,
 ) -> bool:  # fmt: skip
-    """Measure the ranks that are not done, and return whether Ctrl-C cut it short."""
+    """Measure the ranks that are not done, and return whether Ctrl-C left any."""
     from tqdm.auto import tqdm
 
     waiting = [rank for rank in asked if rank not in done]
@@ -133,21 +133,22 @@ def _sweep(
             bar.set_description(f"rank {rank}")
             try:
                 measures = _measure(settings, rank, done, progress)
-            except KeyboardInterrupt:
-                if not set(asked) & set(done):
-                    raise
-                return True
-            if measures.fit.interrupted:
-                # A sampler keeps the draws made so far, which are no fair measure of a rank.
-                if not set(asked) & set(done):
+                if measures.fit.interrupted:
+                    # A sampler keeps the draws made so far, which are no fair measure of a rank.
                     raise KeyboardInterrupt
-                return True
-            done[rank] = measures
+                done[rank] = measures
+                if save_to is not None:
+                    _selected(settings, _finished(asked, done), []).save(save_to)
+            except KeyboardInterrupt:
+                if not _finished(asked, done):
+                    raise
+                break
             bar.update()
-            if save_to is not None:
-                finished = {rank: done[rank] for rank in asked if rank in done}
-                _selected(settings, finished, []).save(save_to)
-    return False
+    return len(_finished(asked, done)) < len(asked)
+
+
+def _finished(asked: list[int], done: dict[int, Measures]) -> dict[int, Measures]:
+    return {rank: done[rank] for rank in asked if rank in done}
 
 
 def _measure(

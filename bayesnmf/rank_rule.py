@@ -82,8 +82,8 @@ def near_best(table: pd.DataFrame) -> np.ndarray:
 def choose(table: pd.DataFrame) -> int:
     """Return the smallest rank that passes the residual check within one error of the best elpd.
 
-    Where no rank does both: the smallest that passes, if it follows a rank within one standard error,
-    since folds lack cells and can miss a weak component, while the check keeps its level; else the
+    Where no rank does both: the smallest that passes, if it is a rank within one standard error and one
+    component, since folds lack cells and can miss a weak one, while the check keeps its level; else the
     smallest within one standard error. Without an elpd: the smallest that passes, or the largest.
 
     Examples
@@ -97,8 +97,8 @@ def choose(table: pd.DataFrame) -> int:
     near, passes = near_best(table), (table["residual_p"] > LEVEL).to_numpy()
     judged = table["elpd_diff"].notna().any()
     first = passes & (np.cumsum(passes) == 1)
-    follows = first & np.concatenate([[False], near[:-1]])
-    for wanted in (near & passes, follows, near) if judged else (passes,):
+    one_more = first & np.concatenate([[False], near[:-1] & (np.diff(table.index) == 1)])
+    for wanted in (near & passes, one_more, near) if judged else (passes,):
         if wanted.any():
             return int(table.index[wanted][0])
     return int(table.index[-1])

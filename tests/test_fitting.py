@@ -103,7 +103,7 @@ def test_sites_of_a_component_follow_it(method):
 # -- data ---------------------------------------------------------------------------------------
 
 
-@every_method
+@pytest.mark.parametrize("method", ["map", "mcmc"])
 def test_single_precision_stays_single(method):
     V = small.data(small.LIKELIHOODS["gaussian"], missing=0.1).astype(np.float32)
     fit = small.run(V, bn.NMF(2, "gaussian"), TINY[method])

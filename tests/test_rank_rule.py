@@ -37,6 +37,12 @@ def test_smallest_that_passes_and_predicts_as_well(p, diff, dse, best):
     assert choose(table(p, diff, dse)) == best
 
 
+def test_the_check_is_believed_by_one_component_only():
+    data = table([0.01, 0.01, 0.9], [-1.0, 0.0, -40.0], [2.0, 0.0, 5.0])
+    assert choose(data) == 4
+    assert choose(data.set_axis([2, 3, 6])) == 2
+
+
 def test_differences_are_those_of_paired_cells():
     rng = np.random.default_rng(0)
     elpd_i = rng.normal(size=(3, 50)) + rng.normal(scale=100.0, size=50)  # hard cells are shared

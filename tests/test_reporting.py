@@ -178,7 +178,7 @@ def sweep():
     values = [[-20, 2, -5, 1, np.nan, np.nan, 0.01, 2, 0.01, np.nan, 1, 1, 3.0],
               [-15, 2, 0, 0, np.nan, np.nan, 0.4, 1, 0.4, np.nan, 1, 0, 3.0]]  # fmt: skip
     table = pd.DataFrame(np.array(values, float), pd.Index([2, 3], name="rank"), names)
-    settings = {"model": {"likelihood": {"name": "poisson"}}}
+    settings = {"model": {"likelihood": {"name": "poisson"}}, "shape": [5, 4]}
     return RankSelection(table, dict.fromkeys((2, 3), a_mode()), np.zeros((2, 4)), settings, [])
 
 

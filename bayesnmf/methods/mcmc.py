@@ -93,10 +93,8 @@ class MCMC:
         state: dict[str, np.ndarray] | None,
     ) -> Draws:  # fmt: skip
         done = stats["lp"].shape[1]
-        message, interrupted = (
-            f"{self.num_chains} chain(s) of {done} draws",
-            done < self.num_samples,
-        )
+        message = f"{self.num_chains} chain(s) of {done} draws"
+        interrupted = done < self.num_samples
         if interrupted:
             message += f", interrupted before all {self.num_samples}"
         return Draws(sites, stats, None, message, state=state, interrupted=interrupted)
