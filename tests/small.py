@@ -34,6 +34,9 @@ LIKELIHOODS: dict[str, Likelihood] = {
 TRUTH = {"concentration": 4.0, "sigma": 0.5, "shape": 5.0, "precision": 12.0}
 #: One name a likelihood, with nothing given.
 PLAIN = [name for name in LIKELIHOODS if "-" not in name]
+#: These, and the ones that take another way through the code: arrays of every cell, another link.
+#: A number that is given rather than inferred compiles to the same arithmetic.
+DISTINCT = [*PLAIN, "poisson-exposure", "gaussian-known", "beta-odds"]
 
 METHODS: dict[str, Any] = {
     "map": bn.MAP(n_init=2, max_iter=200),

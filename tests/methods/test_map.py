@@ -15,7 +15,7 @@ from bayesnmf.methods.multiplicative import objective
 from bayesnmf.methods.observed import Cells
 from bayesnmf.priors import Exponential, Flat, Gamma
 
-every_likelihood = pytest.mark.parametrize("name", small.LIKELIHOODS)
+every_likelihood = pytest.mark.parametrize("name", small.DISTINCT)
 plain = pytest.mark.parametrize("name", small.PLAIN)
 
 

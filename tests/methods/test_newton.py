@@ -18,7 +18,7 @@ from bayesnmf.methods.modes import Search, find_modes
 from bayesnmf.methods.observed import observe
 from bayesnmf.priors import Exponential, Flat, Gamma
 
-every_likelihood = pytest.mark.parametrize("name", small.LIKELIHOODS)
+every_likelihood = pytest.mark.parametrize("name", small.DISTINCT)
 plain = pytest.mark.parametrize("name", small.PLAIN)
 
 
