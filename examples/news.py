@@ -28,7 +28,7 @@ EXPECTED = {
 # %%
 V = scipy.sparse.csr_array(scipy.sparse.load_npz(find("reuters/reuters_counts.npz")))
 words = np.array(find("reuters/reuters.tokens").read_text().split("\n"))[: V.shape[1]]
-fit = bn.fit(V, bn.NMF(RANK, "poisson", "flat", "flat"), "map", seed=3, progress=False)
+fit = bn.fit(V, bn.NMF(RANK, "poisson", "flat", "flat"), bn.MAP(n_init=10), progress=False)
 print(fit.message)
 H = fit.H.to_numpy()
 
