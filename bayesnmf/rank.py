@@ -101,11 +101,11 @@ def select_rank(
         V, mask, likelihood, method, prior_W, prior_H, criterion, k=k, n_replicates=n_replicates,
         seed=seed, executor=executor,
     )  # fmt: skip
+    if save_to is not None:
+        require_target(Path(save_to), RESULTS, "save_to")
     found = automatic_range(settings) if isinstance(ranks, str) and ranks == "auto" else None
     asked = as_ranks(ranks if found is None else found.ranks, settings.matrix.shape)
     done = _earlier(settings, resume_from)
-    if save_to is not None:
-        require_target(Path(save_to), RESULTS, "save_to")
     interrupted = _sweep(settings, asked, done, save_to, progress)
     finished = _finished(asked, done)
     notes = [found.note] if found is not None else []
