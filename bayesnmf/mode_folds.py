@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesnmf.crossvalidation import mean_density
-from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.log_mode import log_scales
 from bayesnmf.methods.modes import Search, refit
 from bayesnmf.methods.observed import Cells
+from bayesnmf.mode_spread import corrected_noise, draw_around, spread_around
 from bayesnmf.model import NMF
 
 #: Draws around the mode over which the density of a held-out cell is averaged.
@@ -52,24 +51,22 @@ class ModeFold:
     def run(self) -> np.ndarray:
         """Return the log predictive density of the held cells, in row order.
 
-        Entries of W and H are log-normal around the mode of their logarithms: where nothing is
-        left to tell an entry, it has the mean of its prior and a spread of one in the logarithm,
-        and no held-out cell is called impossible.
+        Rows of W and columns of H are log-normal around the mode of their logarithms: where nothing is
+        left to tell an entry, it has the mean of its prior and about its spread, and no held-out cell
+        is called impossible. The noise is that of the mode and what the mode has followed.
         """
         with jax.enable_x64(self.values.dtype == np.float64):
             kept = jnp.asarray(self.observed & ~self.held)
             mode = refit(self.search, self.model, Cells(jnp.asarray(self.values), kept), self.sites)
-            train = Matrix.of(np.where(kept, self.values, np.nan).astype(self.values.dtype))
-            scales = log_scales(self.model, train, mode.sites)
-            rng = np.random.default_rng(self.seed)
-            draws = {}
-            for name in ("W", "H"):
-                noise = rng.standard_normal((N_DRAWS, *scales[name].shape)).astype(train.dtype)
-                draws[name] = mode.sites[name] * np.exp(scales[name] * noise)
-            parameters = {name: x for name, x in mode.sites.items() if name not in ("W", "H")}
+            fitted = (self.model, self.values, np.asarray(kept), mode.sites)
+            spread, rng = spread_around(*fitted), np.random.default_rng(self.seed)
+            parameters = corrected_noise(*fitted, spread.n_parameters)
+            W = draw_around(mode.sites["W"], spread.W, N_DRAWS, rng)
+            H = draw_around(mode.sites["H"].T, spread.H, N_DRAWS, rng).swapaxes(1, 2)
             density = np.empty((int(self.held.sum()), N_DRAWS))
-            for i, (W, H) in enumerate(zip(draws["W"], draws["H"], strict=True)):
-                cells = _log_density(self.model.likelihood, W @ H, parameters, self.values)
+            for i, (w, h) in enumerate(zip(W, H, strict=True)):
+                mean = (w @ h).astype(self.values.dtype)
+                cells = _log_density(self.model.likelihood, mean, parameters, self.values)
                 density[:, i] = np.asarray(cells)[self.held]
         return mean_density(density)
 
