@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+# Every core runs a worker of its own, so that a program need not be cut up to be compiled in threads.
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_parallel_codegen_split_count=1"
+)
 
 import jax
 import pytest
@@ -23,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # The same examples in every run, and no verdict on how long a compilation takes.
     settings.register_profile("bayesnmf", derandomize=True, deadline=None)
     settings.load_profile("bayesnmf")
+    # Shapes are small: compiling takes far longer than running, even for long chains.
+    jax.config.update("jax_disable_most_optimizations", True)
     # Compiled programs outlive the session, beside pytest's own cache.
     if getattr(config, "cache", None) is not None:
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
@@ -35,15 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
             )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Compile without most optimisations, except where long chains are run.
-
-    Shapes are small, so compiling takes far longer than running. Set before any fixture is set up;
-    what an earlier test compiled is used as it is.
-    """
-    runs_long = item.get_closest_marker("statistical") is not None
-    jax.config.update("jax_disable_most_optimizations", not runs_long)
+def pytest_collection_finish() -> None:
+    """Keep the collector off the modules, which are many and stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
