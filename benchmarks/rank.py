@@ -98,7 +98,10 @@ def sweep(
     )
     seconds = time.perf_counter() - begin
     chosen: dict[str, int | None] = {"bayesnmf": selection.best, **selection.verdicts}
-    chosen |= peers_choose(V, ranks, fitted, selection, dataset)
+    chosen |= held_out_choices(V, ranks, fitted, selection, dataset)
+    if fitted == drawn:
+        # Of a wrong likelihood the question is whether it is noticed.
+        chosen |= classic_choices(V, ranks, fitted, dataset)
     return {
         "truth": truth, "dataset": dataset, "drawn": drawn, "fitted": fitted,
         "chosen": chosen, "p_at_truth": float(selection.table["residual_p"][truth]),
@@ -109,14 +112,12 @@ def sweep(
     }  # fmt: skip
 
 
-def peers_choose(
+def held_out_choices(
     V: np.ndarray, ranks: list[int], fitted: str, selection: bn.RankSelection, seed: int
-) -> dict[str, int | None]:  # fmt: skip
-    """Return what the conventions of other packages make of the same data.
+) -> dict[str, int]:  # fmt: skip
+    """Return the choices of rules that look at the error of one held-out fold.
 
-    The information criteria, the cophenetic correlation and the silhouette look at maximum
-    likelihood fits, as those packages do. The error of the held-out fold is this package's own
-    density of those cells.
+    That is this package's own density of those cells.
     """
     settings = settings_of(
         V, None, fitted, "map", "gamma", "gamma", "kfold", k=5, n_replicates=N_REPLICATES, seed=seed,
@@ -125,14 +126,14 @@ def peers_choose(
     assert folds is not None
     held = folds[settings.matrix.observed] == 0
     errors = -selection.elpd_i[:, held].sum(axis=1)
-    return classic_choices(V, ranks, fitted, seed) | {
+    return {
         "hold-out elbow": peers.elbow(ranks, errors),
         "hold-out minimum": ranks[int(np.argmin(errors))],
     }
 
 
 def classic_choices(V: np.ndarray, ranks: list[int], fitted: str, seed: int) -> dict[str, int]:
-    """Return the choices of the rules that look at maximum likelihood fits."""
+    """Return the choices of rules that look at maximum likelihood fits, as other packages do."""
     likelihoods, agreement, silhouettes = [], [], []
     rng = np.random.default_rng(seed)
     for rank in ranks:
