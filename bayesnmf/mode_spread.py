@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import brentq
 
 from bayesnmf.discrepancies import pearson
 from bayesnmf.likelihoods import Likelihood
@@ -128,6 +127,7 @@ def _put_back(
     dispersion: Callable[[dict[str, np.ndarray]], float], left: float,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Move one parameter until only a share of the dispersion is left."""
+    from scipy.optimize import brentq
 
     def moved(log_factor: float) -> dict[str, np.ndarray]:
         mode = parameters[name]

@@ -177,7 +177,9 @@ def report(records: list[Record]) -> None:
     for drawn, fitted in STUDIES:
         if (drawn, fitted) in right.index.droplevel(2):
             print(f"\n{drawn} data, {fitted} fit: exactly right, by true rank")
-            ours, of = right.loc[drawn, fitted].T, number.loc[drawn, fitted].T
+            of = number.loc[drawn, fitted].T
+            of = of[of.any(axis="columns")]
+            ours = right.loc[drawn, fitted].T.loc[of.index]
             print((ours.astype(str) + "/" + of.astype(str)).to_string())
             own = [r for r in records if (r["drawn"], r["fitted"]) == (drawn, fitted)]
             rejected = sum(r["p_at_truth"] <= LEVEL for r in own)
