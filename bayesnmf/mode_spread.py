@@ -26,9 +26,10 @@ class Spread(NamedTuple):
     Parameters
     ----------
     W : ndarray of shape (n_rows, n_components, n_components)
-        Covariance of the logarithms of each row of W, given H.
+        A root R of the covariance R R' of the logarithms of each row of W, given H, narrower where
+        logarithms bend so much that the quadratic approximation fails.
     H : ndarray of shape (n_columns, n_components, n_components)
-        Covariance of the logarithms of each column of H, given W.
+        The same of each column of H, given W.
     n_parameters : float
         Effective number of parameters of the mean.
     """
@@ -61,14 +62,14 @@ def spread_around(
     weight = np.where(kept, np.asarray(_weight(model.likelihood, W, H, noise_of(sites), values)), 0)
     shape_W = np.broadcast_to(model.prior_W.shape, W.shape)
     shape_H = np.broadcast_to(model.prior_H.shape, H.shape).T
-    cov_W, used_W = _blocks(W, H, weight, shape_W)
-    cov_H, used_H = _blocks(H.T, W.T, weight.T, shape_H)
+    root_W, used_W = _blocks(W, H, weight, shape_W)
+    root_H, used_H = _blocks(H.T, W.T, weight.T, shape_H)
     unseen = min(used_W / len(W), used_H / H.shape[1]) ** 2
-    return Spread(cov_W, cov_H, max(used_W + used_H - unseen, 0.0))
+    return Spread(root_W, root_H, max(used_W + used_H - unseen, 0.0))
 
 
 def draw_around(
-    factor: np.ndarray, covariance: np.ndarray, number: int, rng: np.random.Generator
+    factor: np.ndarray, root: np.ndarray, number: int, rng: np.random.Generator
 ) -> np.ndarray:  # fmt: skip
     """Return log-normal draws of a factor whose mean is the mode.
 
@@ -78,7 +79,8 @@ def draw_around(
     Parameters
     ----------
     factor : ndarray of shape (n, n_components)
-    covariance : ndarray of shape (n, n_components, n_components)
+    root : ndarray of shape (n, n_components, n_components)
+        Of :class:`Spread`.
     number : int
     rng : numpy.random.Generator
 
@@ -86,9 +88,8 @@ def draw_around(
     -------
     ndarray of shape (number, n, n_components)
     """
-    root = np.linalg.cholesky(covariance)
     noise = np.einsum("nkl,dnl->dnk", root, rng.standard_normal((number, *factor.shape)))
-    return factor * np.exp(noise - np.diagonal(covariance, axis1=1, axis2=2) / 2)
+    return factor * np.exp(noise - np.sum(root**2, axis=-1) / 2)
 
 
 def noise_of(sites: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -146,13 +147,19 @@ def _put_back(
 def _blocks(
     factor: np.ndarray, other: np.ndarray, weight: np.ndarray, shape: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """Return the covariance of each row's logarithms, and how many parameters the data determine."""
+    """Return a root of the covariance of each row's logarithms, and the effective number of parameters."""
     n, rank = factor.shape
     pairs = (other[:, None] * other[None, :]).reshape(rank * rank, -1)
     information = (weight @ pairs.T).reshape(n, rank, rank) * factor[:, :, None] * factor[:, None]
-    covariance = np.linalg.inv(information + shape[:, :, None] * np.eye(rank))
-    diagonal = np.diagonal(covariance, axis1=1, axis2=2)
-    return covariance, float(np.sum(1 - shape * diagonal))
+    values, vectors = np.linalg.eigh(information + shape[:, :, None] * np.eye(rank))
+    # No eigenvalue is below the prior's but by rounding, where the data say much more than it.
+    scale = 1 / np.sqrt(np.maximum(values, shape.min()))
+    used = float(np.sum(1 - shape * np.einsum("nkj,nj->nk", vectors**2, scale**2)))
+    # Components that can replace each other do so along a line of the factor, not of its logarithm:
+    # go no further than where the quadratic term moves the fit by its noise.
+    bend = np.einsum("nkj,nkl,nlj->nj", vectors**2, information, vectors**2)
+    limit = np.sqrt(2 / np.sqrt(np.maximum(bend, 1e-300)))
+    return vectors * np.minimum(scale, limit)[:, None, :], used
 
 
 @jax.jit

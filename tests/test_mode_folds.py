@@ -48,6 +48,13 @@ def test_a_cell_that_nothing_informs_is_not_impossible():
     assert at_mode.elpd_i.min() > -1000
 
 
+def test_components_that_can_replace_each_other_predict_as_one():
+    """They may trade any amount of a row, but not what their sum predicts of large counts."""
+    V = np.round(1e6 * np.outer(np.arange(1.0, 13), np.arange(1.0, 9)))
+    one, two = (measure_mode(settings(V, bn.MAP(n_init=1)), k, None, False) for k in (1, 2))
+    assert abs(two.values["elpd"] - one.values["elpd"]) < 40
+
+
 def test_folds_that_cannot_be_made_say_why():
     folds, note = folds_of(settings(np.ones((1, 6)), "map"))
     assert folds is None
