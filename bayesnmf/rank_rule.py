@@ -82,9 +82,8 @@ def near_best(table: pd.DataFrame) -> np.ndarray:
 def choose(table: pd.DataFrame) -> int:
     """Return the smallest rank that passes the residual check within one error of the best elpd.
 
-    Where no rank does both: the smallest that passes, if it is a rank within one standard error and one
-    component, since folds lack cells and can miss a weak one, while the check keeps its level; else the
-    smallest within one standard error. Without an elpd: the smallest that passes, or the largest.
+    Where no rank does both, the smallest within one standard error; without an elpd, the smallest that
+    passes, or the largest.
 
     Examples
     --------
@@ -96,9 +95,7 @@ def choose(table: pd.DataFrame) -> int:
     """
     near, passes = near_best(table), (table["residual_p"] > LEVEL).to_numpy()
     judged = table["elpd_diff"].notna().any()
-    first = passes & (np.cumsum(passes) == 1)
-    one_more = first & np.concatenate([[False], near[:-1] & (np.diff(table.index) == 1)])
-    for wanted in (near & passes, one_more, near) if judged else (passes,):
+    for wanted in (near & passes, near) if judged else (passes,):
         if wanted.any():
             return int(table.index[wanted][0])
     return int(table.index[-1])
@@ -158,7 +155,8 @@ def _reason(table: pd.DataFrame, best: int) -> str:
             "residual check"
         )
     if passes[best]:
-        return f"Rank {best}: the smallest that passes the residual check{_near(table, best)}"
+        near = " and is within one standard error of the best elpd" if judged else ""
+        return f"Rank {best}: the smallest that passes the residual check{near}"
     if not judged:
         return f"Rank {best}, the largest asked for: none passes the residual check"
     lead = f"Rank {best}: the smallest within one standard error of the best elpd"
@@ -170,24 +168,8 @@ def _reason(table: pd.DataFrame, best: int) -> str:
         )
     return (
         f"{lead}. It fails the residual check, which rank {other} passes, whose elpd is lower by "
-        f"{_shortfall(table, other)}: look at both"
+        f"{-table['elpd_diff'][other]:.1f} ± {table['dse'][other]:.1f}: look at both"
     )
-
-
-def _near(table: pd.DataFrame, best: int) -> str:
-    """Say how good the elpd of a rank is that passes the residual check."""
-    if table["elpd_diff"].isna().all():
-        return ""
-    if near_best(table)[table.index.get_loc(best)]:
-        return " and is within one standard error of the best elpd"
-    return (
-        f". Rank {_best(table['elpd_diff'])}, which fails it, has the best elpd, higher by "
-        f"{_shortfall(table, best)}: look at both"
-    )
-
-
-def _shortfall(table: pd.DataFrame, rank: int) -> str:
-    return f"{-table['elpd_diff'][rank]:.1f} ± {table['dse'][rank]:.1f}"
 
 
 def _edges(table: pd.DataFrame, best: int, limit: int) -> list[str]:

@@ -63,9 +63,8 @@ class RankSelection:
         """The rank chosen, one of those asked for.
 
         The smallest that passes the residual check and is within one standard error of the best
-        elpd. Where no rank does both: the smallest that passes, if it has one component more than a
-        rank within one standard error, else the smallest within one. Without an elpd, the residual
-        check decides.
+        elpd. Where no rank does both, the smallest within one standard error of the best elpd; without
+        an elpd, the residual check decides.
         """
         return rank_rule.choose(self.table)
 

@@ -4,7 +4,8 @@ Mutational catalogues are drawn from COSMIC signatures: 64 samples, 96 channels,
 exponential with a mean of 1,000 mutations per signature and sample, Poisson counts, or negative binomial ones
 of concentration 10. Every data set is swept from 4 below its rank to 4 above, under Poisson and, where
 counts are overdispersed, under the negative binomial too. Results are appended to a file, one line
-of JSON a sweep, and what is there is not done again, so that the study can run in parts.
+of JSON a sweep, and what is there is not done again, so that the study can run in parts. The records
+that the documentation shows are in ``benchmarks/results/rank.jsonl``.
 
 The signatures are read from ``shared/data/cosmic`` beside the repository; they are not part of it.
 """

@@ -27,20 +27,13 @@ def table(p: list[float], diff: list[float] | None = None, dse: list[float] | No
         ([0.01, 0.2, 0.9], [-50.0, -1.0, 0.0], [5.0, 2.0, 0.0], 3),  # 3 is as good but for noise
         ([0.01, 0.01, 0.9], [-50.0, -1.0, 0.0], [5.0, 2.0, 0.0], 4),  # 3 leaves structure
         ([0.01, 0.05, 0.05], [-50.0, -1.0, 0.0], [5.0, 2.0, 0.0], 3),  # none passes: elpd decides
-        ([0.01, 0.01, 0.9], [-1.0, 0.0, -40.0], [2.0, 0.0, 5.0], 4),  # one more than predicts best
-        ([0.01, 0.01, 0.9], [0.0, -20.0, -40.0], [0.0, 4.0, 5.0], 2),  # two more: elpd decides
+        ([0.01, 0.01, 0.9], [-1.0, 0.0, -40.0], [2.0, 0.0, 5.0], 2),  # they disagree: elpd decides
         ([0.01, 0.3, 0.9], None, None, 3),  # no elpd: the residual check decides
         ([0.01, 0.01, 0.01], None, None, 4),  # nothing to go by: the largest
     ],
 )
 def test_smallest_that_passes_and_predicts_as_well(p, diff, dse, best):
     assert choose(table(p, diff, dse)) == best
-
-
-def test_the_check_is_believed_by_one_component_only():
-    data = table([0.01, 0.01, 0.9], [-1.0, 0.0, -40.0], [2.0, 0.0, 5.0])
-    assert choose(data) == 4
-    assert choose(data.set_axis([2, 3, 6])) == 2
 
 
 def test_differences_are_those_of_paired_cells():
@@ -111,10 +104,6 @@ def test_what_passes_but_predicts_worse_is_named():
     assert "Rank 2: the smallest within one standard error of the best elpd. It fails the" in said
     assert "which rank 4 passes, whose elpd is lower by 40.0 ± 6.0: look at both" in said
     assert "no rank passes" not in said
-    data = table([0.01, 0.01, 0.9], [-50.0, 0.0, -40.0], [5.0, 0.0, 6.0])
-    said = explain(data, choose(data), "poisson", [], 9)
-    assert "Rank 4: the smallest that passes the residual check. Rank 3, which fails it" in said
-    assert "has the best elpd, higher by 40.0 ± 6.0: look at both" in said
 
 
 def test_no_more_is_asked_for_than_there_is():
