@@ -12,7 +12,7 @@ from bayesnmf.criteria import loo
 from bayesnmf.log_likelihood import log_likelihood
 
 METHOD = bn.MCMC(num_warmup=150, num_samples=350, num_chains=2)
-N_CELLS = 12
+N_CELLS = 8
 
 
 def run(V):
@@ -28,7 +28,7 @@ def relative_error(values):
 @pytest.mark.statistical
 @pytest.mark.filterwarnings("ignore:Pareto k")
 def test_cells_left_out_by_refits():
-    """The six hardest cells and six others; false alarm 1e-3 over all of them and their sum.
+    """The four hardest cells and four others; false alarm 1e-3 over all of them and their sum.
 
     The refits differ in one cell's mask, so that all of them run the program of the first.
     """
