@@ -12,7 +12,8 @@ import numpy as np
 from bayesnmf.discrepancies import pearson
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.likelihoods._base import Array
-from bayesnmf.model import NMF, product
+from bayesnmf.model import NMF
+from bayesnmf.residual_check import fitted
 
 #: The share of the cells that a fit may be said to have used up, at most.
 MAX_SHARE = 0.95
@@ -59,7 +60,7 @@ def spread_around(
         The mode.
     """
     W, H = (np.asarray(sites[name], float) for name in ("W", "H"))
-    weight = np.where(kept, np.asarray(_weight(model.likelihood, W, H, noise_of(sites), values)), 0)
+    weight = np.where(kept, np.asarray(_weight(model.likelihood, *fitted(sites), values)), 0.0)
     shape_W = np.broadcast_to(model.prior_W.shape, W.shape)
     shape_H = np.broadcast_to(model.prior_H.shape, H.shape).T
     root_W, used_W = _blocks(W, H, weight, shape_W)
@@ -92,11 +93,6 @@ def draw_around(
     return factor * np.exp(noise - np.sum(root**2, axis=-1) / 2)
 
 
-def noise_of(sites: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the likelihood's parameters."""
-    return {name: np.asarray(x) for name, x in sites.items() if name not in ("W", "H")}
-
-
 def corrected_noise(
     model: NMF, values: np.ndarray, kept: np.ndarray, sites: dict[str, np.ndarray],
     n_parameters: float,
@@ -112,11 +108,12 @@ def corrected_noise(
     McCullagh, P. and Nelder, J. A. (1989). Generalized linear models, 2nd edition, section 8.3.
     doi:10.1007/978-1-4899-3242-6
     """
-    parameters, W, H = noise_of(sites), jnp.asarray(sites["W"]), jnp.asarray(sites["H"])
+    mean, at_mode = fitted(sites)
+    parameters = {name: np.asarray(x) for name, x in at_mode.items()}
     left = 1 - min(n_parameters / max(int(kept.sum()), 1), MAX_SHARE)
 
     def dispersion(noise: dict[str, np.ndarray]) -> float:
-        return float(_dispersion(model.likelihood, W, H, noise, values, kept))
+        return float(_dispersion(model.likelihood, mean, noise, values, kept))
 
     for name in parameters:
         parameters = _put_back(name, parameters, dispersion, left)
@@ -163,15 +160,13 @@ def _blocks(
 
 
 @jax.jit
-def _weight(
-    likelihood: Likelihood, W: Array, H: Array, parameters: dict[str, Array], v: Array
-) -> Array:  # fmt: skip
-    return likelihood.weight(v, product(W, H), **likelihood.known, **parameters)
+def _weight(likelihood: Likelihood, mean: Array, parameters: dict[str, Array], v: Array) -> Array:
+    return likelihood.weight(v, mean, **likelihood.known, **parameters)
 
 
 @jax.jit
 def _dispersion(
-    likelihood: Likelihood, W: Array, H: Array, parameters: dict[str, Array], v: Array, kept: Array
+    likelihood: Likelihood, mean: Array, parameters: dict[str, Array], v: Array, kept: Array
 ) -> Array:
-    cells = likelihood.distribution(product(W, H), **likelihood.known, **parameters)
+    cells = likelihood.distribution(mean, **likelihood.known, **parameters)
     return jnp.sum(pearson(v, kept, cells) ** 2) / jnp.sum(kept).astype(v.dtype)
