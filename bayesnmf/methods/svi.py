@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import SVI as NumPyroSVI
-from numpyro.infer import Trace_ELBO, init_to_value
+from numpyro.infer import Trace_ELBO, init_to_feasible, init_to_value
 from numpyro.infer.autoguide import AutoNormal
 from numpyro.optim import Adam
 from tqdm.auto import tqdm
@@ -100,18 +100,23 @@ class SVI:
         key_mode, key_init, key_draws, key_elbo = jax.random.split(key, 4)
         V = jnp.asarray(matrix.values)
         mode = log_mode(model, matrix, key_mode, progress)
-        guide = AutoNormal(_run, init_loc_fn=init_to_value(values=mode))
         scales = log_scales(model, matrix, mode)
         initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
-        svi = NumPyroSVI(_run, guide, Adam(_step_size), Trace_ELBO())
-        state = svi.init(key_init, model, V, init_params=initial)
-        engine = _Engine(svi, _program_of(model, V))
-        # A program is no data: it is compiled in, with whatever it holds.
-        given = model if isinstance(model, NMF) else jax.tree_util.Partial(model.__call__)
-        state, n_steps, converged = self._climb(engine, state, (given, V), matrix, progress)
+        if isinstance(model, NMF):
+            given: Given = (model, V)
+            svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
+            initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in mode.items()}
+            state = _begin(svi, key_init, given, initial)
+        else:
+            # A program is no data: it is compiled in, with whatever it holds. Supports of its
+            # sites may depend on V, so the guide has to see them as numbers.
+            given = (jax.tree_util.Partial(model.__call__), V)
+            svi = _new_svi(init_to_value(values=mode))
+            state = svi.init(key_init, *given, init_params=initial)
+        state, n_steps, converged = self._climb(svi, state, given, matrix, progress)
         params = svi.get_params(state)
-        elbo, error = _final_elbo(engine, params, (given, V), key_elbo)
-        draws = _draws(engine, params, key_draws, num_samples=self.num_samples)
+        elbo, error = _final_elbo(svi, params, given, key_elbo)
+        draws = _draws(svi, params, key_draws, num_samples=self.num_samples)
         sites = deterministic_sites(model, matrix, jax.tree.map(np.asarray, draws))
         ended = "converged" if converged else "stopped at num_steps, not converged,"
         return Draws(
@@ -123,14 +128,14 @@ class SVI:
         )
 
     def _climb(
-        self, engine: _Engine, state: Any, given: Given, matrix: Matrix, progress: bool
+        self, svi: NumPyroSVI, state: Any, given: Given, matrix: Matrix, progress: bool
     ) -> tuple[Any, int, bool]:
         """Take steps until they no longer improve the bound."""
         n_steps, best, waited = 0, -np.inf, 0
         with tqdm(total=self.num_steps, desc="svi", disable=not progress, leave=False) as bar:
             while n_steps < self.num_steps and waited < PATIENCE:
                 steps = min(CHUNK, self.num_steps - n_steps)
-                state, losses = _steps(engine, state, given, num_steps=steps)
+                state, losses = _steps(svi, state, given, num_steps=steps)
                 bound = -np.asarray(losses, np.float64)
                 n_steps += steps
                 bar.update(steps)
@@ -142,23 +147,20 @@ class SVI:
         return state, n_steps, waited == PATIENCE
 
 
-@dataclass(frozen=True)
-class _Engine:
-    """NumPyro's SVI and guide, which are equal where they compile to the same program.
+def _new_svi(init_loc_fn: Callable[..., Any]) -> NumPyroSVI:
+    """Return NumPyro's SVI with a guide of its own, which learns the sites when it first runs."""
+    return NumPyroSVI(
+        _run, AutoNormal(_run, init_loc_fn=init_loc_fn), Adam(_step_size), Trace_ELBO()
+    )
 
-    So a second fit of the same shapes finds the programs of the first.
+
+@cache
+def _svi_of(structure: Hashable, shape: tuple[int, ...], dtype: np.dtype) -> NumPyroSVI:
+    """Return the one that all fits of a model and a shape share, and with it what is compiled.
+
+    Its guide starts at values that are passed, so it needs none of its own.
     """
-
-    svi: NumPyroSVI = field(compare=False)
-    program: Hashable
-
-
-def _program_of(model: Model, V: jax.Array) -> Hashable:
-    """Return what the compiled steps depend on beside the types of their arguments."""
-    if isinstance(model, NMF):
-        return jax.tree.structure(model), V.shape, V.dtype
-    # The supports of a program's sites may depend on its data, and the guide has noted them.
-    return object()
+    return _new_svi(init_to_feasible)
 
 
 def _run(model: Model, V: jax.Array) -> Any:
@@ -170,24 +172,27 @@ def _step_size(step: jax.Array) -> jax.Array:
     return STEP_SIZE / (1.0 + step / HALF_LIFE)
 
 
-@partial(jax.jit, static_argnames=("engine", "num_steps"))
-def _steps(engine: _Engine, state: Any, given: Given, *, num_steps: int) -> tuple[Any, jax.Array]:
-    return jax.lax.scan(lambda state, _: engine.svi.update(state, *given), state, length=num_steps)
+@partial(jax.jit, static_argnames="svi")
+def _begin(svi: NumPyroSVI, key: jax.Array, given: Given, initial: dict[str, jax.Array]) -> Any:
+    return svi.init(key, *given, init_params=initial)
 
 
-@partial(jax.jit, static_argnames=("engine", "num_samples"))
+@partial(jax.jit, static_argnames=("svi", "num_steps"))
+def _steps(svi: NumPyroSVI, state: Any, given: Given, *, num_steps: int) -> tuple[Any, jax.Array]:
+    return jax.lax.scan(lambda state, _: svi.update(state, *given), state, length=num_steps)
+
+
+@partial(jax.jit, static_argnames=("svi", "num_samples"))
 def _draws(
-    engine: _Engine, params: dict[str, jax.Array], key: jax.Array, *, num_samples: int
+    svi: NumPyroSVI, params: dict[str, jax.Array], key: jax.Array, *, num_samples: int
 ) -> dict[str, jax.Array]:
-    return engine.svi.guide.sample_posterior(key, params, sample_shape=(1, num_samples))
+    return svi.guide.sample_posterior(key, params, sample_shape=(1, num_samples))
 
 
-@partial(jax.jit, static_argnames="engine")
+@partial(jax.jit, static_argnames="svi")
 def _losses(
-    engine: _Engine, params: dict[str, jax.Array], given: Given, keys: jax.Array
+    svi: NumPyroSVI, params: dict[str, jax.Array], given: Given, keys: jax.Array
 ) -> jax.Array:
-    svi = engine.svi
-
     def loss(key: jax.Array) -> jax.Array:
         return svi.loss.loss(key, params, svi.model, svi.guide, *given)
 
@@ -195,10 +200,8 @@ def _losses(
 
 
 def _final_elbo(
-    engine: _Engine, params: dict[str, jax.Array], given: Given, key: jax.Array
+    svi: NumPyroSVI, params: dict[str, jax.Array], given: Given, key: jax.Array
 ) -> tuple[float, float]:
     """Estimate the bound by independent draws of the guide, and the estimate's error."""
-    bound = -np.asarray(
-        _losses(engine, params, given, jax.random.split(key, NUM_FINAL)), np.float64
-    )
+    bound = -np.asarray(_losses(svi, params, given, jax.random.split(key, NUM_FINAL)), np.float64)
     return float(bound.mean()), float(bound.std(ddof=1) / np.sqrt(NUM_FINAL))
