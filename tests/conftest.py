@@ -15,6 +15,7 @@ os.environ["XLA_FLAGS"] = (
 import jax
 import pytest
 from hypothesis import settings
+from promotion import promotion
 
 ROOT = Path(__file__).resolve().parent.parent
 #: One line a memory map of this process, and the number of them that is taken for many.
@@ -60,9 +61,9 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     marks = request.node.iter_markers("numpyro_promotion")
     lifted = {mark.args[0] if mark.args else "dtype" for mark in marks}
-    with (
-        jax.numpy_dtype_promotion("standard" if "dtype" in lifted else "strict"),
-        jax.numpy_rank_promotion("allow" if "rank" in lifted else "raise"),
+    with promotion(
+        dtype="standard" if "dtype" in lifted else "strict",
+        rank="allow" if "rank" in lifted else "raise",
     ):
         yield
 

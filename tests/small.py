@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
-import jax
 import numpy as np
 from exact import law
+from promotion import promotion
 
 import bayesnmf as bn
 from bayesnmf.likelihoods import Beta, Gamma, Gaussian, Likelihood, NegativeBinomial, Poisson
@@ -75,15 +74,15 @@ def model(name: str) -> bn.NMF:
 def run(V: Any, model: Any, method: Any, **options: Any) -> bn.Fit:
     """Fit quietly; what NumPyro itself promotes is allowed, which the tests else forbid.
 
-    Its NUTS promotes dtypes, and drawing from its guide promotes ranks.
+    Its NUTS, which samples programs, promotes dtypes, and drawing from its guides promotes ranks.
     """
     method = METHODS.get(method, method) if isinstance(method, str) else method
-    sampled, variational = isinstance(method, bn.MCMC), isinstance(method, bn.SVI)
-    with ExitStack() as allowed:
-        if sampled:
-            allowed.enter_context(jax.numpy_dtype_promotion("standard"))
-        if variational:
-            allowed.enter_context(jax.numpy_rank_promotion("allow"))
+    nuts = isinstance(method, bn.MCMC) and not (
+        isinstance(model, bn.NMF) and method.kernel != "nuts"
+    )
+    with promotion(
+        dtype="standard" if nuts else None, rank="allow" if isinstance(method, bn.SVI) else None
+    ):
         return bn.fit(V, model, method, progress=False, **options)
 
 
