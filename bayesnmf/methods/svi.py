@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cache, partial
+from threading import Lock
 from typing import Any, ClassVar
 
 import jax
@@ -34,6 +35,8 @@ PATIENCE = 3
 STEP_SIZE, HALF_LIFE = 2e-2, 2000
 #: Draws of the guide that estimate the final bound.
 NUM_FINAL = 256
+#: A shared guide learns its sites while it is first compiled, which one thread must do alone.
+_LEARNING = Lock()
 
 type Given = tuple[Any, jax.Array]  # the model, as a pytree, and V
 
@@ -106,7 +109,8 @@ class SVI:
             given: Given = (model, V)
             svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
             initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in mode.items()}
-            state = _begin(svi, key_init, given, initial)
+            with _LEARNING:
+                state = _begin(svi, key_init, given, initial)
         else:
             # A program is no data: it is compiled in, with whatever it holds. Supports of its
             # sites may depend on V, so the guide has to see them as numbers.

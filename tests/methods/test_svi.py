@@ -5,6 +5,8 @@ Its bound and its draws are compared with an exact posterior in ``statistical/te
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import exact
 import numpy as np
 import numpyro
@@ -131,6 +133,17 @@ def test_guides_of_a_shape_are_shared_and_start_where_they_are_told():
     # Each starts at the mode of its own data, so one step more changes little.
     np.testing.assert_allclose(bounds[2:], bounds[:2], atol=1.0)
     assert abs(bounds[1] - bounds[0]) > 10.0
+
+
+@pytest.mark.numpyro_promotion("rank")
+def test_threads_may_fit_the_same_shape_at_once():
+    V = np.random.default_rng(0).poisson(4.0, (4, 3))  # which no other test has compiled for
+
+    def bound(seed: int) -> float:
+        return bn.fit(V, bn.NMF(1), SHORT, seed=seed, progress=False).tree.attrs["elbo"]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert np.ptp(list(pool.map(bound, (3, 3)))) == 0.0
 
 
 def test_supports_of_a_program_may_depend_on_its_data():
