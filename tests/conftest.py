@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # The same examples in every run, and no verdict on how long a compilation takes.
     settings.register_profile("bayesnmf", derandomize=True, deadline=None)
     settings.load_profile("bayesnmf")
-    # Shapes are small: compiling takes far longer than running, even for long chains.
+    # Shapes are small: compiling takes far longer than running, even for most long chains.
     jax.config.update("jax_disable_most_optimizations", True)
     # Compiled programs outlive the session, beside pytest's own cache.
     if getattr(config, "cache", None) is not None:
@@ -78,6 +78,14 @@ def forget_compiled_programs() -> Iterator[None]:
     yield
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MAX_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def optimised() -> Iterator[None]:
+    """Compile as users do: for the modules that run for longer than they compile."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

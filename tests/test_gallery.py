@@ -16,7 +16,7 @@ import bayesnmf as bn
 ROOT = Path(__file__).resolve().parent.parent
 
 # Real matrices are large beside the other tests': it pays to compile them well.
-pytestmark = pytest.mark.statistical
+pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("optimised")]
 
 
 @pytest.fixture

@@ -54,8 +54,10 @@ def start(
     return Point(W, H, parameters, value, exponent)
 
 
-@partial(jax.jit, static_argnames=("num_steps", "log_space"))
-def iterate(model: NMF, data: Observed, point: Point, *, num_steps: int, log_space: bool) -> Point:
+@partial(jax.jit, static_argnames="log_space")
+def iterate(
+    model: NMF, data: Observed, point: Point, *, num_steps: int | Array, log_space: bool
+) -> Point:
     """Do `num_steps` iterations, each updating W, then H, then the likelihood's parameters.
 
     No iteration increases the objective: by majorisation where the likelihood proves it, else

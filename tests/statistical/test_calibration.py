@@ -19,7 +19,7 @@ from bayesnmf.likelihoods import REGISTRY
 from bayesnmf.methods.observed import Cells
 from bayesnmf.methods.sampler import Plan, plan_for
 
-pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64")]
+pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64", "optimised")]
 
 SHAPE, RANK, REPLICATES = (6, 5), 2, 192
 DRAWS, WARMUP = 63, 200
