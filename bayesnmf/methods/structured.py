@@ -47,9 +47,12 @@ def resume_structured(
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(model.likelihood.priors, ())
     shapes |= dict.fromkeys(model.hyper_priors, (k,))
     shapes |= {"W": (matrix.n_rows, k), "H": (k, matrix.n_columns)}
-    values = {name: jnp.ones((num_chains, *shape), matrix.dtype) for name, shape in shapes.items()}
-    data = observe_for_sampling(model, matrix)
-    like = chains.begin(model, data, values, jax.random.key(0), 0)
+    values = {
+        name: jax.ShapeDtypeStruct((num_chains, *shape), matrix.dtype)
+        for name, shape in shapes.items()
+    }
+    data, key = observe_for_sampling(model, matrix), jax.random.key(0)
+    like = jax.eval_shape(lambda values: chains.begin(model, data, values, key, 0), values)
     return _draw(model, data, _unpacked(state, like), num_samples, progress)
 
 

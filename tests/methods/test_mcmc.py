@@ -88,11 +88,12 @@ def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
 
 @pytest.mark.parametrize("name", ["poisson", "gaussian"])
 def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
-    """Bit for bit, and from a file too."""
+    """Bit for bit, from a file too, and by the program that is compiled already."""
     V, model = small.data(small.LIKELIHOODS[name], missing=0.1), small.model(name)
     whole = small.run(V, model, bn.MCMC(num_warmup=30, num_samples=70, num_chains=2))
     part = small.run(V, model, bn.MCMC(num_warmup=30, num_samples=40, num_chains=2))
     part.save(tmp_path / "part.nc")
+    compiled = chains._advance._cache_size()
     for start in (part, bn.load(tmp_path / "part.nc")):
         resumed = start.resume(30, progress=False)
         for name_ in whole.tree["posterior"].data_vars:
@@ -103,6 +104,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
             resumed.tree["sample_stats/lp"], whole.tree["sample_stats/lp"]
         )
         assert resumed.message.startswith("2 chain(s) of 70 draws")
+    assert chains._advance._cache_size() == compiled
 
 
 def test_only_what_left_a_state_goes_on():

@@ -118,7 +118,8 @@ class NMFKernel(MCMCKernel):
         if init_params is None:
             raise ValueError("the structured sampler starts at given values: pass init_params")
         model, data = model_args
-        return _init(model, data, rng_key, jnp.asarray(num_warmup), init_params)
+        # Of definite type, like one that is read from a file: a weak one would compile the loop again.
+        return _init(model, data, rng_key, jnp.asarray(num_warmup, int), init_params)
 
     def sample(self, state: NMFState, model_args: Any, model_kwargs: Any) -> NMFState:
         """Return the state after one step."""
