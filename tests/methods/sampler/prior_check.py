@@ -28,7 +28,7 @@ from bayesnmf.methods.sampler.target import Position, conditioned
 from bayesnmf.methods.sampler.tuning import Steps, Tuning
 
 SHAPE, RANK = (3, 4), 2
-REPETITIONS, STEPS = 4000, 6
+REPETITIONS, STEPS = 3000, 6
 #: Chance that any of the comparisons of one test fails while the move is right.
 FALSE_ALARM = 1e-3
 LIKELIHOODS = {

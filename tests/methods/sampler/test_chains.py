@@ -84,11 +84,11 @@ def test_it_agrees_with_nuts():
     from arviz_stats.base import array_stats
 
     V, model = small.data(small.LIKELIHOODS["negative_binomial"]), small.model("negative_binomial")
-    sites, _, _ = draws_of(V, model, num_samples=1500, num_chains=4)
+    sites, _, _ = draws_of(V, model, num_samples=1000, num_chains=4)
     matrix = Matrix.of(V)
     model = model.resolve(matrix)
     nuts = MCMC(
-        NUTS(model), num_warmup=500, num_samples=1500, num_chains=2, chain_method="vectorized",
+        NUTS(model), num_warmup=400, num_samples=1000, num_chains=2, chain_method="vectorized",
         progress_bar=False,
     )  # fmt: skip
     nuts.run(jax.random.key(0), jnp.asarray(V))
