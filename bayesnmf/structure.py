@@ -20,6 +20,12 @@ ATTRIBUTES: dict[str, Any] = {
 #: The parts of sparse data, and their dimensions.
 STORED = {"V_value": ("stored",), "V_column": ("stored",), "V_start": ("row_edge",)}
 
+#: Columns that the table of every sweep has.
+COLUMNS = (
+    "elpd", "se", "elpd_diff", "dse", "waic", "bad_k", "residual_p", "dispersion", "dispersion_p",
+    "elbo", "stability", "converged", "seconds",
+)  # fmt: skip
+
 
 def require_fit(tree: xr.DataTree) -> None:
     """Raise unless a tree has the groups, dimensions and attributes of a fit.
@@ -80,6 +86,8 @@ def require_sweep(tree: xr.DataTree, record: Any) -> None:
             raise ValueError(f"it has no group {group}")
     numbers = tree["criteria"].dataset
     _require_variable(numbers, "rank", ("rank",), "iu")
+    if not set(COLUMNS) <= set(record["columns"]):
+        raise ValueError("its table lacks a column")
     for name in record["columns"]:
         _require_variable(numbers, name, ("rank",), "fiub")
     _require_variable(numbers, "elpd_i", ("rank", "cell"), "f")

@@ -9,6 +9,7 @@ import pandas as pd
 import synthetic
 
 import bayesnmf as bn
+from bayesnmf import structure
 
 FORMATS = (".nc", ".zarr")
 
@@ -24,7 +25,8 @@ def fit(seed: int = 0) -> bn.Fit:
 def sweep() -> bn.RankSelection:
     """Return a sweep of one rank, whose numbers mean nothing."""
     one = fit()
-    table = pd.DataFrame({"elpd": [-9.0], "se": [1.0]}, pd.Index([one.n_components], name="rank"))
+    index = pd.Index([one.n_components], name="rank")
+    table = pd.DataFrame({name: [0.5] for name in structure.COLUMNS}, index)
     settings = {"shape": [5, 4], "model": {"likelihood": {"name": "poisson"}}}
     elpd_i = np.linspace(-2, -1, 20)[None]
     return bn.RankSelection(table, {one.n_components: one}, elpd_i, settings, ["a note"])
