@@ -115,13 +115,14 @@ def read(
         When it holds something else, or is damaged.
     """
     path = Path(path)
-    waiting = set_aside(path)
-    if not path.exists() and path.suffix == ".zarr" and is_result(waiting):
-        path = waiting  # a save was killed at the moment between two names
+    if not path.exists() and path.suffix == ".zarr" and is_result(set_aside(path)):
+        path = set_aside(path)  # a save was killed at the moment between two names
     if not path.exists():
         raise FileNotFoundError(f"no file {path}")
     wrong = f"{path} is not {what}"
     zarr = path.is_dir()
+    if not zarr and not path.is_file():
+        raise ValueError(f"{wrong}: a pipe or a device may have no end")
     if zarr:
         require_zarr()
     _require_whole(path, wrong, trust)

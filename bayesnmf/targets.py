@@ -277,10 +277,9 @@ def _rescue(result: Savable) -> str:
         folder = Path(tempfile.mkdtemp(prefix="bayesnmf-"))
     except OSError as error:
         return f"There is no temporary folder for it either ({error.strerror})"
-    rescue = folder / "rescue.nc"
-    try:
-        result.save(rescue)
-    except Exception:
-        shutil.rmtree(folder, ignore_errors=True)
-        return f"It could not be saved to {rescue} either, so it is lost"
-    return f"The result is in {rescue}: move it to a better place"
+    for rescue in (folder / "rescue.nc", folder / "rescue.zarr"):  # Zarr holds what netCDF cannot
+        with suppress(Exception):
+            result.save(rescue)
+            return f"The result is in {rescue}: move it to a better place"
+    shutil.rmtree(folder, ignore_errors=True)
+    return f"It could not be saved to {folder} either, so it is lost"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -162,6 +163,14 @@ def test_a_changed_store_is_noticed(damage, tmp_path):
     damage(path)
     with pytest.raises(ValueError, match=r"fit\.zarr has changed since it was saved"):
         bn.load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_pipe_is_not_waited_for(trust, tmp_path):
+    os.mkfifo(tmp_path / "fit.nc")
+    with pytest.raises(ValueError, match=r"fit\.nc is not a bayesnmf result"):
+        bn.load(tmp_path / "fit.nc", trust=trust)
 
 
 def test_files_beside_the_store_do_not_matter(tmp_path):

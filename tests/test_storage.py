@@ -17,7 +17,7 @@ import synthetic
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf import storage
+from bayesnmf import storage, targets
 from bayesnmf.likelihoods import REGISTRY
 from bayesnmf.model import Program
 
@@ -195,6 +195,18 @@ def test_a_name_of_another_kind_is_refused(name, tmp_path):
     ):
         synthetic.assembled(*DRAWS).save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800"])
+def test_what_netcdf_cannot_hold_is_one_sentence_and_is_rescued(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(targets.tempfile, "tempdir", str(tmp_path))
+    fit = synthetic.assembled(*DRAWS)
+    fit.tree.attrs["message"] = text
+    with pytest.raises(ValueError, match=r"fit\.nc: the format cannot hold something in this re"):
+        fit.save(tmp_path / "fit.nc")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match=r"cannot hold something.*The result is in .*rescue\.zarr"):
+        targets.save_or_rescue(fit, tmp_path / "fit.nc")
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path):
