@@ -35,7 +35,7 @@ from bayesnmf.methods import METHODS, as_method
 from bayesnmf.model import NMF
 from bayesnmf.priors import REGISTRY as PRIORS
 from bayesnmf.priors import as_prior
-from bayesnmf.targets import IMAGES, RESULTS, require_target
+from bayesnmf.targets import IMAGES, RESULTS, require_target, save_or_rescue, write_figure
 
 #: What the shell sees: `check` found no convergence; an error; Ctrl-C.
 NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, 130
@@ -162,7 +162,7 @@ def fit(
     say(f"{data}: {V.n_rows} rows x {V.n_columns} columns, missing cells: {missing}\n")
     progress = sys.stderr.isatty() and not quiet
     result = fitting.fit(V, model, record, seed=seed, progress=progress)
-    result.save(out)
+    save_or_rescue(result, out)
     say(f"{_tables(result)}\n\n{result.message}\nSaved to {out}")
 
 
@@ -202,7 +202,7 @@ def compare(
     shown = ["elpd", "elpd_diff", "dse", "p", "weight", "bad_k", "estimator", "note"]
     typer.echo(table[shown].to_string(float_format="{:.4g}".format))
     if out is not None:
-        plots.compare(table).savefig(out, dpi=150)
+        write_figure(plots.compare(table), out)
 
 
 app.command(epilog=cli_rank.EXAMPLES)(cli_rank.rank)
@@ -266,7 +266,7 @@ def _draw(kind: str, result: posterior.Fit, out: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had
-    PLOTS[kind](result).savefig(out, dpi=150)
+    write_figure(PLOTS[kind](result), out)
 
 
 def _method(name: str, options: dict[str, tuple[str, Any]]) -> Any:

@@ -11,7 +11,7 @@ import typer
 
 from bayesnmf import demo, plots
 from bayesnmf.reporting import report
-from bayesnmf.targets import IMAGES, require_target
+from bayesnmf.targets import IMAGES, require_target, write_figure
 
 EXAMPLES = "\b\nExample:\n  bayesnmf demo --out signatures.png"
 
@@ -45,7 +45,7 @@ def run_demo(
     step(3, f"how many components? Try {demo.RANKS[0]} to {demo.RANKS[-1]} at the mode, quickly.")
     selection = demo.select(progress=progress)
     typer.echo(selection)
-    plots.components(result).savefig(out, dpi=150)
+    write_figure(plots.components(result), out)
     page = report(result, out.with_suffix(".html"), comparison=table)
     typer.echo(
         f"\nPlot of the components: {out}\nReport, for a browser: {page}\n"

@@ -12,7 +12,7 @@ from bayesnmf import files
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.priors import REGISTRY as PRIORS
 from bayesnmf.rank import select_rank
-from bayesnmf.targets import IMAGES, RESULTS, require_target
+from bayesnmf.targets import IMAGES, RESULTS, require_target, save_or_rescue, write_figure
 
 EXAMPLES = (
     "\b\nExamples:\n"
@@ -66,12 +66,15 @@ def rank(
     )  # fmt: skip
     typer.echo(selection)
     if out is not None:
+        save_or_rescue(
+            selection, out
+        )  # again: a sweep goes on, with a warning, where it cannot save
         typer.echo(f"Saved to {out}")
     if plot is not None:
         import matplotlib
 
         matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had
-        selection.plot().savefig(plot, dpi=150)
+        write_figure(selection.plot(), plot)
         typer.echo(f"Figure: {plot}")
 
 

@@ -21,7 +21,7 @@ from bayesnmf.cell_blocks import CellBlocks
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF, Program
-from bayesnmf.posterior import Fit, matrix_of
+from bayesnmf.posterior import Fit, matrix_of, require_model
 from bayesnmf.sparse import AnyMatrix
 
 type Measure = Literal["counting", "lebesgue"]
@@ -104,12 +104,7 @@ class Pointwise:
     @property
     def model(self) -> NMF | Program:
         """The model, which a saved fit may have lost."""
-        if self.fit.model is None:
-            raise ValueError(
-                "this fit's model was a function of a session that has ended, so its density is "
-                "gone: write the model as a file for bn.load_model, and fit again"
-            )
-        return self.fit.model
+        return require_model(self.fit, "a log density")
 
     @cached_property
     def matrix(self) -> AnyMatrix:

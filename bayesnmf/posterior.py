@@ -6,15 +6,16 @@ import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse
 import xarray as xr
 
-from bayesnmf import clusters, storage
+from bayesnmf import clusters, storage, structure
 from bayesnmf.data import Matrix
-from bayesnmf.model import NMF, Model
+from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 
@@ -38,8 +39,8 @@ class Fit:
         ``held_out_row``, ``held_out_column``), and known per-cell arrays. ``sampler_state``: from which
         :meth:`resume` goes on, where the method left one.
     model : NMF, Program or None
-        The model with every default resolved; None when it was a function of a session that
-        has ended.
+        The model with every default resolved; None for a loaded fit whose model was a function of
+        a session that has ended, or a Python file that :func:`bayesnmf.load` was not told to trust.
     """
 
     tree: xr.DataTree
@@ -238,10 +239,21 @@ class Fit:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to ``.nc`` (HDF5 netCDF) or ``.zarr``; :func:`bayesnmf.load` reads it.
 
+        An earlier file, or a ``.zarr`` folder that holds an earlier result and nothing else, is
+        replaced in one step, once the new one is complete. A checksum of all its bytes goes with it.
+
+        Parameters
+        ----------
+        path : path
+            A name that ends in ``.nc`` or ``.zarr``.
+
         Raises
         ------
         ValueError
-            When the name ends in something else.
+            When the name ends in something else, or is that of a folder that is no result, and where
+            the format cannot hold something, such as a NUL character in a name.
+        OSError
+            When it cannot be written, as on a full disk; an earlier result stays.
         """
         storage.write(self.tree, path)
 
@@ -276,32 +288,81 @@ def warn_of_modes(fit: Fit, stacklevel: int = 3) -> None:
         warnings.warn(clusters.warning(fit.chain_modes), stacklevel=stacklevel)
 
 
-def load(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit, and nothing else, that :meth:`Fit.save` wrote.
+def load(
+    path: str | os.PathLike[str], *, trust: bool = False, model: Any = None
+) -> Fit:  # fmt: skip
+    """Read a fit, and nothing else, that :meth:`Fit.save` wrote; see :func:`bayesnmf.load`."""
+    fit, note = from_tree(storage.read(path, trust=trust), path, trust=trust, model=model)
+    if note:
+        warn_of_no_model(path, note)
+    return fit
+
+
+def from_tree(
+    tree: xr.DataTree, path: str | os.PathLike[str], *, trust: bool = False, model: Any = None
+) -> tuple[Fit, str]:  # fmt: skip
+    """Return the fit that a tree describes, and why its model is not known, if it is not.
 
     Parameters
     ----------
+    tree : xarray.DataTree
     path : path
-        A ``.nc`` file or a ``.zarr`` folder.
-
-    Returns
-    -------
-    Fit
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is nothing at `path`.
-    ValueError
-        When it holds something else; of a sweep over ranks the message says what takes it.
+        Where it was read, for errors.
+    trust : bool, default False
+        Whether a Python file that the tree names may be run.
+    model : NMF, Program or callable, optional
+        The model, in the place of the one that the tree describes.
     """
-    return from_tree(storage.read(path))
+    with storage.naming(path):
+        structure.require_fit(tree)
+        n_components = tree["posterior"].sizes["component"]
+        constant = tree["constant_data"].to_dataset() if "constant_data" in tree else None
+        found = storage.model_from_json(tree.attrs.get(storage.MODEL_ATTRIBUTE), constant)
+        if isinstance(found, NMF) and found.n_components != n_components:
+            raise ValueError("its model has another number of components than its draws")
+    if model is not None:
+        return Fit(tree, _given(model, tree)), ""
+    if isinstance(found, NMF):
+        return Fit(tree, found), ""
+    program, note = found.load(trust, n_components)
+    return Fit(tree, program), note
 
 
-def from_tree(tree: xr.DataTree) -> Fit:
-    """Return the fit that a tree describes, rebuilding its model."""
-    constant = tree["constant_data"].to_dataset() if "constant_data" in tree else None
-    return Fit(tree, storage.model_from_json(tree.attrs[storage.MODEL_ATTRIBUTE], constant))
+def _given(model: Any, tree: xr.DataTree) -> Model:
+    """Return the model that the user gave for a fit, resolved, after comparing what can be."""
+    model = as_model(model)
+    n_components = tree["posterior"].sizes["component"]
+    if isinstance(model, NMF) and model.n_components != n_components:
+        raise ValueError(
+            f"model has {model.n_components} component(s), and the draws have {n_components}"
+        )
+    return model.resolve(matrix_of(Fit(tree, model)))
+
+
+def warn_of_no_model(path: str | os.PathLike[str], note: str, stacklevel: int = 3) -> None:
+    """Warn that a fit was loaded without its model, and say how to bring it back."""
+    warnings.warn(
+        f"{path} was loaded without its model ({note}); what needs the model is refused until you give "
+        "it, by bn.load(path, model=...)",
+        stacklevel=stacklevel,
+    )
+
+
+def require_model(fit: Fit, purpose: str) -> Model:
+    """Return the model of a fit; raise where it has none, as some that were loaded.
+
+    Parameters
+    ----------
+    fit : Fit
+    purpose : str
+        What needs the model, for the error.
+    """
+    if fit.model is None:
+        raise ValueError(
+            f"this fit has no model, which {purpose} needs: load it with bn.load(path, model=...), or, "
+            "where the model is a Python file that you trust, with bn.load(path, trust=True)"
+        )
+    return fit.model
 
 
 def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:

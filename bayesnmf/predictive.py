@@ -17,7 +17,7 @@ from bayesnmf.likelihoods import Likelihood
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF, Program, product
 from bayesnmf.pointwise import original_factors
-from bayesnmf.posterior import Fit, warn_of_modes
+from bayesnmf.posterior import Fit, require_model, warn_of_modes
 from bayesnmf.pytree import pytree
 
 #: Bytes that replicates may take.
@@ -161,16 +161,12 @@ def cells_of(fit: Fit) -> Cells:
     Raises
     ------
     ValueError
-        When the fit has lost its model.
+        When the fit has no model.
     """
-    if fit.model is None:
-        raise ValueError(
-            "this fit's model was a function of a session that has ended, so it cannot be drawn "
-            "from: write the model as a file for bn.load_model, and fit again"
-        )
-    if isinstance(fit.model, NMF):
-        return NMFCells(jax.tree.map(lambda x: np.asarray(x, np.float64), fit.model.likelihood))
-    return ProgramCells(_Identity(fit.model), np.asarray(fit.V.to_numpy(), np.float64))
+    model = require_model(fit, "drawing data")
+    if isinstance(model, NMF):
+        return NMFCells(jax.tree.map(lambda x: np.asarray(x, np.float64), model.likelihood))
+    return ProgramCells(_Identity(model), np.asarray(fit.V.to_numpy(), np.float64))
 
 
 def sites(fit: Fit, index: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
@@ -66,7 +67,8 @@ def select_rank(
         An earlier sweep of the same data with the same settings: its ranks are not fitted again.
     save_to : path, optional
         Where the sweep is written after every rank, ``.nc`` or ``.zarr``: even a run that is killed
-        loses no more than the rank in hand.
+        loses no more than the rank in hand. Where it cannot be written any more, as on a full disk,
+        the sweep goes on with a warning, and what it returns holds every rank.
     seed : int, default 0
         Same arguments and seed give the same result.
     progress : bool, default True
@@ -106,7 +108,8 @@ def select_rank(
     found = automatic_range(settings) if isinstance(ranks, str) and ranks == "auto" else None
     asked = as_ranks(ranks if found is None else found.ranks, settings.matrix.shape)
     done = _earlier(settings, resume_from)
-    interrupted = _sweep(settings, asked, done, save_to, progress)
+    keeper = _Keeper(save_to)
+    interrupted = _sweep(settings, asked, done, keeper, progress)
     finished = _finished(asked, done)
     notes = [found.note] if found is not None else []
     if interrupted:
@@ -115,14 +118,34 @@ def select_rank(
     else:
         _count_by_ard(settings, finished)
     selection = _selected(settings, finished, notes)
-    if save_to is not None:
-        selection.save(save_to)
+    keeper.save(selection)
     return selection
 
 
+class _Keeper:
+    """Saves a sweep, and warns once where that fails: ranks that took hours are not thrown away."""
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        self.path, self.warned = path, False
+
+    def save(self, selection: RankSelection) -> None:
+        """Save the sweep as it is, if there is a path."""
+        if self.path is None:
+            return
+        try:
+            selection.save(self.path)
+        except (OSError, ValueError, MemoryError) as error:
+            if not self.warned:
+                warnings.warn(
+                    f"the sweep could not be saved to {self.path} ({error}): it goes on, and what it "
+                    "returns holds every rank, so save that elsewhere",
+                    stacklevel=3,
+                )
+            self.warned = True
+
+
 def _sweep(
-    settings: Settings, asked: list[int], done: dict[int, Measures],
-    save_to: str | os.PathLike[str] | None, progress: bool,
+    settings: Settings, asked: list[int], done: dict[int, Measures], keeper: _Keeper, progress: bool,
 ) -> bool:  # fmt: skip
     """Measure the ranks that are not done, and return whether Ctrl-C left any."""
     from tqdm.auto import tqdm
@@ -137,8 +160,8 @@ def _sweep(
                     # A sampler keeps the draws made so far, which are no fair measure of a rank.
                     raise KeyboardInterrupt
                 done[rank] = measures
-                if save_to is not None:
-                    _selected(settings, _finished(asked, done), []).save(save_to)
+                if keeper.path is not None:
+                    keeper.save(_selected(settings, _finished(asked, done), []))
             except KeyboardInterrupt:
                 if not _finished(asked, done):
                     raise

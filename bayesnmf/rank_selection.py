@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesnmf import posterior, rank_plot, rank_rule, storage
+from bayesnmf import posterior, rank_plot, rank_rule, storage, structure
 from bayesnmf.posterior import Fit
 
 if TYPE_CHECKING:
@@ -97,10 +97,14 @@ class RankSelection:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to ``.nc`` (HDF5 netCDF) or ``.zarr``; :meth:`load` reads it.
 
+        As :meth:`Fit.save` does: in one step, with a checksum, and only over an earlier result.
+
         Raises
         ------
         ValueError
-            When the name ends in something else.
+            When the name ends in something else, or is that of a folder that is no result.
+        OSError
+            When it cannot be written; an earlier result stays.
         """
         ranks = self.table.index.to_numpy()
         numbers = {name: ("rank", self.table[name].to_numpy(float)) for name in self.table.columns}
@@ -117,27 +121,30 @@ class RankSelection:
         storage.write(tree, path)
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> RankSelection:
+    def load(path: str | os.PathLike[str], *, trust: bool = False) -> RankSelection:
         """Read a sweep that :meth:`save` wrote.
 
         Parameters
         ----------
         path : path
             A ``.nc`` file or a ``.zarr`` folder.
+        trust : bool, default False
+            As for :func:`bayesnmf.load`.
 
         Raises
         ------
         FileNotFoundError
             When there is nothing at `path`.
         ValueError
-            When it holds something other than a sweep.
+            When it holds something other than a sweep, or is damaged.
         """
         tree = storage.read(
             path,
             (storage.SWEEP_ATTRIBUTE,),
             "a sweep over ranks (write one with bn.select_rank(...).save)",
+            trust=trust,
         )
-        return _from_tree(tree)
+        return _from_tree(tree, path, trust)
 
     def __repr__(self) -> str:
         shown = pd.DataFrame(index=self.table.index)
@@ -149,13 +156,23 @@ class RankSelection:
         return f"{self.message}\n{shown.assign(best=marks).to_string()}"
 
 
-def load(path: str | os.PathLike[str]) -> Fit | RankSelection:
+def load(
+    path: str | os.PathLike[str], *, trust: bool = False, model: Any = None
+) -> Fit | RankSelection:  # fmt: skip
     """Read what :meth:`Fit.save` or :meth:`RankSelection.save` wrote.
+
+    No code that a file names is run, unless you ask for it: of models that are programs, those of
+    the zoo come back by their names. A fit of any other program is loaded with ``fit.model`` None.
 
     Parameters
     ----------
     path : path
         A ``.nc`` file or a ``.zarr`` folder.
+    trust : bool, default False
+        Whether you know where the file comes from. Then the Python file that it names as its model,
+        if it does, is run, and a file without a checksum is read.
+    model : NMF, Program or callable, optional
+        The model of a fit, in the place of the one that the file describes.
 
     Returns
     -------
@@ -167,25 +184,55 @@ def load(path: str | os.PathLike[str]) -> Fit | RankSelection:
     FileNotFoundError
         When there is nothing at `path`.
     ValueError
-        When it holds something other than a bayesnmf result.
+        When it holds something other than a bayesnmf result, has changed since it was saved, or has
+        no checksum; and for a `model` of another number of components, or for a sweep.
+
+    Warns
+    -----
+    UserWarning
+        When a fit is loaded without its model.
+
+    Examples
+    --------
+    >>> import bayesnmf as bn, tempfile
+    >>> V, _, _ = bn.datasets.make_nmf(6, 5, 1, "poisson", seed=1)
+    >>> fit = bn.fit(V, bn.NMF(1), "map", progress=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fit.save(folder + "/fit.nc")
+    ...     load(folder + "/fit.nc").model == fit.model
+    True
     """
-    tree = storage.read(path, (storage.MODEL_ATTRIBUTE, storage.SWEEP_ATTRIBUTE))
-    return _from_tree(tree) if storage.SWEEP_ATTRIBUTE in tree.attrs else posterior.from_tree(tree)
+    tree = storage.read(path, (storage.MODEL_ATTRIBUTE, storage.SWEEP_ATTRIBUTE), trust=trust)
+    if storage.SWEEP_ATTRIBUTE in tree.attrs:
+        if model is not None:
+            raise ValueError(
+                f"{path} is a sweep over ranks, whose fits have models: leave out model="
+            )
+        return _from_tree(tree, path, trust)
+    fit, note = posterior.from_tree(tree, path, trust=trust, model=model)
+    if note:
+        posterior.warn_of_no_model(path, note)
+    return fit
 
 
-def _from_tree(tree: xr.DataTree) -> RankSelection:
+def _from_tree(tree: xr.DataTree, path: str | os.PathLike[str], trust: bool) -> RankSelection:
     """Return the sweep that a tree describes."""
-    record = json.loads(tree.attrs[storage.SWEEP_ATTRIBUTE])
+    with storage.naming(path):
+        record = structure.parsed(tree.attrs[storage.SWEEP_ATTRIBUTE])
+        structure.require_sweep(tree, record)
     numbers = tree["criteria"].to_dataset()
     index = pd.Index(numbers["rank"].to_numpy(), name="rank")
     table = pd.DataFrame({name: numbers[name].to_numpy() for name in record["columns"]}, index)
-    fits = {
-        int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node))
+    found = {
+        int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node), path, trust=trust)
         for name, node in tree["fits"].children.items()
     }
-    elpd_i = numbers["elpd_i"].to_numpy()
+    notes = [note for _, note in found.values() if note]
+    if notes:  # one warning, however many fits
+        posterior.warn_of_no_model(path, notes[0], stacklevel=4)
+    fits = {rank: fit for rank, (fit, _) in sorted(found.items())}
     return RankSelection(
-        table, dict(sorted(fits.items())), elpd_i, record["settings"], record["notes"]
+        table, fits, numbers["elpd_i"].to_numpy(), record["settings"], record["notes"]
     )
 
 

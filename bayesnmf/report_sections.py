@@ -56,7 +56,10 @@ def model(page: Page, fit: Fit) -> None:
         options = ", ".join(f"{name} = {value}" for name, value in fit.model.options.items())
         page.say(f"The program {fit.model.name}{f' with {options}' if options else ''}.")
     else:
-        page.say("The model was a function of a session that has ended, so it is not known here.")
+        page.say(
+            "The model is not known here: it was a function of a session that has ended, or a Python "
+            "file that was not to be trusted."
+        )
     page.say(
         f"V has {sizes['row']} rows (samples) and {sizes['column']} columns (features). W says how "
         f"much of each of the {sizes['component']} components is in a row, H what a component "

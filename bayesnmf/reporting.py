@@ -14,6 +14,7 @@ from bayesnmf.posterior import Fit
 from bayesnmf.predictive_checks import PredictiveChecks, ppc
 from bayesnmf.rank_selection import RankSelection
 from bayesnmf.report_page import Page
+from bayesnmf.targets import PAGES, replacing, require_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +69,7 @@ def report(
     'report.html'
     """
     path = Path(path)
-    if path.suffix not in (".html", ".htm"):
-        raise ValueError(f"cannot write {path}: the name of a report must end in .html")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    require_target(path, PAGES, "cannot write")
     if not isinstance(result, (Fit, RankSelection)):
         raise TypeError(
             f"a report is made of a Fit or a RankSelection, not of {type(result).__name__}"
@@ -87,7 +85,8 @@ def report(
         _fit(page, fit, checks, seed)
         if comparison is not None:
             sections.comparison(page, comparison)
-    path.write_text(page.html(), encoding="utf-8")
+    with replacing(path) as private:
+        private.write_text(page.html(), encoding="utf-8")
     return path
 
 

@@ -109,6 +109,17 @@ def list_models() -> pd.DataFrame:
     return pd.DataFrame({"summary": summaries}, pd.Index(paths, name="name"))
 
 
+def zoo_names() -> tuple[str, ...]:
+    """Return the names of the models that are installed with the package, reading none of them.
+
+    Examples
+    --------
+    >>> zoo_names()
+    ('cemgil2009', 'schmidt2009')
+    """
+    return tuple(_zoo())
+
+
 def check_contract(program: Program) -> None:
     """Run a program on a small matrix and raise where it breaks the contract.
 

@@ -162,7 +162,7 @@ def test_a_mode_is_refused():
 
 def test_a_lost_model_is_refused():
     fit = scattered("poisson")[0]
-    refused(bn.Fit(fit.tree, None), "model was a function of a session that has ended")
+    refused(bn.Fit(fit.tree, None), "this fit has no model, which a log density needs")
 
 
 def test_fractions_are_refused_by_counting_likelihoods():

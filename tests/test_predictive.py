@@ -117,5 +117,5 @@ def test_bad_numbers_of_draws_are_refused(num_draws, error, match):
 
 def test_a_lost_model_is_refused():
     fit = synthetic.assembled(*synthetic.draws(1, 4))
-    with pytest.raises(ValueError, match="a session that has ended"):
+    with pytest.raises(ValueError, match="has no model, which drawing data needs"):
         posterior_predictive(bn.Fit(fit.tree, None))

@@ -293,7 +293,7 @@ def test_what_cannot_be_checked_is_refused():
     W, H = synthetic.draws(1, 4)
     with pytest.raises(ValueError, match=r"1\.5 is not an integer"):
         ppc(synthetic.assembled(W, H, V=np.full((5, 4), 1.5), method="map"))
-    with pytest.raises(ValueError, match="a session that has ended"):
+    with pytest.raises(ValueError, match="has no model, which drawing data needs"):
         ppc(bn.Fit(synthetic.assembled(W, H).tree, None))
     with pytest.raises(ValueError, match="num_draws must be at least 1"):
         ppc(synthetic.assembled(W, H), num_draws=0)

@@ -58,6 +58,20 @@ def test_load_returns_what_was_saved(selection, tmp_path):
     assert same(bn.load(tmp_path / "fit.nc"), selection.fits[1])
 
 
+def test_a_sweep_that_cannot_be_saved_goes_on_and_says_so_once(selection, tmp_path, monkeypatch):
+    def fail(self, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(bn.RankSelection, "save", fail)
+    fits, settings = selection.fits, selection.settings
+    options = {"n_replicates": 19, "k": 2, "progress": False, "method": bn.MAP(n_init=2)}
+    with pytest.warns(UserWarning, match=r"could not be saved to .*sweep\.nc.*No space") as caught:
+        again = bn.select_rank(fits[1].V, [1, 2], save_to=tmp_path / "sweep.nc", **options)
+    assert len(caught) == 1
+    assert (list(again.fits), again.settings) == ([1, 2], settings)
+    assert repr(again).split("\n")[0] == selection.message
+
+
 def test_text_holds_the_message_and_marks_the_choice(selection):
     lines = repr(selection).splitlines()
     assert lines[0] == selection.message

@@ -17,7 +17,7 @@ import synthetic
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf import storage
+from bayesnmf import storage, targets
 from bayesnmf.likelihoods import REGISTRY
 from bayesnmf.model import Program
 
@@ -112,7 +112,8 @@ def test_zoo_models_come_back_by_name(tmp_path):
 def test_a_function_of_the_session_does_not_come_back(tmp_path):
     zoo = bn.load_model("cemgil2009", n_components=3)
     fit = synthetic.assembled(*DRAWS, model=Program(zoo.function, {"n_components": 3}))
-    again = saved(fit, tmp_path / "fit.nc")
+    with pytest.warns(UserWarning, match=r"without its model \(a function of a session that has e"):
+        again = saved(fit, tmp_path / "fit.nc")
     assert again.model is None
     assert again.tree.identical(fit.tree)
     assert "None" in repr(again)
@@ -190,10 +191,22 @@ def test_paths_may_be_text_and_hold_dots(tmp_path):
 @pytest.mark.parametrize("name", ["fit.pkl", "fit", "fit.nc.gz", ".nc"])
 def test_a_name_of_another_kind_is_refused(name, tmp_path):
     with pytest.raises(
-        ValueError, match=r"cannot save to .*: its name must end in \.nc or \.zarr$"
+        ValueError, match=r"cannot save to .*: the name must end in \.nc or \.zarr$"
     ):
         synthetic.assembled(*DRAWS).save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800"])
+def test_what_netcdf_cannot_hold_is_one_sentence_and_is_rescued(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(targets.tempfile, "tempdir", str(tmp_path))
+    fit = synthetic.assembled(*DRAWS)
+    fit.tree.attrs["message"] = text
+    with pytest.raises(ValueError, match=r"fit\.nc: the format cannot hold something in this re"):
+        fit.save(tmp_path / "fit.nc")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match=r"cannot hold something.*The result is in .*rescue\.zarr"):
+        targets.save_or_rescue(fit, tmp_path / "fit.nc")
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path):

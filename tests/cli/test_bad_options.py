@@ -57,7 +57,7 @@ def test_target_that_cannot_be_written_is_refused(counts, monkeypatch):
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(targets.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(targets.tempfile, "TemporaryDirectory", refuse)
     error = run("fit", counts, "--rank", 2, "--out", counts.with_name("fit.nc")).error()
     assert "fit.nc: cannot write there (Permission denied)" in error
 

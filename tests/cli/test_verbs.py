@@ -6,6 +6,7 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
+from bayesnmf import targets
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -51,6 +52,28 @@ def test_check_has_exit_status_1_where_it_cannot_judge(counts):
     assert (checked.status, checked.err) == (1, "")
     assert checked.out.startswith("Cannot judge convergence")
     assert "log density" in checked.out
+
+
+def test_a_result_that_cannot_be_saved_is_rescued_and_named(counts, tmp_path, monkeypatch):
+    save, temporary = bn.Fit.save, tmp_path / "temporary"
+    temporary.mkdir()
+
+    def fail(fit, path):
+        if path.name == "fit.nc":
+            raise OSError(28, "No space left on device", str(path))
+        save(fit, path)
+
+    monkeypatch.setattr(bn.Fit, "save", fail)
+    monkeypatch.setattr(targets.tempfile, "tempdir", str(temporary))
+    fit_file = counts.with_name("fit.nc")
+    outcome = run("fit", counts, "--rank", 2, "--method", "map", "--out", fit_file)
+    (rescue,) = temporary.glob("*/rescue.nc")
+    error = outcome.error()
+    assert error.startswith(
+        f"could not save to {fit_file} (No space left on device). The result is"
+    )
+    assert str(rescue) in error
+    assert bn.load(rescue).converged
 
 
 def test_quiet_prints_nothing(counts):
