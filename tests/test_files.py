@@ -1,5 +1,6 @@
 """Reading data files: what comes back, and one sentence for everything that is wrong."""
 
+import gzip
 import zipfile
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_a_quoted_name_may_hold_separators_and_line_ends(write):
         (',"A\nB",C\nx,1,2\ny,3,oops\n', ("line 4", "'C'", "'oops'")),
         ("sample,A\ns1,1_000\n", ("line 2", "'A'", "'1_000'")),
         ("A,B\n1,2\n3\n", ("line 3 has 1 cell(s),", "line 2 has 2")),
-        ("A,B\n1,2,3\n", ("line 2 has 3 cell(s)", "line 1 has 2")),
+        ("A,B\n1,2,3,4\n", ("line 2 has 4 cell(s)", "line 1 has 2")),
         ("A,B\nx,1,2\ny,3\n", ("line 3 has 2 cell(s)", "line 2 has 3")),
         ('A,B\n1,2\n"3,4\n5,6\n', ("line 3", "quotes")),
         ("", ("empty",)),
@@ -258,6 +259,41 @@ def test_missing_file_and_unknown_ending(tmp_path):
     for ending in READERS:
         assert ending in text
     assert "'.xlsx'" in text
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "txt", "mtx"])
+def test_gzipped_text(tmp_path, ending):
+    """Written under its plain name, and read from the compressed one, in either case."""
+    plain, path = tmp_path / f"data.{ending}", tmp_path / f"data.{ending}.GZ"
+    if ending == "mtx":
+        scipy.io.mmwrite(plain, COUNTS)
+    else:
+        pd.DataFrame(COUNTS).to_csv(plain, sep={"csv": ","}.get(ending, "\t"))
+    path.write_bytes(gzip.compress(plain.read_bytes()))
+    np.testing.assert_array_equal(read(path), COUNTS)
+    path.write_bytes(path.read_bytes()[:-9])
+    message(path)
+    path.write_bytes(b"no such thing")
+    message(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",A,B\nx y,1,2\nz,3,\n", "\tA\tB\nx y\t1\t2\nz\t3\t\n", ";A;B\nx y;1;2\nz;3;\n",
+        '"A" "B"\n"x y" 1 2\n"z" 3 NA\n', "name   A  B \n'x' 1  2  \n  z  3 NA\n",
+    ],
+)  # fmt: skip
+def test_the_separator_of_txt_is_found(write, content):
+    frame = read(write(content.replace("'x'", '"x y"'), "data.txt"))
+    assert list(frame.index) == ["x y", "z"]
+    assert list(frame.columns) == ["A", "B"]
+    np.testing.assert_array_equal(frame, [[1, 2], [3, np.nan]])
+
+
+def test_what_numpy_writes_is_read(tmp_path):
+    np.savetxt(tmp_path / "data.txt", COUNTS)
+    np.testing.assert_array_equal(read(tmp_path / "data.txt"), COUNTS)
 
 
 def test_a_folder_is_refused(tmp_path):
