@@ -250,7 +250,7 @@ def _is_real(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """Return what a cell holds in one line that is not too long."""
+    """Return what a cell or a label holds in one line that is not too long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:79] + "…"
 
@@ -303,9 +303,9 @@ def describe_cell(
 
 
 def label(names: Any, position: int) -> str:
-    """Return one label as a reader would write it, without its NumPy type."""
+    """Return one label as a reader would write it, without its NumPy type, and not too long."""
     label = names[position]
-    return repr(label.item() if isinstance(label, np.generic) else label)
+    return _shown(label.item() if isinstance(label, np.generic) else label)
 
 
 def _index(names: Any, size: int, word: str) -> pd.Index:

@@ -56,6 +56,7 @@ def sound(V: Any, word: str = "V") -> scipy.sparse.csr_array:
             f"{word} has {V.ndim} dimension(s); it must have two, rows (samples) by columns "
             "(features)"
         )
+    _refuse(lambda: _no_array(V), word, V.format)
     if V.dtype.kind not in "biuf":
         raise TypeError(f"{word} has dtype {V.dtype}; it must hold real numbers")
     _refuse_long(V.shape, word)
@@ -108,6 +109,14 @@ def _refuse_long(shape: Any, word: str) -> None:
 
 
 # -- what is wrong with each format ------------------------------------------------------------
+
+
+def _no_array(V: Any) -> str | None:
+    """Return that the values are no array, from which even their type is taken."""
+    values = getattr(V, "data", None)
+    if V.format == "dok" or isinstance(values, np.ndarray):
+        return None
+    return f"its values are a {type(values).__name__}, not an array"
 
 
 def _range(name: str, index: np.ndarray, size: int) -> str | None:

@@ -138,6 +138,7 @@ def _bsr(name, where, value):
         (_edited("csr", indptr=np.array([0, 7])), "indptr has shape (2,)"),
         (_edited("csr", data=np.ones((7, 2))), "values have 2 dimensions"),
         (_edited("csr", indices=np.full(7, 2**63, np.uint64)), "index 9223372036854775808 is"),
+        (_edited("csr", data=[1.0] * 7), "its values are a list, not an array"),
         (_edited("csr", indices=None), "its arrays cannot be understood"),
         (_edited("coo", coords=(np.full(7, 3), np.full(7, 0))), "row index 3 is outside 0 to 2"),
         (_edited("coo", coords=(np.full(7, 0), np.full(7, -1))), "column index -1 is outside"),
