@@ -36,12 +36,13 @@ def require_size(path: Path, size: int, budget: int) -> None:
     --------
     >>> require_size(Path("counts.npz"), 3 * 2**33, 2**32)
     Traceback (most recent call last):
-    bayesnmf.file_sizes.TooLarge: counts.npz would take 24 GiB of memory when read, above the budget of 4 GiB. Split it, or raise bayesnmf.files.READ_BUDGET, in bytes
+    bayesnmf.file_sizes.TooLarge: counts.npz would take 24 GiB of memory when read, above the budget of 4 GiB. If the machine has it, raise bayesnmf.files.READ_BUDGET, in bytes (--read-budget in the shell, in GiB)
     """
     if size > budget:
         raise TooLarge(
             f"{path} would take {size / 2**30:.3g} GiB of memory when read, above the budget of "
-            f"{budget / 2**30:.3g} GiB. Split it, or raise bayesnmf.files.READ_BUDGET, in bytes"
+            f"{budget / 2**30:.3g} GiB. If the machine has it, raise bayesnmf.files.READ_BUDGET, in "
+            "bytes (--read-budget in the shell, in GiB)"
         )
 
 

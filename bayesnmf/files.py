@@ -25,7 +25,10 @@ READ_BUDGET = 4 * 2**30
 _NOTE = "bayesnmf_note"
 
 
-def read(path: str | os.PathLike[str], *, names: Names = None, header: bool | None = None) -> Any:
+def read(
+    path: str | os.PathLike[str], *, names: Names = None, header: bool | None = None,
+    budget: int | None = None,
+) -> Any:  # fmt: skip
     r"""Read the data matrix that a file holds.
 
     The ending of the file's name, in either case, says how it is read:
@@ -51,6 +54,8 @@ def read(path: str | os.PathLike[str], *, names: Names = None, header: bool | No
         names. Default: recognised, as Notes say. For text and parquet.
     header : bool, optional
         Whether the first line holds column names. Default: recognised. For text.
+    budget : int, optional
+        Most bytes of memory that the content may take. Default: :data:`READ_BUDGET`, 4 GiB.
 
     Returns
     -------
@@ -72,8 +77,8 @@ def read(path: str | os.PathLike[str], *, names: Names = None, header: bool | No
         or too many cells, an open quote, or text among its numbers (it names the line, the column
         and the text).
     MemoryError
-        When the content would take more memory than :data:`READ_BUDGET`, 4 GiB unless it is set to
-        another number of bytes. Sizes are found in headers, before anything is expanded.
+        When the content would take more memory than `budget`. Sizes are found in headers, before
+        anything is expanded.
 
     Warns
     -----
@@ -128,7 +133,7 @@ def read(path: str | os.PathLike[str], *, names: Names = None, header: bool | No
     try:
         if path.stat().st_size == 0:
             raise ValueError(f"{path} is empty")
-        return reader(path, names, header)
+        return reader(path, names, header, READ_BUDGET if budget is None else budget)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
 
@@ -175,8 +180,8 @@ class _Explained(ValueError):
     """A failure that says already what is wrong."""
 
 
-#: Reads a file, given the column of the names and whether there is a header.
-type _Reader = Callable[[Path, Names, bool | None], Any]
+#: Reads a file, given the column of the names, whether there is a header, and the budget.
+type _Reader = Callable[[Path, Names, bool | None, int], Any]
 
 
 def _ending(path: Path) -> str:
@@ -186,21 +191,21 @@ def _ending(path: Path) -> str:
 
 
 def _read_text(
-    path: Path, names: Names, header: bool | None, separator: str | None
+    path: Path, names: Names, header: bool | None, budget: int, separator: str | None
 ) -> pd.DataFrame:
     try:
-        raw = file_sizes.contents(path, READ_BUDGET)
+        raw = file_sizes.contents(path, budget)
     except (EOFError, zlib.error) as error:
         raise ValueError(f"{path} is no whole gz file: {error}") from error
     return _described(*text_files.read_table(path, raw, separator, names, header))
 
 
-def _translated(read_file: Callable[[Path, Names], Any]) -> _Reader:
+def _translated(read_file: Callable[[Path, Names, int], Any]) -> _Reader:
     """Make every failure of another library one ``ValueError`` that names the file."""
 
-    def reader(path: Path, names: Names, header: bool | None) -> Any:
+    def reader(path: Path, names: Names, header: bool | None, budget: int) -> Any:
         try:
-            return read_file(path, names)
+            return read_file(path, names, budget)
         except (_Explained, file_sizes.TooLarge, file_sizes.Damaged):
             raise
         except Exception as error:
@@ -221,14 +226,14 @@ def _refuse_names(path: Path, names: Names) -> None:
         raise _Explained(f"{path} holds numbers alone, so no column {names!r} holds row names")
 
 
-def _read_numpy(path: Path, names: Names) -> Any:
+def _read_numpy(path: Path, names: Names, budget: int) -> Any:
     _refuse_names(path, names)
     # Opened here, because NumPy leaves the file open where an archive is damaged.
     with path.open("rb") as file:
         archive = file.read(2) == b"PK"
         file.seek(0)
         check = file_sizes.require_npz if archive else file_sizes.require_npy
-        check(path, file, READ_BUDGET)
+        check(path, file, budget)
         file.seek(0)
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -262,18 +267,18 @@ def _sparse(path: Path, stored: Any, file: Any) -> scipy.sparse.csr_array:
         raise
 
 
-def _read_mtx(path: Path, names: Names) -> Any:
+def _read_mtx(path: Path, names: Names, budget: int) -> Any:
     from scipy.io import mmread
 
     _refuse_names(path, names)
     source: Any = path
     if path.suffix.lower() == ".gz":
-        raw = file_sizes.contents(path, READ_BUDGET)
+        raw = file_sizes.contents(path, budget)
         source, size = io.BytesIO(raw), len(raw)
-        file_sizes.require_mtx(path, io.BytesIO(raw), size, READ_BUDGET)
+        file_sizes.require_mtx(path, io.BytesIO(raw), size, budget)
     else:
         with path.open("rb") as file:
-            file_sizes.require_mtx(path, file, path.stat().st_size, READ_BUDGET)
+            file_sizes.require_mtx(path, file, path.stat().st_size, budget)
     with warnings.catch_warnings():
         # SciPy 1.18 announces that arrays replace matrices; both are converted below.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -281,8 +286,8 @@ def _read_mtx(path: Path, names: Names) -> Any:
     return sound(loaded, f"{path}: it") if scipy.sparse.issparse(loaded) else loaded
 
 
-def _read_parquet(path: Path, names: Names) -> pd.DataFrame:
-    return _described(*parquet_files.read_parquet(path, names, READ_BUDGET))
+def _read_parquet(path: Path, names: Names, budget: int) -> pd.DataFrame:
+    return _described(*parquet_files.read_parquet(path, names, budget))
 
 
 _SEPARATORS = {"csv": ",", "tsv": "\t", "txt": None}

@@ -26,7 +26,7 @@ import scipy.sparse
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf import files, fitting
+from bayesnmf import fitting
 from bayesnmf.data import Matrix
 
 #: The one shape that is fitted, so that each program compiles once; others meet the door alone.
