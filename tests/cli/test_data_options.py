@@ -36,6 +36,7 @@ def no_fit(monkeypatch):
         raise ValueError("enough")
 
     monkeypatch.setattr(cli.fitting, "fit", stop)
+    monkeypatch.setattr(cli.fitting, "fit_silently", stop, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_rank_and_compare_pass_known_parameters_on(counts, known, monkeypatch):
     monkeypatch.setattr(cli_rank, "select_rank", stop)
     assert "enough" in run("rank", counts, "--exposure", known[0]).err
     monkeypatch.setattr(cli.fitting, "fit", stop)
+    monkeypatch.setattr(cli.fitting, "fit_silently", stop, raising=False)
     options = ("--rank", 1, "--likelihoods", "gaussian,poisson", "--sigma", known[0])
     assert "enough" in run("compare", counts, *options).err
     np.testing.assert_array_equal(given[0].exposure, known[1])
