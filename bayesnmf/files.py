@@ -96,7 +96,7 @@ def read(
        empty first cell makes the first line a header in any case, because an empty corner is how
        tables with row names are written. Four or more numbers are a header, too, where they
        rise or fall from left to right, as wavelengths do, no other line does, and they are evenly
-       spaced, or outside the range of the other lines, or eight or more.
+       spaced, or stand above three lines or more and are outside their range, or eight or more.
     3. The first column holds row names when the header's corner is empty, when at least half
        of its cells are text, or when it holds distinct integers under a header such as ``id``,
        ``sample_id``, ``row`` or ``index``. A header that is one cell shorter than the lines below,

@@ -35,6 +35,8 @@ _FEWEST_COUNTED = 5
 #: The fewest columns of a line of numbers that can be told to be a header, and of one that
 #: need not be evenly spaced: fewer rise from left to right by accident.
 _FEWEST_COLUMNS, _FEWEST_UNEVEN = 4, 8
+#: The fewest lines below a header that is not evenly spaced.
+_FEWEST_LINES = 3
 
 
 def is_word(header: str | None) -> bool:
@@ -126,7 +128,7 @@ def is_header(values: np.ndarray) -> bool:
     """Return whether the first line of a table of numbers is plainly its header.
 
     It rises or falls from left to right, as wavelengths do, no other line does, and it is evenly
-    spaced, or lies outside the range of the other lines, or is long.
+    spaced, or it stands above several lines and lies outside their range, or is long.
 
     Examples
     --------
@@ -146,4 +148,5 @@ def is_header(values: np.ndarray) -> bool:
     even = np.allclose(steps, steps[0], rtol=1e-3, atol=0)
     found = others[np.isfinite(others)]
     outside = not found.size or top.min() > found.max() or top.max() < found.min()
-    return bool(even or outside or len(top) >= _FEWEST_UNEVEN)
+    uneven = len(others) >= _FEWEST_LINES and (outside or len(top) >= _FEWEST_UNEVEN)
+    return bool(even or uneven)

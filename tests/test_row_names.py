@@ -161,8 +161,8 @@ def test_durations_decimals_and_dates_of_parquet(tmp_path):
     [
         ("400,402.5,405,407.5\n3,1,4,1\n5,9,2,6\n", ["400", "402.5", "405", "407.5"]),
         ("0,1,2,3\n3,1,4,1\n5,9,2,6\n", ["0", "1", "2", "3"]),  # pandas without index
-        ("4000,3990,3970,3960\n0.3,0.1,0.4,0.1\n", ["4000", "3990", "3970", "3960"]),
-        ("1,2,4,5,7,8,9,12\n3,1,4,1,5,9,2,6\n", ["1", "2", "4", "5", "7", "8", "9", "12"]),
+        ("4000,3990,3970,3960\n" + 3 * "0.3,0.1,0.4,0.1\n", ["4000", "3990", "3970", "3960"]),
+        ("1,2,4,5,7,8,9,12\n" + 3 * "3,1,4,1,5,9,2,6\n", ["1", "2", "4", "5", "7", "8", "9", "12"]),
     ],
 )  # fmt: skip
 def test_a_rising_line_of_numbers_is_a_header(tmp_path, content, columns):
@@ -193,6 +193,7 @@ def test_a_header_of_numbers_over_names_and_with_a_missing_corner(tmp_path):
         "1,2,3,4\n5,6,7,8\n",  # every line rises
         "1,2,4,7\n3,1,4,1\n5,9,2,6\n",  # neither even nor outside the others
         "1,2,2,3\n3,1,4,1\n",
+        "10,20,30,45\n1,3,2,5\n",  # outside, but above one line only
     ],
 )
 def test_other_lines_of_numbers_are_data(tmp_path, content):
