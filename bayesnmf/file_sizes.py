@@ -7,8 +7,10 @@ announces more than there is. Sizes are read from headers, and refused above a b
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -99,31 +101,70 @@ def _array_size(path: Path, name: str, stream: Any, size: int) -> int:
     return cells * (dtype.itemsize if dtype == np.float32 else max(dtype.itemsize, 8))
 
 
-def require_mtx(path: Path, file: IO[bytes], size: int, budget: int) -> None:
-    """Check the size line of a Matrix Market file against its bytes and against the budget."""
-    banner = file.readline(2**16).lower().split()
-    line = b"%"
+def require_mtx(path: Path, raw: bytes, budget: int) -> None:
+    """Check a Matrix Market file: its size line against the rest, and the form of every line.
+
+    SciPy's reader crashes, or reads other numbers, where a line holds other bytes.
+    """
+    stream = io.BytesIO(raw)
+    banner, line = stream.readline().lower().split(), b"%"
     while line.startswith(b"%") or (line and not line.strip()):
-        line = file.readline(2**16)
-    try:
-        sides = [int(word) for word in line.split()]
-    except ValueError:
-        return  # SciPy says what is wrong with it
-    if len(sides) == 3 and b"coordinate" in banner:
-        rows, _, entries = sides
-        times = 1 if b"general" in banner else 2
-        needed, least = 16 * times * entries + 8 * rows, _SHORTEST_ENTRY * entries
-    elif len(sides) == 2 and b"array" in banner:
+        line = stream.readline()
+    form = next((form for form in _MTX_LINES if form in banner), None)
+    if form is None or banner[0] != b"%%matrixmarket" or b"complex" in banner:
+        raise Damaged(f"{path} is no Matrix Market file of real numbers")
+    sides = [int(word) for word in line.split() if word.isdigit() and len(word) < 20]
+    if len(sides) != (2 if form == b"array" else 3):
+        raise Damaged(f"{path} is damaged: its size line reads {_shown(line)}")
+    if form == b"array":
         needed = 8 * sides[0] * sides[1]
         least = sides[0] * sides[1]  # two bytes a number, but only half of a symmetric matrix
     else:
-        return
-    if least > size + _SHORTEST_ENTRY:
+        times = 1 if b"general" in banner else 2
+        needed, least = 16 * times * sides[2] + 8 * sides[0], _SHORTEST_ENTRY * sides[2]
+    if least > len(raw) + _SHORTEST_ENTRY:
         raise Damaged(
-            f"{path} is damaged: its size line announces {line.decode(errors='replace').strip()}, "
-            f"but the file has only {size} bytes"
+            f"{path} is damaged: its size line announces {_shown(line)}, but the file has only "
+            f"{len(raw)} bytes"
         )
     require_size(path, needed, budget)
+    width = {b"array": sides[-1], b"coordinate": 2 if b"pattern" in banner else 3}[form]
+    if _is_plain(raw, stream.tell(), width * (sides[0] if form == b"array" else sides[2])):
+        return
+    wrong = _MTX_LINES[b"pattern" if b"pattern" in banner else form].search(raw, stream.tell())
+    if wrong:
+        where = raw.count(b"\n", 0, wrong.start()) + 1
+        held = raw[wrong.start() :].partition(b"\n")[0]
+        raise Damaged(f"{path}, line {where}: {_shown(held)} is no entry of a Matrix Market file")
+
+
+def _is_plain(raw: bytes, start: int, words: int) -> bool:
+    """Return whether there are only the characters of numbers, in so many words.
+
+    Then no line can be too long, since the reader refuses one that is too short. This is
+    quicker than a look at every line.
+    """
+    if raw[start:].translate(None, b"0123456789+-.eE \t\r\n"):
+        return False
+    blank = np.frombuffer(raw, np.uint8, offset=start) <= ord(" ")
+    begins = np.count_nonzero(blank[:-1] & ~blank[1:]) + int(blank.size and not blank[0])
+    return bool(begins == words)
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:60].decode("ascii", "replace").strip())
+
+
+_NUMBER = rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|inf(?:inity)?|nan)(?:[eE][-+]?[0-9]+)?"
+#: By the form that the banner names, what finds the start of a line that is no entry.
+_MTX_LINES = {
+    form: re.compile(rb"^(?![ \t]*(?:" + entry + rb")?[ \t]*\r?$)", re.MULTILINE | re.IGNORECASE)
+    for form, entry in {
+        b"array": _NUMBER,
+        b"coordinate": rb"[0-9]+[ \t]+[0-9]+[ \t]+" + _NUMBER,
+        b"pattern": rb"[0-9]+[ \t]+[0-9]+",
+    }.items()
+}
 
 
 def require_parquet(path: Path, metadata: Any, budget: int) -> None:

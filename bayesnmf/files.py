@@ -271,18 +271,12 @@ def _read_mtx(path: Path, names: Names, budget: int) -> Any:
     from scipy.io import mmread
 
     _refuse_names(path, names)
-    source: Any = path
-    if path.suffix.lower() == ".gz":
-        raw = file_sizes.contents(path, budget)
-        source, size = io.BytesIO(raw), len(raw)
-        file_sizes.require_mtx(path, io.BytesIO(raw), size, budget)
-    else:
-        with path.open("rb") as file:
-            file_sizes.require_mtx(path, file, path.stat().st_size, budget)
+    raw = file_sizes.contents(path, budget)
+    file_sizes.require_mtx(path, raw, budget)
     with warnings.catch_warnings():
         # SciPy 1.18 announces that arrays replace matrices; both are converted below.
         warnings.simplefilter("ignore", DeprecationWarning)
-        loaded = mmread(source)
+        loaded = mmread(io.BytesIO(raw))
     return sound(loaded, f"{path}: it") if scipy.sparse.issparse(loaded) else loaded
 
 

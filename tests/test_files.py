@@ -245,7 +245,43 @@ def test_an_npy_that_claims_too_much(tmp_path):
 def test_matrix_market_errors_name_the_line(tmp_path):
     path = tmp_path / "data.mtx"
     path.write_text("%%MatrixMarket matrix coordinate real general\n3 2 2\n1 1 2.5\n3 2 x\n")
-    assert "Line 4" in message(path)
+    assert "line 4: '3 2 x' is no entry" in message(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [("coordinate integer", b"1 1 2\xf8\5"), ("coordinate real", b"o\x001 1 2"),
+     ("coordinate real", b"1 1"), ("coordinate pattern", b"1 1 2"), ("coordinate real", b"-1 1 2"),
+     ("array real", b"1 2"), ("array integer", b"\0")],
+)  # fmt: skip
+def test_no_strange_line_reaches_the_reader_of_scipy(tmp_path, kind, line):
+    """It crashed on some, and read others as numbers."""
+    path = tmp_path / "data.mtx"
+    size = b"2 2" if "array" in kind else b"2 2 1"
+    path.write_bytes(
+        b"%%MatrixMarket matrix " + kind.encode() + b" general\n" + size + b"\n" + line
+    )
+    assert "line 3: " in message(path).casefold()
+
+
+def test_forms_of_matrix_market(tmp_path):
+    path = tmp_path / "data.mtx"
+    for kind, body, expected in (
+        ("coordinate pattern general", "2 2 2\n 1 1 \n\n2 1", [[1, 0], [1, 0]]),
+        (
+            "coordinate real symmetric",
+            "2 2 2\r\n1 1 1.5e0\r\n2 1 -.5\r\n",
+            [[1.5, -0.5], [-0.5, 0]],
+        ),
+        ("array integer general", "2 2\n1\n2\n3\n4\n", [[1, 3], [2, 4]]),
+    ):
+        path.write_text(f"%%MatrixMarket matrix {kind}\n% words\n{body}", newline="")
+        loaded = read(path)
+        np.testing.assert_array_equal(
+            loaded.toarray() if scipy.sparse.issparse(loaded) else loaded, expected
+        )
+    path.write_text("%%MatrixMarket matrix coordinate complex general\n1 1 1\n1 1 2 3\n")
+    assert "no Matrix Market file of real numbers" in message(path)
 
 
 # -- paths ------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def test_text_column_of_a_table_is_named(tmp_path):
         ("notes.txt", "no line of numbers"),
         ("V.npz", "cannot be read as npz"),
         ("V.parquet", "cannot be read as parquet"),
-        ("V.mtx", "cannot be read as mtx"),
+        ("V.mtx", "no Matrix Market file"),
         ("V.csv.gz", "cannot read"),
         ("V.npy", "cannot be read as npy"),
     ],
