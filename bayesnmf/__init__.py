@@ -3,7 +3,7 @@
 # ArviZ, imported first, leaves a lazy numpyro behind whose submodules fail; this loads it.
 from numpyro import __version__ as _  # noqa: F401
 
-from bayesnmf import datasets, likelihoods, plots, priors
+from bayesnmf import datasets, files, likelihoods, plots, priors
 from bayesnmf.checks import check
 from bayesnmf.comparison import compare
 from bayesnmf.criteria import loo, waic
@@ -32,6 +32,7 @@ __all__ = [
     "check",
     "compare",
     "datasets",
+    "files",
     "fit",
     "kfold",
     "likelihoods",

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import fields
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from typer.main import get_command
 
 from bayesnmf import (
     checks,
+    cli_data,
     cli_demo,
     cli_rank,
     cli_report,
@@ -29,9 +30,10 @@ from bayesnmf import (
     plots,
     posterior,
 )
+from bayesnmf.cli_data import listed
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.likelihoods import as_likelihood
-from bayesnmf.methods import METHODS, as_method
+from bayesnmf.methods import MAP, MCMC, METHODS, SVI, as_method
 from bayesnmf.model import NMF
 from bayesnmf.priors import REGISTRY as PRIORS
 from bayesnmf.priors import as_prior
@@ -45,6 +47,7 @@ EXPECTED = (ValueError, TypeError, OSError, MemoryError, ImportError)
 GRACE = 5.0
 #: Signals that end a run with what it has: from the keyboard, and from a batch system.
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+CRITERIA = get_args(comparison.Criterion.__value__)
 PLOTS = {"components": plots.components, "reconstruction": plots.reconstruction}
 
 # Typer carries a Click of its own since 0.26, so its class of usage errors is taken from here.
@@ -111,18 +114,18 @@ def _root(
     "  bayesnmf fit spectra.npy --rank 3 --likelihood gaussian --method svi --out fit.nc"
 )
 def fit(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="Matrix, rows are samples: csv, tsv, npy, npz, mtx or parquet."
-        ),
-    ],
+    data: cli_data.Data,
     rank: Annotated[int, typer.Option(min=1, help="Number of components.")],
     out: Annotated[Path, typer.Option(help="Result to write: .nc or .zarr.")],
-    likelihood: Annotated[str, typer.Option(help=f"One of {', '.join(LIKELIHOODS)}.")] = "poisson",
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "mcmc",
-    prior_w: Annotated[str, typer.Option(help=f"One of {', '.join(PRIORS)}.")] = "gamma",
+    likelihood: Annotated[str, typer.Option(help=f"{listed(LIKELIHOODS)}.")] = "poisson",
+    method: Annotated[str, typer.Option(help=f"{listed(METHODS)}.")] = "mcmc",
+    prior_w: Annotated[str, typer.Option(help=f"{listed(PRIORS)}.")] = "gamma",
     prior_h: Annotated[str, typer.Option(help="As --prior-w.")] = "gamma",
+    sigma: cli_data.Sigma = None,
+    exposure: cli_data.Exposure = None,
+    names: cli_data.Names = None,
+    header: cli_data.Header = None,
+    read_budget: cli_data.ReadBudget = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     warmup: Annotated[
         int | None, typer.Option(min=0, help="mcmc: steps of each chain that are dropped.")
@@ -131,10 +134,12 @@ def fit(
         int | None, typer.Option(min=1, help="mcmc: draws of each chain; svi: draws in all.")
     ] = None,
     chains: Annotated[int | None, typer.Option(min=1, help="mcmc: independent chains.")] = None,
-    kernel: Annotated[str | None, typer.Option(help="mcmc: which sampler.")] = None,
-    algorithm: Annotated[str | None, typer.Option(help="svi: which algorithm.")] = None,
+    kernel: Annotated[str | None, typer.Option(help=f"mcmc: {listed(MCMC._kernels)}.")] = None,
+    algorithm: Annotated[str | None, typer.Option(help=f"svi: {listed(SVI._algorithms)}.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="svi: gradient steps at most.")] = None,
-    solver: Annotated[str | None, typer.Option(help="map: which solver.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help=f"map: {listed(MAP._options['solver'])}.")
+    ] = None,
     init: Annotated[str | None, typer.Option(help="map: random or nndsvd.")] = None,
     starts: Annotated[int | None, typer.Option(min=1, help="map: random starts.")] = None,
     max_iter: Annotated[int | None, typer.Option(min=1, help="map: iterations at most.")] = None,
@@ -155,11 +160,16 @@ def fit(
     }  # fmt: skip
     record = _method(method, {flag: pair for flag, pair in options.items() if pair[1] is not None})
     priors = as_prior(prior_w, "--prior-w"), as_prior(prior_h, "--prior-h")
-    model = NMF(rank, as_likelihood(likelihood), *priors)
-    V = fitting.matrix_for(files.read(data), model, record)
+    as_likelihood(likelihood)  # refuses an unknown name before files are read
+    layout = cli_data.Layout(names, header, read_budget)
+    known = layout.read_known(sigma, exposure)
+    model = NMF(rank, cli_data.likelihoods_of(likelihood, known)[likelihood], *priors)
+    table = layout.read(data)
+    V = fitting.matrix_for(table, model, record)
     missing = V.n_rows * V.n_columns - V.n_observed
     say = (lambda text: None) if quiet else typer.echo
-    say(f"{data}: {V.n_rows} rows x {V.n_columns} columns, missing cells: {missing}\n")
+    say(f"{data}: {V.n_rows} rows x {V.n_columns} columns, missing cells: {missing}")
+    say(f"{files.describe(table)}\n")
     progress = sys.stderr.isatty() and not quiet
     result = fitting.fit(V, model, record, seed=seed, progress=progress)
     save_or_rescue(result, out)
@@ -171,27 +181,41 @@ def fit(
     "  bayesnmf compare counts.csv --rank 4 --likelihoods poisson,negative_binomial,gaussian"
 )
 def compare(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Matrix, rows are samples.")],
+    data: cli_data.Data,
     rank: Annotated[int, typer.Option(min=1, help="Number of components.")],
     likelihoods: Annotated[
-        str, typer.Option(help="Names, separated by commas.")
+        str, typer.Option(help=f"Names, separated by commas: {', '.join(LIKELIHOODS)}.")
     ] = "poisson,negative_binomial",
     method: Annotated[str, typer.Option(help="mcmc or svi.")] = "mcmc",
-    ic: Annotated[str, typer.Option(help="loo, waic or kfold.")] = "loo",
+    ic: Annotated[str, typer.Option(help=f"{listed(CRITERIA)}.")] = "loo",
     escalate: Annotated[
         bool, typer.Option(help="Replace bad estimates by dearer ones, refits at last.")
     ] = True,
+    sigma: cli_data.Sigma = None,
+    exposure: cli_data.Exposure = None,
+    names: cli_data.Names = None,
+    header: cli_data.Header = None,
+    read_budget: cli_data.ReadBudget = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Plot to write: .png, .pdf or .svg.")] = None,
 ) -> None:
     """Compare likelihoods by the density that they give to cells left out."""
     if out is not None:
         require_target(out, IMAGES)
-    V, record, progress = files.read(data), as_method(method), sys.stderr.isatty()
-    models = {name: NMF(rank, as_likelihood(name)) for name in likelihoods.split(",")}
+    if ic not in CRITERIA:  # found now, rather than after the fits
+        raise ValueError(f"unknown --ic {ic!r}; valid: {', '.join(CRITERIA)}")
+    record, progress = as_method(method), sys.stderr.isatty()
+    for name in likelihoods.split(","):
+        as_likelihood(name)  # refuses an unknown name before files are read
+    layout = cli_data.Layout(names, header, read_budget)
+    known = layout.read_known(sigma, exposure)
+    chosen = cli_data.likelihoods_of(likelihoods, known)
+    models = {name: NMF(rank, likelihood) for name, likelihood in chosen.items()}
+    V = layout.read(data)
     matrices = {name: fitting.matrix_for(V, model, record) for name, model in models.items()}
     for name, model in models.items():
         model.check(matrices[name], draws=True)  # before minutes are spent on the others
+    typer.echo(f"{data}: {files.describe(V)}\n")
     fits = {
         name: posterior.require_whole(
             fitting.fit(matrices[name], model, record, seed=seed, progress=progress)
@@ -229,7 +253,7 @@ def check(
 )
 def plot(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A result of bayesnmf fit.")],
-    kind: Annotated[str, typer.Option(help="components or reconstruction.")] = "components",
+    kind: Annotated[str, typer.Option(help=f"{listed(PLOTS)}.")] = "components",
     out: Annotated[
         Path | None,
         typer.Option(help="Image to write: .png, .pdf or .svg.", show_default="FILE-KIND.png"),

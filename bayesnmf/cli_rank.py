@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
-from bayesnmf import files
+from bayesnmf import cli_data, files
+from bayesnmf.cli_data import listed
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
+from bayesnmf.likelihoods import as_likelihood
+from bayesnmf.methods import METHODS
 from bayesnmf.priors import REGISTRY as PRIORS
 from bayesnmf.rank import select_rank
 from bayesnmf.targets import IMAGES, RESULTS, require_target, save_or_rescue, write_figure
@@ -24,7 +27,7 @@ EXAMPLES = (
 
 
 def rank(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Matrix, rows are samples.")],
+    data: cli_data.Data,
     ranks: Annotated[
         str | None,
         typer.Option(
@@ -32,15 +35,20 @@ def rank(
             show_default="1:10",
         ),
     ] = None,
-    likelihood: Annotated[str, typer.Option(help=f"One of {', '.join(LIKELIHOODS)}.")] = "poisson",
-    method: Annotated[str, typer.Option(help="map, svi or mcmc.")] = "map",
+    likelihood: Annotated[str, typer.Option(help=f"{listed(LIKELIHOODS)}.")] = "poisson",
+    method: Annotated[str, typer.Option(help=f"{listed(METHODS)}.")] = "map",
     prior_w: Annotated[
-        str, typer.Option(help=f"One of {', '.join(PRIORS)}; not flat, nor ard by map.")
+        str, typer.Option(help=f"{listed(PRIORS)}; not flat, nor ard by map.")
     ] = "gamma",
     prior_h: Annotated[str, typer.Option(help="As --prior-w.")] = "gamma",
     criterion: Annotated[
         str, typer.Option(help="kfold or loo; auto: kfold for map, loo for svi and mcmc.")
     ] = "auto",
+    sigma: cli_data.Sigma = None,
+    exposure: cli_data.Exposure = None,
+    names: cli_data.Names = None,
+    header: cli_data.Header = None,
+    read_budget: cli_data.ReadBudget = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of kfold.")] = 5,
     replicates: Annotated[int, typer.Option(min=19, help="Replicates of the residual check.")] = 99,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
@@ -59,8 +67,15 @@ def rank(
     for target, endings in ((out, RESULTS), (plot, IMAGES)):
         if target is not None:
             require_target(target, endings)
+    asked = None if ranks is None else parse_ranks(ranks)
+    as_likelihood(likelihood)  # refuses an unknown name before files are read
+    layout = cli_data.Layout(names, header, read_budget)
+    known = layout.read_known(sigma, exposure)
+    noise = cli_data.likelihoods_of(likelihood, known)[likelihood]
+    V = layout.read(data)
+    typer.echo(f"{data}: {files.describe(V)}\n")
     selection = select_rank(
-        files.read(data), None if ranks is None else parse_ranks(ranks), likelihood, method,
+        V, asked, noise, method,
         prior_W=prior_w, prior_H=prior_h, criterion=criterion, k=folds, n_replicates=replicates,
         resume_from=resume, save_to=out, seed=seed, progress=sys.stderr.isatty(),
     )  # fmt: skip

@@ -12,6 +12,9 @@ import pandas as pd
 import scipy.sparse
 import xarray as xr
 
+from bayesnmf.containers import refuse_foreign, refuse_kind, require_writable
+from bayesnmf.sparse_format import sound
+
 #: Sparse input is expanded only while the dense array stays below this many bytes.
 DENSE_BUDGET = 4 * 2**30
 
@@ -66,11 +69,11 @@ class Matrix:
         Raises
         ------
         TypeError
-            When `V` holds something other than real numbers.
+            When `V` holds something other than real numbers, or is a path, a dict or an AnnData.
         ValueError
             When `V` is empty or not two-dimensional, holds an infinite cell, has a row or a
-            column with no observed cell, or when `mask` has another shape. The message names
-            the first offending cell.
+            column with no observed cell, is a malformed sparse matrix, has a control character in
+            a name, or when `mask` has another shape. The message names the first offending cell.
         """
         if isinstance(V, Matrix):
             if mask is None and held_out is None:
@@ -92,8 +95,8 @@ class Matrix:
             observed &= held_out_pattern(held_out, values.shape, "held_out").toarray() == 0
         # A fresh array, so that neither the caller's edits nor a masked cell's value leak in.
         values = np.where(observed, values, np.asarray(np.nan, values.dtype))
-        matrix = cls(values, observed, _index(row_names, values.shape[0]),
-                     _index(column_names, values.shape[1]))  # fmt: skip
+        matrix = cls(values, observed, _index(row_names, values.shape[0], "row"),
+                     _index(column_names, values.shape[1], "column"))  # fmt: skip
         matrix.refuse(np.isinf, "is infinite", "Replace it with a number, or NaN if missing")
         matrix._refuse_unobserved()
         return matrix
@@ -176,6 +179,7 @@ class Matrix:
 def _unwrap(V: Any) -> tuple[np.ndarray, Any, Any]:
     """Split a container into its array and its row and column names (None: unnamed)."""
     if isinstance(V, np.ma.MaskedArray):
+        refuse_kind(np.ma.getdata(V))
         # np.asarray would bring the masked values back.
         return np.where(np.ma.getmaskarray(V), np.nan, np.ma.getdata(V)), None, None
     if isinstance(V, pd.DataFrame):
@@ -193,7 +197,8 @@ def _unwrap(V: Any) -> tuple[np.ndarray, Any, Any]:
                 f"dense, above the budget of {DENSE_BUDGET / 2**30:.0f} GiB. Use fewer columns "
                 "(features), or raise bayesnmf.data.DENSE_BUDGET."
             )
-        return V.toarray(), None, None
+        return sound(V).toarray(), None, None
+    refuse_foreign(V)
     try:
         return np.asarray(V), None, None
     except ValueError:
@@ -205,26 +210,49 @@ def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarr
     if values.dtype == np.float32:
         return values
     if values.dtype.kind in "biuf":
-        return values.astype(np.float64)
+        with np.errstate(over="ignore"):  # a long double may overflow, and is refused as infinite
+            return values.astype(np.float64)
+    refuse_kind(values)
     # NumPy would read the text "1.5" as a number.
     if values.dtype.kind == "O" and not any(isinstance(x, (str, bytes)) for x in values.flat):
         # Mixed columns of a DataFrame arrive as objects; None and pandas.NA mean missing.
         try:
             return np.where(pd.isna(values), np.nan, values).astype(np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
     for position, value in np.ndenumerate(values):
-        if not isinstance(value, (int, float, np.number)):
+        if not _is_real(value):
             where = ", ".join(str(i) for i in position)
             names = ""
             if row_names is not None and column_names is not None and len(position) == 2:
                 row, column = position
                 names = f" (row {label(row_names, row)}, column {label(column_names, column)})"
+            if isinstance(value, int):
+                raise ValueError(
+                    f"V[{where}]{names} is an integer above 1e308, the largest number that can be "
+                    "computed with. Divide V by a constant."
+                )
             raise TypeError(
-                f"V[{where}] = {value!r}{names} is not a real number. Drop columns of text, or "
-                "pass them as the index."
+                f"V[{where}] = {_shown(value)}{names} is not a real number. Drop columns of text, "
+                "or pass them as the index."
             )
     raise TypeError(f"V has dtype {values.dtype}; it must hold real numbers")
+
+
+def _is_real(value: Any) -> bool:
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, np.complexfloating):
+        return False
+    try:
+        float(value)
+    except (OverflowError, TypeError):
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    """Return what a cell or a label holds in one line that is not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def _as_mask(mask: Any, shape: tuple[int, ...], row_names: Any, column_names: Any) -> np.ndarray:
@@ -237,7 +265,7 @@ def _as_mask(mask: Any, shape: tuple[int, ...], row_names: Any, column_names: An
                 raise ValueError(f"the {word} of mask have other names than those of V")
         if not (mask.index.equals(row_names) and mask.columns.equals(column_names)):
             mask = mask.loc[list(row_names), list(column_names)]
-    mask = np.asarray(mask)
+    mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else np.asarray(mask)
     if mask.shape != shape:
         raise ValueError(f"mask has shape {mask.shape}, but V has shape {shape}")
     if mask.dtype != bool:
@@ -249,8 +277,7 @@ def _as_mask(mask: Any, shape: tuple[int, ...], row_names: Any, column_names: An
 
 def held_out_pattern(held_out: Any, shape: tuple[int, ...], word: str) -> scipy.sparse.csr_array:
     """Return left-out cells, sparse or dense booleans, as a pattern of ones."""
-    sparse = scipy.sparse.issparse(held_out)
-    array = held_out if sparse else np.asarray(held_out)
+    array = sound(held_out, word) if scipy.sparse.issparse(held_out) else np.asarray(held_out)
     if array.shape != shape:
         raise ValueError(f"{word} has shape {array.shape}, but V has shape {shape}")
     if array.dtype != bool:
@@ -276,10 +303,14 @@ def describe_cell(
 
 
 def label(names: Any, position: int) -> str:
-    """Return one label as a reader would write it, without its NumPy type."""
+    """Return one label as a reader would write it, without its NumPy type, and not too long."""
     label = names[position]
-    return repr(label.item() if isinstance(label, np.generic) else label)
+    return _shown(label.item() if isinstance(label, np.generic) else label)
 
 
-def _index(names: Any, size: int) -> pd.Index:
-    return pd.RangeIndex(size) if names is None else pd.Index(names)
+def _index(names: Any, size: int, word: str) -> pd.Index:
+    if names is None:
+        return pd.RangeIndex(size)
+    index = pd.Index(names)
+    require_writable(index, word)
+    return index

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import io
-import itertools
-import math
 import os
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,32 +15,54 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-#: Cells that mean missing; case does not matter.
-MISSING = ("", "na", "nan")
+from bayesnmf import file_sizes, parquet_files, text_files
+from bayesnmf.sparse_format import from_rows, sound
+from bayesnmf.text_files import Names
+
+#: A file is read only while it takes less than this many bytes of memory.
+READ_BUDGET = 4 * 2**30
+#: Key of ``DataFrame.attrs`` under which :func:`read` says what it took for names.
+_NOTE = "bayesnmf_note"
 
 
-def read(path: str | os.PathLike[str]) -> Any:
+def read(
+    path: str | os.PathLike[str], *, names: Names = None, header: bool | None = None,
+    budget: int | None = None,
+) -> Any:  # fmt: skip
     r"""Read the data matrix that a file holds.
 
     The ending of the file's name, in either case, says how it is read:
 
     - ``csv``, ``tsv``: UTF-8 text separated by commas or tabs; see Notes.
+    - ``txt``: the same, separated by tabs, semicolons, commas or white space, whichever the first
+      line has, in this order.
     - ``npy``: a NumPy array.
     - ``npz``: a SciPy sparse array as ``scipy.sparse.save_npz`` writes it, or a NumPy archive
       that holds exactly one array.
     - ``mtx``: a Matrix Market file.
-    - ``parquet``: a table; its first column becomes the row names when it is not numeric.
+    - ``parquet``: a table; its row names are its index or, without one, its first column where
+      that holds text, dates, or integers under a header such as ``sample_id``.
+
+    ``csv.gz``, ``tsv.gz``, ``txt.gz`` and ``mtx.gz`` are expanded first.
 
     Parameters
     ----------
     path : str or path
         The file. Rows are samples and columns are features.
+    names : str, int or False, optional
+        Column of the row names, by its name or its position (0 is the first); False: none holds
+        names. Default: recognised, as Notes say. For text and parquet.
+    header : bool, optional
+        Whether the first line holds column names. Default: recognised. For text.
+    budget : int, optional
+        Most bytes of memory that the content may take. Default: :data:`READ_BUDGET`, 4 GiB.
 
     Returns
     -------
     DataFrame, ndarray or scipy.sparse.csr_array of shape (n_rows, n_columns)
-        A labelled float64 table from csv and tsv, a table from parquet, an array from npy and
-        dense npz and mtx, and a sparse array from sparse npz and mtx. Whether the numbers suit a
+        A labelled float64 table from text, a table from parquet, an array from npy and
+        dense npz and mtx, and a sparse array from sparse npz and mtx. :func:`describe` says what
+        was taken for names and what for data. Whether the numbers suit a
         model is checked later, by :class:`bayesnmf.data.Matrix`.
 
     Raises
@@ -54,20 +72,35 @@ def read(path: str | os.PathLike[str]) -> Any:
     ValueError
         When the ending is not known (the message lists those that are), the file is empty or
         damaged, an npz holds several arrays (it lists them), an array holds pickled Python
-        objects, or a text file has a line with too few or too many cells, an open quote, or
-        text among its numbers (it names the line, the column and the text).
+        objects, a sparse array is malformed, `names` is no column, the first column holds
+        formatted numbers such as ``"1,000"`` or durations, or a text file has a line with too few
+        or too many cells, an open quote, or text among its numbers (it names the line, the column
+        and the text).
+    MemoryError
+        When the content would take more memory than `budget`. Sizes are found in headers, before
+        anything is expanded.
+
+    Warns
+    -----
+    UserWarning
+        When a column might hold names but is taken for data: its header says so but its numbers
+        repeat, or it counts the rows under another header, or it is not the first.
 
     Notes
     -----
-    Rules for csv and tsv, in this order:
+    Rules for text, in this order:
 
-    1. Blank lines are skipped. A cell is missing when it is empty or reads NA or NaN.
-    2. The first line holds the column names, unless each of its cells is a number or missing:
-       such a file has no header. An empty first cell makes the first line a header in any case,
-       because an empty corner is how tables with row names are written.
-    3. The first column holds row names when the header's corner is empty, or when at least half
-       of its cells are text. A header that is one cell shorter than the lines below, as R
-       writes it, has no corner, and counts as empty there.
+    1. Blank lines are skipped. A cell is missing when it is empty or reads NA or NaN. A last column
+       without a name and without a number is a separator at the end of the lines, and is dropped.
+    2. The first line holds the column names, unless each of its cells is a number or missing. An
+       empty first cell makes the first line a header in any case, because an empty corner is how
+       tables with row names are written. Four or more numbers are a header, too, where they
+       rise or fall from left to right, as wavelengths do, no other line does, and they are evenly
+       spaced, or stand above three lines or more and are outside their range, or eight or more.
+    3. The first column holds row names when the header's corner is empty, when at least half
+       of its cells are text, or when it holds distinct integers under a header such as ``id``,
+       ``sample_id``, ``row`` or ``index``. A header that is one cell shorter than the lines below,
+       as R writes it, has no corner, and counts as empty there.
     4. Everything else must be a number.
 
     A text file is held in memory as a whole while it is read.
@@ -77,16 +110,17 @@ def read(path: str | os.PathLike[str]) -> Any:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "counts.csv"
-    ...     _ = path.write_text(",A,B\ns1,3,NA\ns2,0,5\n")
-    ...     read(path)
-          A    B
-    s1  3.0  NaN
-    s2  0.0  5.0
+    ...     _ = path.write_text("sample_id,A,B\n1001,3,NA\n1002,0,5\n")
+    ...     table = read(path)
+    >>> table.index.to_list(), table.columns.to_list(), table.loc["1002", "B"].item()
+    (['1001', '1002'], ['A', 'B'], 5.0)
+    >>> describe(table)
+    "row names: column 'sample_id' (1001, 1002); data: 2 columns (A, B)"
     """
     path = Path(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {path}")
-    reader = READERS.get(path.suffix.lower().removeprefix("."))
+    reader = READERS.get(_ending(path))
     if reader is None:
         raise ValueError(
             f"{path} has the ending {path.suffix!r}, which is not known; valid endings: "
@@ -94,174 +128,85 @@ def read(path: str | os.PathLike[str]) -> Any:
         )
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a file")
+    if names is True or not (names is None or isinstance(names, (str, int, np.integer))):
+        raise TypeError(f"names must be a column, its position or False, not {names!r}")
     try:
         if path.stat().st_size == 0:
             raise ValueError(f"{path} is empty")
-        return reader(path)
+        return reader(path, names, header, READ_BUDGET if budget is None else budget)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-# -- text -------------------------------------------------------------------------------------
+def describe(table: Any) -> str:
+    """Say in one line what :func:`read` took for names and what for data.
+
+    Parameters
+    ----------
+    table : DataFrame, ndarray or sparse array
+        What :func:`read` returned.
+
+    Examples
+    --------
+    >>> describe(np.ones((2, 3)))
+    'row names: none; data: 3 columns, without names'
+    """
+    known = table.attrs.get(_NOTE) if isinstance(table, pd.DataFrame) else None
+    if known is not None:
+        return str(known)
+    width = table.shape[1] if len(table.shape) == 2 else 0
+    return f"row names: none; data: {width} columns, without names"
 
 
-def _read_text(path: Path, separator: str) -> pd.DataFrame:
-    """Read separated text; the first column is kept as text until the whole of it is known."""
-    records = _records(path, separator)
-    top = next(records, None)
-    if top is None:
-        raise ValueError(f"{path} is empty: it holds nothing but blank lines")
-    header = _header(path, top[0], [cell.strip() for cell in top[1]])
-    body = records if header else itertools.chain([top], records)
-    lines: list[int] = []
-    heads: list[str] = []
-    rows: list[list[float]] = []
-    for line, cells in body:
-        if not lines:
-            header = _with_corner(header, cells)
-            width = len(header or cells)
-        if len(cells) != width:
-            raise ValueError(
-                f"{path}, line {line} has {len(cells)} cell(s), but line "
-                f"{lines[0] if lines else top[0]} has {width}"
-            )
-        lines.append(line)
-        heads.append(cells[0].strip())
-        rows.append(_numbers(path, line, header, cells[1:], first=1))
-    if not lines:
-        raise ValueError(f"{path} has a header (line {top[0]}) but no line of numbers below it")
-    return _table(path, header, lines, heads, rows)
+def _described(table: pd.DataFrame, source: str | None) -> pd.DataFrame:
+    """Note in a table which column its row names are from."""
+    rows = "none" if source is None else f"{source} ({_few(table.index)})"
+    unnamed = isinstance(table.columns, pd.RangeIndex)
+    columns = ", without names" if unnamed else f" ({_few(table.columns)})"
+    table.attrs[_NOTE] = f"row names: {rows}; data: {table.shape[1]} columns{columns}"
+    return table
 
 
-def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield every record that is not blank, with the line of the file on which it starts."""
-    text = _decode(path)
-    _refuse_other_separator(path, text, separator)
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
-    )
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise ValueError(
-                f"{path}, line {line} cannot be split into cells ({error}); check its quotes"
-            ) from error
-        if len(cells) > 1 or (cells and cells[0].strip()):
-            yield line, cells
+def _few(labels: pd.Index) -> str:
+    """Return the first labels, on one line and not too long."""
+    shown = [" ".join(str(label).split())[:30] for label in labels[:3]]
+    return ", ".join([*shown, "…"] if len(labels) > 3 else shown)
 
 
-def _decode(path: Path) -> str:
-    raw = path.read_bytes()
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise ValueError(
-            f"{path}, line {line} holds the byte {raw[error.start]:#04x}, which is not UTF-8 "
-            "text; save the file as UTF-8"
-        ) from error
+# -- how each ending is read ------------------------------------------------------------------
 
 
-def _refuse_other_separator(path: Path, text: str, separator: str) -> None:
-    """Raise when the first line is evidently separated by something else."""
-    first = text.lstrip("\r\n").partition("\n")[0]
-    names = {",": "commas", "\t": "tabs", ";": "semicolons"}
-    others = [name for other, name in names.items() if other != separator and other in first]
-    if separator not in first and others:
-        raise ValueError(
-            f"{path}, line 1 has {others[0]} but no {names[separator]}; a file with this ending "
-            f"is separated by {names[separator]}"
-        )
+class _Explained(ValueError):
+    """A failure that says already what is wrong."""
 
 
-def _number(cell: str) -> float | None:
-    """Return the number in a cell, NaN where it is missing, None where it is text."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return math.nan if cell.strip().casefold() in MISSING else None
-    # Python reads 10_1 as 101, but in a data file it is somebody's sample name.
-    return None if "_" in cell else value
+#: Reads a file, given the column of the names, whether there is a header, and the budget.
+type _Reader = Callable[[Path, Names, bool | None, int], Any]
 
 
-def _numbers(
-    path: Path, line: int, header: list[str] | None, cells: list[str], first: int
-) -> list[float]:
-    """Convert the cells of one line, of which the leftmost is in column `first` of the file."""
-    with contextlib.suppress(ValueError):  # most lines hold plain numbers, and this is quick
-        if "_" not in "".join(cells):
-            return list(map(float, cells))
-    values = [_number(cell) for cell in cells]
-    if None in values:
-        column = values.index(None)
-        text = cells[column].strip()
-        name = repr(header[first + column]) if header else str(first + column + 1)
-        raise ValueError(
-            f"{path}, line {line}, column {name}: {text!r} is not a number. Write a number, or "
-            "leave the cell empty if it is missing; row names belong in the first column"
-        )
-    return values  # type: ignore[return-value]
+def _ending(path: Path) -> str:
+    """Return the ending of a name in lower case, of two parts where the last is gz."""
+    parts = path.name.lower().rsplit(".", 2)[1:]
+    return ".".join(parts) if parts[-1:] == ["gz"] else "".join(parts[-1:])
 
 
-def _header(path: Path, line: int, cells: list[str]) -> list[str] | None:
-    """Return the column names if this first record holds them."""
-    empty_corner = len(cells) > 1 and not cells[0]
-    if not empty_corner and all(_number(cell) is not None for cell in cells):
-        return None
-    numbers = Counter(cell for cell in cells if cell and _number(cell) is not None)
-    twice = [name for name, times in numbers.items() if times > 1]
-    if twice:
-        raise ValueError(
-            f"{path}, line {line}: the column name {twice[0]!r} stands there more than once. If "
-            "this line holds data, put a line of column names above it"
-        )
-    return cells
-
-
-def _with_corner(header: list[str] | None, cells: list[str]) -> list[str] | None:
-    """Give R's short header its corner, when the first line below starts with a name."""
-    if header and len(cells) == len(header) + 1 and _number(cells[0]) is None:
-        return ["", *header]
-    return header
-
-
-def _table(
-    path: Path,
-    header: list[str] | None,
-    lines: list[int],
-    heads: list[str],
-    rows: list[list[float]],
+def _read_text(
+    path: Path, names: Names, header: bool | None, budget: int, separator: str | None
 ) -> pd.DataFrame:
-    """Decide what the first column holds, and put the table together."""
-    texts = sum(_number(head) is None for head in heads)
-    filled = sum(bool(head) for head in heads)
-    named = header is not None and ((len(header) > 1 and not header[0]) or 2 * texts >= filled > 0)
-    values = np.array(rows, dtype=float).reshape(len(rows), -1)
-    if named:
-        assert header is not None
-        if values.shape[1] == 0:
-            raise ValueError(f"{path} holds no numbers: its only column, {header[0]!r}, is text")
-        return pd.DataFrame(values, pd.Index(heads, name=header[0] or None), header[1:])
-    first = [
-        _numbers(path, line, header, [head], 0) for line, head in zip(lines, heads, strict=True)
-    ]
-    return pd.DataFrame(np.hstack([np.array(first), values]), columns=header)
+    try:
+        raw = file_sizes.contents(path, budget)
+    except (EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is no whole gz file: {error}") from error
+    return _described(*text_files.read_table(path, raw, separator, names, header))
 
 
-# -- binary -----------------------------------------------------------------------------------
-
-
-def _translated(read_file: Callable[[Path], Any]) -> Callable[[Path], Any]:
+def _translated(read_file: Callable[[Path, Names, int], Any]) -> _Reader:
     """Make every failure of another library one ``ValueError`` that names the file."""
 
-    def reader(path: Path) -> Any:
+    def reader(path: Path, names: Names, header: bool | None, budget: int) -> Any:
         try:
-            return read_file(path)
-        except _Explained:
+            return read_file(path, names, budget)
+        except (_Explained, file_sizes.TooLarge, file_sizes.Damaged):
             raise
         except Exception as error:
             # NumPy recommends allow_pickle=True here, which would run whatever the file says.
@@ -270,60 +215,86 @@ def _translated(read_file: Callable[[Path], Any]) -> Callable[[Path], Any]:
                     f"{path} is no plain numeric array: it holds pickled Python objects, which "
                     "are not loaded because that could run code, or is damaged"
                 ) from error
-            kind = path.suffix.lower().removeprefix(".")
-            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-            raise ValueError(f"{path} cannot be read as {kind}: {reason}") from error
+            reason = " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
+            raise ValueError(f"{path} cannot be read as {_ending(path)}: {reason}") from error
 
     return reader
 
 
-class _Explained(ValueError):
-    """A failure that says already what is wrong."""
+def _refuse_names(path: Path, names: Names) -> None:
+    if names is not None and names is not False:
+        raise _Explained(f"{path} holds numbers alone, so no column {names!r} holds row names")
 
 
-def _read_numpy(path: Path) -> Any:
+def _read_numpy(path: Path, names: Names, budget: int) -> Any:
+    _refuse_names(path, names)
     # Opened here, because NumPy leaves the file open where an archive is damaged.
     with path.open("rb") as file:
+        archive = file.read(2) == b"PK"
+        file.seek(0)
+        check = file_sizes.require_npz if archive else file_sizes.require_npy
+        check(path, file, budget)
+        file.seek(0)
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded
-        names = loaded.files
-        if {"format", "shape"} <= set(names):
-            file.seek(0)
-            return scipy.sparse.csr_array(scipy.sparse.load_npz(file))
-        if len(names) == 1:
-            return loaded[names[0]]
-    holds = f"{len(names)} arrays ({', '.join(names)})" if names else "no array"
+        stored = loaded.files
+        if {"format", "shape"} <= set(stored):
+            return _sparse(path, loaded, file)
+        if len(stored) == 1:
+            return loaded[stored[0]]
+    listed = ", ".join(stored[:10]) + (", …" if len(stored) > 10 else "")
+    holds = f"{len(stored)} arrays ({listed})" if stored else "no array"
     raise _Explained(
         f"{path} holds {holds}, but a data file holds one; save it alone with "
         "numpy.savez(path, V=V)"
     )
 
 
-def _read_mtx(path: Path) -> Any:
+def _sparse(path: Path, stored: Any, file: Any) -> scipy.sparse.csr_array:
+    """Return the sparse array of an archive, after a full check of its indices."""
+    word = f"{path}: it"
+    try:
+        if str(stored["format"].item()) in ("csr", "b'csr'"):
+            shape = tuple(int(side) for side in stored["shape"])
+            parts = tuple(stored[name] for name in ("data", "indices", "indptr"))
+            return from_rows(parts, shape, word)
+        file.seek(0)
+        return sound(scipy.sparse.load_npz(file), word)
+    except (ValueError, MemoryError) as error:
+        if str(error).startswith(word):
+            raise _Explained(str(error)) from error
+        raise
+
+
+def _read_mtx(path: Path, names: Names, budget: int) -> Any:
     from scipy.io import mmread
 
+    _refuse_names(path, names)
+    raw = file_sizes.contents(path, budget)
+    file_sizes.require_mtx(path, raw, budget)
     with warnings.catch_warnings():
         # SciPy 1.18 announces that arrays replace matrices; both are converted below.
         warnings.simplefilter("ignore", DeprecationWarning)
-        loaded = mmread(path)
-    return scipy.sparse.csr_array(loaded) if scipy.sparse.issparse(loaded) else loaded
+        loaded = mmread(io.BytesIO(raw))
+    return sound(loaded, f"{path}: it") if scipy.sparse.issparse(loaded) else loaded
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
-    unnamed = isinstance(frame.index, pd.RangeIndex) and frame.shape[1] > 1
-    if unnamed and not pd.api.types.is_numeric_dtype(frame.dtypes.iloc[0]):
-        return frame.set_index(frame.columns[0])
-    return frame
+def _read_parquet(path: Path, names: Names, budget: int) -> pd.DataFrame:
+    return _described(*parquet_files.read_parquet(path, names, budget))
 
 
+_SEPARATORS = {"csv": ",", "tsv": "\t", "txt": None}
+_TEXT: dict[str, _Reader] = {
+    ending: partial(_read_text, separator=separator) for ending, separator in _SEPARATORS.items()
+}
+_MTX = _translated(_read_mtx)
 #: How each ending is read.
-READERS: dict[str, Callable[[Path], Any]] = {
-    "csv": partial(_read_text, separator=","),
-    "tsv": partial(_read_text, separator="\t"),
+READERS: dict[str, _Reader] = {
+    **_TEXT,
     "npy": _translated(_read_numpy),
     "npz": _translated(_read_numpy),
-    "mtx": _translated(_read_mtx),
+    "mtx": _MTX,
     "parquet": _translated(_read_parquet),
+    **{f"{ending}.gz": reader for ending, reader in {**_TEXT, "mtx": _MTX}.items()},
 }

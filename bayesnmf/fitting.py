@@ -21,6 +21,7 @@ from bayesnmf.methods import MCMC, Draws, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.posterior import Fit, matrix_of
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
+from bayesnmf.sparse_format import sound
 
 
 def fit(
@@ -178,8 +179,9 @@ def matrix_for(
     if isinstance(V, SparseMatrix):
         return V
     if scipy.sparse.issparse(V):
+        V = sound(V)  # before anything follows its indices
         masked = mask is not None or held_out is not None
-        masked |= V.dtype.kind == "f" and bool(np.isnan(V.tocsr().data).any())
+        masked |= V.dtype.kind == "f" and bool(np.isnan(V.data).any())
         if method.keeps_sparse(model, masked):
             return SparseMatrix.of(V, mask, held_out)
     return Matrix.of(V, mask, held_out)

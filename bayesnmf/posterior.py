@@ -17,6 +17,7 @@ from bayesnmf import clusters, storage, structure
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
+from bayesnmf.sparse_format import from_cells, from_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -369,13 +370,14 @@ def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:
     """Return the cells of a fit of sparse data, with NaN stored where held out."""
     sizes, data = tree["posterior"].sizes, tree["observed_data"].dataset
     shape = (sizes["row"], sizes["column"])
-    parts = (data[f"V_{part}"].to_numpy() for part in ("value", "column", "start"))
-    cells = scipy.sparse.csr_array(tuple(parts), shape)
+    word = "the sparse data of this fit"
+    parts = tuple(data[f"V_{part}"].to_numpy() for part in ("value", "column", "start"))
+    cells = from_rows(parts, shape, word)
     held = tree["constant_data"].dataset if "constant_data" in tree else xr.Dataset()
     if "held_out_row" not in held:
         return cells
-    where = (held["held_out_row"].to_numpy(), held["held_out_column"].to_numpy())
-    return cells + scipy.sparse.csr_array((np.full(len(where[0]), np.nan), where), shape)
+    rows, columns = held["held_out_row"].to_numpy(), held["held_out_column"].to_numpy()
+    return cells + from_cells(np.full(len(rows), np.nan), rows, columns, shape, word)
 
 
 def matrix_of(fit: Fit) -> AnyMatrix:

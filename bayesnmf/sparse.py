@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse
 
 from bayesnmf.data import Matrix, describe_cell, held_out_pattern, label
+from bayesnmf.sparse_format import sound
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +61,14 @@ class SparseMatrix:
         TypeError
             When `V` holds something other than real numbers.
         ValueError
-            When `V` is empty, holds an infinite cell, or has a row or a column with no
-            observed cell.
+            When `V` is empty or malformed, holds an infinite cell, or has a row or a column
+            with no observed cell.
         """
         if 0 in V.shape:
             raise ValueError(f"V is empty: its shape is {V.shape}")
-        if V.dtype.kind not in "biuf":
-            raise TypeError(f"V has dtype {V.dtype}; it must hold real numbers")
-        stored = scipy.sparse.csr_array(V, dtype=np.float64, copy=True)
+        stored = sound(V)
+        # A copy, so that the caller's own matrix stays as it is.
+        stored = scipy.sparse.csr_array(stored, dtype=np.float64, copy=V.format == "csr")
         stored.sum_duplicates()
         missing = _missing(stored, mask, held_out)
         stored.data[np.isnan(stored.data)] = 0.0  # noted as missing, and NaN times 0 is NaN
@@ -193,7 +194,7 @@ def _missing(
         pattern = stored.copy()
         pattern.data = np.isnan(stored.data).astype(np.float64)
     if mask is not None:
-        mask = np.asarray(mask.todense() if scipy.sparse.issparse(mask) else mask)
+        mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else np.asarray(mask)
         if mask.dtype != bool:
             raise TypeError(
                 f"mask has dtype {mask.dtype}; it must be boolean, True where a cell is observed"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -202,6 +204,14 @@ def test_precision_is_kept_when_filling():
         ([[1.0, NAN], [2.0, NAN]], r"column 1 has no observed cell: .* Drop that column\."),
         ([[NAN, NAN], [2.0, NAN]], r"row 0 has no observed cell: .* Drop that row\."),
         ([[NAN], [1.0], [NAN]], r"row 0 has no observed cell \(and 1 more\)"),
+        ([[1, 10**400], [1, 1]], r"V\[0, 1\] is an integer above 1e308"),
+        (pd.DataFrame({"n": [1, -(10**400)]}), r"V\[1, 0\] \(row 1, column 'n'\) is an integer"),
+        (np.array([[np.longdouble("1e4000")]]), r"V\[0, 0\] = inf is infinite"),
+        (pd.DataFrame([[1.0]], ["a\0b"]), r"name of row 0, 'a\\x00b', holds the character U\+0000"),
+        (pd.DataFrame([[1.0]], columns=["\x1b[2J"]), r"name of column 0, .* U\+001B"),
+        (pd.DataFrame([[1.0]], pd.Index(["\ud800"], dtype=object)), r"name of row 0, .* U\+D800"),
+        (pd.DataFrame([[1.0]], pd.MultiIndex.from_tuples([("a", "\0")])), "U\\+0000"),
+        (xr.DataArray([[1.0]], {"gene": ["\1"]}, ["cell", "gene"]), "U\\+0001"),
     ],
 )
 def test_bad_values(V, message):
@@ -231,8 +241,19 @@ def test_errors_use_the_names():
         ([[1.0, {}]], r"V\[0, 1\] = \{\} is not a real number"),
         (np.array([[1, 2j]]), "V has dtype complex128; it must hold real numbers"),
         (np.array([[1, 2j]], object), r"V\[0, 1\] = 2j is not a real number"),
-        (np.array([["2020-01-01"]], "M8[D]"), r"V\[0, 0\] = .* is not a real number"),
-        ("counts.csv", "is not a real number"),
+        (np.array([["2020-01-01"]], "M8[D]"), "it must hold real numbers, not dates"),
+        (np.array([[3]], "m8[s]"), "it must hold real numbers, not durations. Convert them"),
+        (np.ma.masked_array(np.array([["2020-01-01"]], "M8[D]"), [[True]]), "not dates"),
+        (np.zeros((1, 2), "f8,i4"), "it must hold real numbers, not records"),
+        (pd.DataFrame({"t": pd.to_timedelta([1, 2], "s")}), "not durations"),
+        (pd.DataFrame({"t": pd.to_datetime(["2020"]), "n": [1]}), r"V\[0, 0\] = Timestamp"),
+        (
+            "counts.csv",
+            r"the name of a file, 'counts\.csv', .* give bayesnmf\.files\.read\('counts",
+        ),
+        (Path("counts.mtx"), "V is the name of a file"),
+        ({"A": [1, 2], "B": [3, 4]}, "V is a dict with the keys 'A', 'B', not a matrix"),
+        (SimpleNamespace(X=np.ones((2, 2)), obs_names=[], var_names=[]), r"give V\.to_df\(\)"),
         (
             pd.DataFrame({"tissue": ["skin", "lung"], "dose": [1, 2]}, ["p1", "p2"]),
             r"V\[0, 0\] = 'skin' \(row 'p1', column 'tissue'\) .* Drop columns of text",

@@ -1,5 +1,6 @@
 """Reading data files: what comes back, and one sentence for everything that is wrong."""
 
+import gzip
 import zipfile
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_a_quoted_name_may_hold_separators_and_line_ends(write):
         (',"A\nB",C\nx,1,2\ny,3,oops\n', ("line 4", "'C'", "'oops'")),
         ("sample,A\ns1,1_000\n", ("line 2", "'A'", "'1_000'")),
         ("A,B\n1,2\n3\n", ("line 3 has 1 cell(s),", "line 2 has 2")),
-        ("A,B\n1,2,3\n", ("line 2 has 3 cell(s)", "line 1 has 2")),
+        ("A,B\n1,2,3,4\n", ("line 2 has 4 cell(s)", "line 1 has 2")),
         ("A,B\nx,1,2\ny,3\n", ("line 3 has 2 cell(s)", "line 2 has 3")),
         ('A,B\n1,2\n"3,4\n5,6\n', ("line 3", "quotes")),
         ("", ("empty",)),
@@ -244,7 +245,43 @@ def test_an_npy_that_claims_too_much(tmp_path):
 def test_matrix_market_errors_name_the_line(tmp_path):
     path = tmp_path / "data.mtx"
     path.write_text("%%MatrixMarket matrix coordinate real general\n3 2 2\n1 1 2.5\n3 2 x\n")
-    assert "Line 4" in message(path)
+    assert "line 4: '3 2 x' is no entry" in message(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [("coordinate integer", b"1 1 2\xf8\5"), ("coordinate real", b"o\x001 1 2"),
+     ("coordinate real", b"1 1"), ("coordinate pattern", b"1 1 2"), ("coordinate real", b"-1 1 2"),
+     ("array real", b"1 2"), ("array integer", b"\0")],
+)  # fmt: skip
+def test_no_strange_line_reaches_the_reader_of_scipy(tmp_path, kind, line):
+    """It crashed on some, and read others as numbers."""
+    path = tmp_path / "data.mtx"
+    size = b"2 2" if "array" in kind else b"2 2 1"
+    path.write_bytes(
+        b"%%MatrixMarket matrix " + kind.encode() + b" general\n" + size + b"\n" + line
+    )
+    assert "line 3: " in message(path).casefold()
+
+
+def test_forms_of_matrix_market(tmp_path):
+    path = tmp_path / "data.mtx"
+    for kind, body, expected in (
+        ("coordinate pattern general", "2 2 2\n 1 1 \n\n2 1", [[1, 0], [1, 0]]),
+        (
+            "coordinate real symmetric",
+            "2 2 2\r\n1 1 1.5e0\r\n2 1 -.5\r\n",
+            [[1.5, -0.5], [-0.5, 0]],
+        ),
+        ("array integer general", "2 2\n1\n2\n3\n4\n", [[1, 3], [2, 4]]),
+    ):
+        path.write_text(f"%%MatrixMarket matrix {kind}\n% words\n{body}", newline="")
+        loaded = read(path)
+        np.testing.assert_array_equal(
+            loaded.toarray() if scipy.sparse.issparse(loaded) else loaded, expected
+        )
+    path.write_text("%%MatrixMarket matrix coordinate complex general\n1 1 1\n1 1 2 3\n")
+    assert "no Matrix Market file of real numbers" in message(path)
 
 
 # -- paths ------------------------------------------------------------------------------------
@@ -258,6 +295,41 @@ def test_missing_file_and_unknown_ending(tmp_path):
     for ending in READERS:
         assert ending in text
     assert "'.xlsx'" in text
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "txt", "mtx"])
+def test_gzipped_text(tmp_path, ending):
+    """Written under its plain name, and read from the compressed one, in either case."""
+    plain, path = tmp_path / f"data.{ending}", tmp_path / f"data.{ending}.GZ"
+    if ending == "mtx":
+        scipy.io.mmwrite(plain, COUNTS)
+    else:
+        pd.DataFrame(COUNTS).to_csv(plain, sep={"csv": ","}.get(ending, "\t"))
+    path.write_bytes(gzip.compress(plain.read_bytes()))
+    np.testing.assert_array_equal(read(path), COUNTS)
+    path.write_bytes(path.read_bytes()[:-9])
+    message(path)
+    path.write_bytes(b"no such thing")
+    message(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",A,B\nx y,1,2\nz,3,\n", "\tA\tB\nx y\t1\t2\nz\t3\t\n", ";A;B\nx y;1;2\nz;3;\n",
+        '"A" "B"\n"x y" 1 2\n"z" 3 NA\n', "name   A  B \n'x' 1  2  \n  z  3 NA\n",
+    ],
+)  # fmt: skip
+def test_the_separator_of_txt_is_found(write, content):
+    frame = read(write(content.replace("'x'", '"x y"'), "data.txt"))
+    assert list(frame.index) == ["x y", "z"]
+    assert list(frame.columns) == ["A", "B"]
+    np.testing.assert_array_equal(frame, [[1, 2], [3, np.nan]])
+
+
+def test_what_numpy_writes_is_read(tmp_path):
+    np.savetxt(tmp_path / "data.txt", COUNTS)
+    np.testing.assert_array_equal(read(tmp_path / "data.txt"), COUNTS)
 
 
 def test_a_folder_is_refused(tmp_path):

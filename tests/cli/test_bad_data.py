@@ -73,8 +73,13 @@ def test_text_column_of_a_table_is_named(tmp_path):
     ("name", "named"),
     [
         ("absent.csv", "there is no file"),
-        ("notes.txt", "ending '.txt'"),
-        ("V.npy", "or is damaged"),
+        ("notes.xls", "ending '.xls'"),
+        ("notes.txt", "no line of numbers"),
+        ("V.npz", "cannot be read as npz"),
+        ("V.parquet", "cannot be read as parquet"),
+        ("V.mtx", "no Matrix Market file"),
+        ("V.csv.gz", "cannot read"),
+        ("V.npy", "cannot be read as npy"),
     ],
 )
 def test_file_that_cannot_be_read_is_named(tmp_path, name, named):

@@ -24,7 +24,7 @@ def test_version_and_help():
 
 
 def test_other_failures_keep_their_traceback(counts, monkeypatch):
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli.files, "read", fail)
@@ -38,7 +38,7 @@ def test_other_failures_keep_their_traceback(counts, monkeypatch):
      (ImportError("needs zarr:\n pip install zarr"), "needs zarr: pip install zarr")],
 )  # fmt: skip
 def test_failures_of_the_machine_are_one_line(counts, monkeypatch, failure, sentence):
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise failure
 
     monkeypatch.setattr(cli.files, "read", fail)
@@ -47,7 +47,7 @@ def test_failures_of_the_machine_are_one_line(counts, monkeypatch, failure, sent
 
 
 def test_interrupt_is_one_line(counts, monkeypatch):
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.files, "read", interrupt)
