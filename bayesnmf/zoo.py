@@ -305,6 +305,7 @@ class ModelFunction:
         functools.update_wrapper(self, self._function, updated=())
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run the function."""
         return self._function(*arguments, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
