@@ -67,7 +67,7 @@ def test_start_up_can_be_interrupted(way, delay, tmp_path):
 
 @pytest.mark.parametrize(
     ("verb", "module"),
-    [("check", "arviz_stats"), ("plot", "matplotlib.pyplot"), ("report", "matplotlib.pyplot")],
+    [("check", "arviz_stats"), ("report", "matplotlib.pyplot")],
 )
 def test_verbs_that_read_a_fit_can_be_interrupted(verb, module, tmp_path):
     """When they import what they need for their work, and are at it."""
