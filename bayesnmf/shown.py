@@ -6,7 +6,7 @@ import unicodedata
 from typing import Any
 
 #: Letters of a name that are shown in a figure, and in a table of a page.
-IN_FIGURE, IN_TABLE = 24, 60
+IN_FIGURE, IN_TABLE = 24, 40
 
 
 def shown(name: Any, limit: int = IN_FIGURE) -> str:

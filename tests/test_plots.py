@@ -359,7 +359,7 @@ def test_what_is_the_same_in_all_replicates_is_named_and_not_drawn():
         "Not finite in some replicates: maximum."
     )
     same = plots.ppc(replace(checks, replicated={name: np.ones(5) for name in replicated}))
-    assert [text.get_text() for text in same.texts][0] == "No statistic differs between replicates."
+    assert "No statistic differs between replicates." in {text.get_text() for text in same.texts}
     assert "column totals = 1" in same.get_supxlabel()
 
 
