@@ -1,5 +1,9 @@
 """Non-negative matrix factorisation as Bayesian inference."""
 
+from bayesnmf import startup
+
+startup.guard()  # before the imports below, which take a second or two
+
 # ArviZ, imported first, leaves a lazy numpyro behind whose submodules fail; this loads it.
 from numpyro import __version__ as _  # noqa: F401
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from bayesnmf.predictive_checks import ppc as check_by_replicates
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Panels side by side.
-N_ABREAST = 3
+#: Panels side by side, and letters on a line below them.
+N_ABREAST, LINE = 3, 105
+#: Replicates of a statistic that differ by a smaller share of it differ by rounding only.
+SAME = 1e-9
 
 
 def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
@@ -34,7 +37,9 @@ def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
     matplotlib.figure.Figure
         One panel a statistic, by :func:`arviz_plots.plot_ppc_tstat`: the distribution over
         replicates and, as a dot, that of the data (its posterior mean, where it depends on
-        the draw); the title gives the p-value.
+        the draw); the title gives the p-value. A statistic that is the same in all replicates,
+        such as "zeros" of data that cannot be 0, has no distribution: a line below the panels gives its
+        value. So does one that is not finite in some replicate.
 
     Examples
     --------
@@ -44,10 +49,27 @@ def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
     >>> ppc(fit, num_draws=20).axes[0].get_title()[:16]
     'singular value 1'
     """
+    checks = _checked(checks, options)
+    drawn = [name for name in checks.table.index if _varies(checks.replicated[name])]
+    figure = _histograms(checks, drawn) if drawn else _empty()
+    if len(drawn) < len(checks.table):
+        note = _note(checks, drawn)
+        figure.set_figheight(figure.get_figheight() + 0.2 * len(note.splitlines()))
+        figure.supxlabel(note, fontsize=8)
+    return figure
+
+
+def _varies(values: np.ndarray) -> bool:
+    """Whether replicates differ, by more than rounding, and all are finite."""
+    if not np.isfinite(values).all():
+        return False
+    largest, width = np.abs(values).max(), np.ptp(values)
+    return bool(SAME * largest < width < np.inf and width > np.finfo(float).tiny)
+
+
+def _histograms(checks: PredictiveChecks, names: list[str]) -> Figure:
     import arviz_plots
 
-    checks = _checked(checks, options)
-    names = checks.table.index.tolist()
     tree = xr.DataTree.from_dict({
         "posterior_predictive": xr.Dataset({
             name: (("chain", "draw", "cell"), checks.replicated[name][None, :, None])
@@ -66,13 +88,38 @@ def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
             visuals={"title": False},
             figure_kwargs={"figsize": (7.5, height), "layout": "constrained"},
         )  # fmt: skip
-    for name, p in checks.table["p"].items():
+    for name in names:
         axes = drawn.get_target(name, {})
-        axes.set_title(f"{name}, p = {p:.3g}", fontsize=9)
+        axes.set_title(f"{name}, p = {checks.table['p'][name]:.3g}", fontsize=9)
         axes.tick_params(axis="x", labelsize=7)
         axes.xaxis.get_major_locator().set_params(nbins=4)
     figure: Figure = drawn.viz["figure"].item()
     return figure
+
+
+def _empty() -> Figure:
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(7.5, 1.2), layout="constrained")
+    figure.text(0.5, 0.7, "No statistic differs between replicates.", ha="center", fontsize=10)
+    return figure
+
+
+def _note(checks: PredictiveChecks, drawn: list[str]) -> str:
+    """Say which statistics have no panel, and why."""
+    same, unbounded = [], []
+    for name in checks.table.index.difference(drawn, sort=False):
+        values = checks.replicated[name]
+        if np.isfinite(values).all():
+            same.append(f"{name} = {values[0]:.4g}")
+        else:
+            unbounded.append(name)
+    said = []
+    if same:
+        said.append(f"The same in all replicates: {', '.join(same)}.")
+    if unbounded:
+        said.append(f"Not finite in some replicates: {', '.join(unbounded)}.")
+    return "\n".join(textwrap.fill(text, LINE) for text in said)
 
 
 def residual_spectrum(checks: PredictiveChecks | Fit, **options: Any) -> Figure:

@@ -29,6 +29,7 @@ from bayesnmf import (
     multimodality,
     plots,
     posterior,
+    startup,
 )
 from bayesnmf.cli_data import listed
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
@@ -40,7 +41,7 @@ from bayesnmf.priors import as_prior
 from bayesnmf.targets import IMAGES, RESULTS, require_target, save_or_rescue, write_figure
 
 #: What the shell sees: `check` found no convergence; an error; Ctrl-C.
-NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, 130
+NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, startup.INTERRUPTED
 #: What bad input raises. Anything else is a fault of the package and keeps its traceback.
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ImportError)
 #: Seconds that compiled code has to come to an end after Ctrl-C.
@@ -383,7 +384,7 @@ def _prompt_interrupt() -> Iterator[None]:
 
     for number, handler in handlers.items():
         # Whoever has been told to ignore a signal, or has a handler of its own, keeps to that.
-        if handler in (signal.default_int_handler, signal.SIG_DFL):
+        if handler in (signal.default_int_handler, signal.SIG_DFL, startup.leave):
             signal.signal(number, hear)
     watch = threading.Thread(target=_end_when_unheard, args=(reader, heard), daemon=True)
     watch.start()

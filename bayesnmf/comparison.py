@@ -16,6 +16,7 @@ from bayesnmf.crossvalidation import kfold_of_fit
 from bayesnmf.folds import Scheme
 from bayesnmf.pointwise import Measure, Pointwise
 from bayesnmf.posterior import Fit, matrix_of
+from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
@@ -119,6 +120,7 @@ def compare(
         raise ValueError('compare takes two models or more, as {"name": fit, ...}')
     if ic not in ("loo", "waic", "kfold"):
         raise ValueError(f"unknown ic {ic!r}; valid: loo, waic, kfold")
+    require_executor(executor)
     if reference is not None and reference not in models:
         raise ValueError(f"reference {reference!r} is none of the models: {', '.join(models)}")
     fits = {name: model for name, model in models.items() if isinstance(model, Fit)}

@@ -14,6 +14,7 @@ from bayesnmf.crossvalidation import mean_density, name_of
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
 from bayesnmf.posterior import Fit, warn_of_modes
 from bayesnmf.psis import good_k, psis_loo
+from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOO
@@ -194,6 +195,7 @@ def loo(
 
     if task not in ("cell", "row"):
         raise ValueError(f"unknown task {task!r}; valid: cell, row")
+    require_executor(executor)
     begin = perf_counter()
     pointwise = Pointwise(fit, measure)
     _warn_of_draws(pointwise)

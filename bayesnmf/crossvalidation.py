@@ -26,6 +26,7 @@ from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
 from bayesnmf.posterior import Fit, require_whole
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
+from bayesnmf.workers import require_executor, run_all
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOOKFold
@@ -120,18 +121,8 @@ def run_folds(
     from tqdm import tqdm
 
     folds = list(folds)
-    bar = tqdm(total=len(folds), desc="folds", disable=not progress, leave=False)
-    with bar:
-        if executor is None:
-            results = []
-            for fold in folds:
-                results.append(fold.score())
-                bar.update()
-            return results
-        waiting = [executor.submit(Fold.score, fold) for fold in folds]
-        for future in waiting:
-            future.add_done_callback(lambda _: bar.update())
-        return [future.result() for future in waiting]
+    with tqdm(total=len(folds), desc="folds", disable=not progress, leave=False) as bar:
+        return run_all(Fold.score, folds, executor, bar.update)
 
 
 def kfold(
@@ -168,8 +159,8 @@ def kfold(
         As for :func:`bayesnmf.loo`.
     executor : concurrent.futures.Executor, optional
         Where folds run; None: here, one after another. Processes run folds at the same time; they
-        need a model that can be pickled, and the "spawn" start method, because JAX does not
-        survive a fork. Threads take turns, because NumPyro is not thread-safe.
+        need a model that can be pickled, and the start method "spawn" or "forkserver", because JAX
+        does not survive a fork. Threads take turns, because NumPyro is not thread-safe.
     seed : int, default 0
         Seed of the folds and of every fit. The same seed gives the same folds for every model.
     progress : bool, default True
@@ -186,7 +177,7 @@ def kfold(
     Raises
     ------
     ValueError
-        For method="map", a bad `k` or scheme, a row or column that a fold would leave without
+        For an executor that forks, method="map", a bad `k` or scheme, a row or column that a fold would leave without
         an observed cell, and everything that :func:`bayesnmf.fit` raises.
 
     Notes
@@ -208,6 +199,7 @@ def kfold(
     >>> result.n_folds, result.n_data_points, result.elpd_i.dims
     (2, 192, ('cell',))
     """
+    require_executor(executor)
     model, method = as_model(model), as_method(method)
     if scipy.sparse.issparse(V) and method.keeps_sparse(model, True):
         V = SparseMatrix.of(V, mask)

@@ -22,6 +22,7 @@ from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.posterior import Fit, matrix_of
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 from bayesnmf.sparse_format import sound
+from bayesnmf.workers import require_own_jax
 
 
 def fit(
@@ -82,6 +83,7 @@ def fit(
     >>> result.W.shape, result.H.shape, result.converged
     ((8, 2), (2, 6), True)
     """
+    require_own_jax()
     method, model = as_method(method), as_model(model)
     matrix = matrix_for(V, model, method, mask=mask, held_out=held_out)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
@@ -112,6 +114,7 @@ def fit(
 
 def resume(fit: Fit, num_samples: int, *, progress: bool = True) -> Fit:
     """Go on where the chains of a fit ended; see :meth:`bayesnmf.Fit.resume`."""
+    require_own_jax()
     if "sampler_state" not in fit.tree or fit.model is None:
         raise ValueError(
             "this fit cannot go on: only MCMC of a bayesnmf.NMF by the structured sampler keeps "

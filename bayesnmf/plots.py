@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import jax
 import numpy as np
 
 from bayesnmf.check_plots import ppc, residual_spectrum
 from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit
+from bayesnmf.shown import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,8 @@ MAX_LABELS = 100
 MAX_ROW_LABELS = 40
 #: With more columns than this, a component is drawn as a line.
 MAX_BARS = 150
+#: Letters of a column's name for which every figure has room, and inches for each further one.
+FREE_LETTERS, LETTER = 8, 0.08
 
 
 def components(
@@ -72,6 +76,8 @@ def components(
         fit.n_components, 1, sharex=True, squeeze=False, layout="constrained",
         figsize=(float(np.clip(0.14 * len(names), 6, 14)), 1.6 * fit.n_components + 0.8),
     )  # fmt: skip
+    if not numeric:
+        _make_room(figure, names)
     titles = _titles(fit, interval)
     for k, (axes, title) in enumerate(zip(panels[:, 0], titles, strict=True)):
         draw = _draw_line if as_line else _draw_bars
@@ -97,10 +103,9 @@ def _titles(fit: Fit, interval: float) -> list[str]:
     for component, row in fit.summary(interval).iterrows():
         low, high = row.iloc[2:4]
         spread = "" if np.isnan(low) else f" ({format_number(low)} to {format_number(high)})"
-        titles.append(
-            f"component {component}: mass {format_number(row['mass'])}{spread}, "
-            f"{100 * row['share']:.0f} % of all"
-        )
+        # Components without any mass have no shares of it.
+        share = "" if np.isnan(row["share"]) else f", {100 * row['share']:.0f} % of all"
+        titles.append(f"component {component}: mass {format_number(row['mass'])}{spread}{share}")
     return titles
 
 
@@ -140,9 +145,9 @@ def reconstruction(fit: Fit) -> Figure:
     expected, deviation = _expectation(fit)
     # A mode can expect exactly 0, without spread; the difference itself then stands there.
     residual = np.divide(V - expected, deviation, out=V - expected, where=deviation > 0)
-    shown = np.isfinite(V)
-    limits = {"vmin": min(0.0, float(V[shown].min())), "vmax": float(np.quantile(V[shown], 0.99))}
-    limit = float(np.quantile(np.abs(residual[shown]), 0.99)) or 1.0
+    seen = np.isfinite(V)
+    limits = {"vmin": min(0.0, float(V[seen].min())), "vmax": float(np.quantile(V[seen], 0.99))}
+    limit = float(np.quantile(np.abs(residual[seen]), 0.99)) or 1.0
     figure, panels = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", sharey=True)
     images = (
         ("V", V, {"cmap": "viridis", **limits}),
@@ -160,7 +165,7 @@ def reconstruction(fit: Fit) -> Figure:
     rows = fit.W["row"].to_numpy()
     if len(rows) <= MAX_ROW_LABELS:
         panels[0].set_yticks(
-            range(len(rows)), [str(row) for row in rows], fontsize=7, parse_math=False
+            range(len(rows)), [shown(row) for row in rows], fontsize=7, parse_math=False
         )
     return figure
 
@@ -184,7 +189,7 @@ def compare(table: pd.DataFrame) -> Figure:
     rows = range(len(table))
     axes.errorbar(table["elpd_diff"], rows, xerr=table["dse"], fmt="o", color="C0")
     axes.axvline(0, color="0.6", linewidth=0.8)
-    axes.set_yticks(rows, table.index, parse_math=False)
+    axes.set_yticks(rows, [shown(name) for name in table.index], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("expected log predictive density, difference to the best")
     return figure
@@ -211,14 +216,22 @@ def _expectation(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     parameters: dict[str, Any] = {
         name: float(fit.tree["posterior"][name].mean()) for name in likelihood.priors
     }
-    cells = likelihood.distribution(mean, **likelihood.known, **parameters)
-    return np.asarray(cells.mean), np.sqrt(np.asarray(cells.variance))
+    # In single precision, data on a very small or large scale would have no spread, or no end.
+    with jax.enable_x64(True):
+        cells = likelihood.distribution(mean, **likelihood.known, **parameters)
+        return np.asarray(cells.mean), np.sqrt(np.asarray(cells.variance))
+
+
+def _make_room(figure: Figure, names: np.ndarray) -> None:
+    """Make a figure higher by the names of columns, which are written upwards."""
+    longest = max(len(shown(name)) for name in names)
+    figure.set_figheight(figure.get_figheight() + LETTER * max(0, longest - FREE_LETTERS))
 
 
 def _label_columns(axes: Axes, names: np.ndarray) -> None:
     positions = np.arange(0, len(names), -(-len(names) // MAX_LABELS))
     # Equally wide letters make near-equal names such as T[C>G]A and T[C>G]T comparable.
     axes.set_xticks(
-        positions, [str(name) for name in names[positions]], rotation=90, family="monospace",
+        positions, [shown(name) for name in names[positions]], rotation=90, family="monospace",
         fontsize=float(np.clip(700 / len(positions), 4, 9)), parse_math=False,
     )  # fmt: skip

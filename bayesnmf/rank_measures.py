@@ -16,6 +16,7 @@ from bayesnmf.folds import make_folds
 from bayesnmf.posterior import Fit
 from bayesnmf.predictive_checks import ppc
 from bayesnmf.rank_settings import Settings
+from bayesnmf.workers import run_all
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
@@ -55,12 +56,9 @@ class Task[T](Protocol):
         """Return the result."""
 
 
-def run_all[T](tasks: Sequence[Task[T]], executor: Executor | None) -> list[T]:
+def run_tasks[T](tasks: Sequence[Task[T]], executor: Executor | None) -> list[T]:
     """Run tasks, here or through an executor, and return the results in order."""
-    if executor is None:
-        return [task.run() for task in tasks]
-    waiting = [executor.submit(_run, task) for task in tasks]
-    return [future.result() for future in waiting]
+    return run_all(_run, tasks, executor)
 
 
 def _run[T](task: Task[T]) -> T:

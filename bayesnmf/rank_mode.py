@@ -19,7 +19,7 @@ from bayesnmf.methods.observed import Cells
 from bayesnmf.mode_folds import ModeFold
 from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit
-from bayesnmf.rank_measures import Measures, folds_of, precision, run_all, similarity, summed
+from bayesnmf.rank_measures import Measures, folds_of, precision, run_tasks, similarity, summed
 from bayesnmf.rank_settings import Settings
 from bayesnmf.residual_check import MAX_ITER, TOL, Replicates, p_value, residuals
 
@@ -127,7 +127,7 @@ def _residual_check(
         )
         for i in numbers[::BATCH]
     ]  # fmt: skip
-    parts = run_all(tasks, settings.executor)
+    parts = run_tasks(tasks, settings.executor)
     singular, dispersion = (np.concatenate(column) for column in zip(*parts, strict=True))
     return {
         "residual_p": p_value(float(ours.singular_value), singular),
@@ -151,6 +151,6 @@ def _cross_validated(
             )
             for number in range(settings.k)
         ]  # fmt: skip
-        for number, density in enumerate(run_all(tasks, settings.executor)):
+        for number, density in enumerate(run_tasks(tasks, settings.executor)):
             elpd[folds == number] = density
     return elpd[observed], note

@@ -16,6 +16,7 @@ from bayesnmf.data import Matrix
 from bayesnmf.methods import MAP, Method, as_method
 from bayesnmf.model import NMF
 from bayesnmf.storage import model_to_json
+from bayesnmf.workers import require_executor
 
 type HeldOut = Literal["kfold", "loo"]
 
@@ -52,6 +53,7 @@ class Settings:
     executor: Executor | None = None
 
     def __post_init__(self) -> None:
+        require_executor(self.executor)
         for name, least in (("k", 2), ("n_replicates", 19), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
+from html import escape as html_escape
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from bayesnmf.shown import clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -165,13 +168,20 @@ def written(value: Any) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 or number == int(number) else f"{number:.4g}"
 
 
+def escape(text: str) -> str:
+    """Return a text as HTML shows it: no mark-up, and no character that a page may not hold."""
+    return html_escape(clean(text))
+
+
 def _as_data(figure: Figure) -> str:
     """Return a figure as the address of an image that holds it."""
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
     # Neither a date nor random names: the same fit gives the same page.
-    with plt.rc_context({"svg.hashsalt": "bayesnmf"}):
+    with plt.rc_context({"svg.hashsalt": "bayesnmf"}), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; tables have the name itself.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

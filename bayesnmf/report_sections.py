@@ -13,6 +13,7 @@ from bayesnmf.model import NMF, Program
 from bayesnmf.posterior import Fit, matrix_of
 from bayesnmf.predictive_checks import PredictiveChecks
 from bayesnmf.report_page import Page
+from bayesnmf.shown import IN_TABLE, shown
 from bayesnmf.sparse import SparseMatrix
 
 if TYPE_CHECKING:
@@ -143,9 +144,9 @@ def data(page: Page, fit: Fit) -> None:
 
 
 def _names(fit: Fit, side: str) -> str:
-    names = [str(name) for name in fit.tree["posterior"][side].to_numpy()]
+    names = fit.tree["posterior"][side].to_numpy()
     more = f", … ({len(names)} in all)" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more
+    return ", ".join(shown(name, IN_TABLE) for name in names[:MAX_NAMES]) + more
 
 
 def convergence(page: Page, fit: Fit) -> None:
@@ -188,7 +189,7 @@ def _components(page: Page, fit: Fit) -> None:
     summary = fit.summary().drop(columns="leading columns").dropna(axis=1, how="all")
     page.table(
         "Mass of each component: its part of WH, summed over cells",
-        summary.assign(share=summary["share"].map("{:.1%}".format)),
+        summary.assign(share=summary["share"].map(_percent)),
     )
     page.figure(
         plots.components(fit),
@@ -201,8 +202,12 @@ def _components(page: Page, fit: Fit) -> None:
         page.subsection(f"Component {k}")
         order = np.argsort(-H[:, k].mean(axis=0), kind="stable")[:N_LEADING]
         rows = [_interval(H[:, k, j]) for j in order]
-        index = pd.Index([str(names[j]) for j in order], name="column")
+        index = pd.Index([shown(names[j], IN_TABLE) for j in order], name="column")
         page.table(f"Leading columns of component {k}: weight in H", pd.DataFrame(rows, index))
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{share:.1%}"  # where no component has any mass
 
 
 def _has_draws(fit: Fit) -> bool:
@@ -233,7 +238,7 @@ def _loadings(page: Page, fit: Fit) -> None:
         columns[f"component {k}"] = draws[:, :, k].mean(axis=0)
         if _has_draws(fit):
             columns[f"5% of {k}"], columns[f"95% of {k}"] = low[:, k], high[:, k]
-    names = pd.Index([str(name) for name in W["row"].to_numpy()], name="row")
+    names = pd.Index([shown(name, IN_TABLE) for name in W["row"].to_numpy()], name="row")
     page.table("W: mass of each component in each row", pd.DataFrame(columns, names))
 
 
@@ -253,8 +258,9 @@ def _heat_map(W: np.ndarray, names: np.ndarray) -> Figure:
     axes.set_ylabel("row")
     axes.locator_params(axis="x", integer=True)
     if listed:
-        texts = [text if len(text) <= 24 else f"{text[:23]}…" for text in map(str, names)]
-        axes.set_yticks(range(n_rows), texts, fontsize=8, parse_math=False)
+        axes.set_yticks(
+            range(n_rows), [shown(name) for name in names], fontsize=8, parse_math=False
+        )
     figure.colorbar(image, ax=axes, shrink=min(1.0, 3.0 / size[1]), label="share")
     return figure
 
@@ -276,13 +282,16 @@ def predictive(page: Page, found: PredictiveChecks | str) -> None:
         "above the band are structure, or noise, that the model lacks.",
     )
     page.figure(
-        plots.ppc(found), "Each statistic's distribution over replicates; the dot is the data."
+        plots.ppc(found),
+        "Each statistic's distribution over replicates; the dot is the data. A statistic that is "
+        "the same in all replicates has no distribution, and is named below the others.",
     )
 
 
 def comparison(page: Page, table: pd.DataFrame) -> None:
     """Show how models compare."""
     page.section("Comparison of models")
+    table = table.set_axis([shown(name, IN_TABLE) for name in table.index])
     best = table.index[0]
     page.say(
         f"{best} gives cells left out the highest density (elpd). elpd_diff is the difference to "

@@ -25,6 +25,7 @@ the paper's symbols), "Symbols" (a table symbol, site, shape, prior) and "Limita
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import itertools
 import os
@@ -82,7 +83,7 @@ def load_model(name_or_path: str | os.PathLike[str], **options: Any) -> Program:
     path, reference = _locate(name_or_path)
     source, tree = _parse(path)
     _check_docstring(path, tree)
-    function = _run(path, source)
+    function = ModelFunction(str(path), source)
     _check_options(path, function, options)
     program = Program(function, options, reference)
     check_contract(program)
@@ -295,6 +296,37 @@ def _parts(docstring: str) -> dict[str, str]:
         elif heading and not line.startswith("---"):
             parts[heading] += line + "\n"
     return parts
+
+
+class ModelFunction:
+    """The function of a model file.
+
+    It pickles as the text of the file, so that a process on another machine needs no copy of it.
+    Two are equal when their files are.
+
+    Parameters
+    ----------
+    path, source : str
+        The file, and its text.
+    """
+
+    def __init__(self, path: str, source: str) -> None:
+        self._origin = path, source
+        self._function = _run(Path(path), source)
+        functools.update_wrapper(self, self._function, updated=())
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run the function."""
+        return self._function(*arguments, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ModelFunction, self._origin
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelFunction) and self._origin == other._origin
+
+    def __hash__(self) -> int:
+        return hash(self._origin)
 
 
 def _run(path: Path, source: str) -> Callable[..., Any]:

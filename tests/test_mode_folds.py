@@ -7,7 +7,7 @@ from small import run
 
 import bayesnmf as bn
 from bayesnmf.methods.initial import grown_start
-from bayesnmf.rank_measures import folds_of, measure_draws, run_all, similarity, summed
+from bayesnmf.rank_measures import folds_of, measure_draws, run_tasks, similarity, summed
 from bayesnmf.rank_mode import measure_mode
 from bayesnmf.rank_settings import settings_of
 
@@ -71,7 +71,7 @@ def test_tasks_run_in_order_here_and_elsewhere():
 
     tasks = [Square(x) for x in range(5)]
     with ThreadPoolExecutor(2) as pool:
-        assert run_all(tasks, None) == run_all(tasks, pool) == [0, 1, 4, 9, 16]
+        assert run_tasks(tasks, None) == run_tasks(tasks, pool) == [0, 1, 4, 9, 16]
 
 
 def test_similarity_is_the_mean_matched_cosine():

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import synthetic
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
 
 import bayesnmf as bn
 from bayesnmf import plots
 from bayesnmf.plots import format_number
+from bayesnmf.report_sections import _heat_map
+from bayesnmf.shown import IN_FIGURE, shown
 
 DRAWS = synthetic.draws()
 ROWS, COLUMNS = list("vwxyz"), ["A[C>A]A", "A[C>A]C", "A[C>A]G", "A[C>A]T"]
@@ -240,6 +245,47 @@ def test_pictures_render(draw, ending, tmp_path):
         assert path.read_text().rstrip().endswith("</svg>")
 
 
+def test_names_are_short_and_no_mathematics():
+    long = "$" + "x" * 9_000 + "$"
+    fit = fit_of([long, "$x$", r"$\wrong$", "bell\x07"], rows=[long, "$", "&", r"\x", "5%"])
+    table = pd.DataFrame({"elpd_diff": [0.0, -1.0], "dse": [0.0, 1.0]}, index=["$a$", long])
+    figures = [
+        plots.components(fit), plots.reconstruction(fit), plots.compare(table),
+        _heat_map(fit.W.to_numpy(), fit.W["row"].to_numpy()),
+    ]  # fmt: skip
+    for figure in figures:
+        figure.draw_without_rendering()
+        # Panels that share an axis leave out the names of all but one.
+        visible = [text for text in figure.findobj(Text) if text.get_visible()]
+        texts = [text for text in visible if "$" in text.get_text()]
+        assert texts
+        assert not any(text.get_parse_math() for text in texts)
+        assert max(len(text.get_text()) for text in texts) <= IN_FIGURE
+        assert max(figure.get_size_inches()) < 20
+        assert not any("\x07" in text.get_text() for text in figure.findobj(Text))
+
+
+def test_a_name_is_shortened_in_the_middle():
+    assert shown("x" * 24) == "x" * 24
+    assert shown("begin" + "-" * 30 + "end").startswith("begin")
+    assert shown("begin" + "-" * 30 + "end").endswith("end")
+    assert len(shown("x" * 25)) == 24
+    assert (shown("abcdef", 3), shown(7), shown("a\rb\nc\td")) == ("ab…", "7", "a b c d")
+    assert shown("half \udc80") == "half \ufffd"
+
+
+def test_data_on_a_very_small_scale_have_residuals():
+    """In single precision their expectation is 0, and so is its standard deviation."""
+    W, H = (x[:1, :1] for x in DRAWS)
+    V = 1e-60 * data()
+    model = bn.NMF(3, bn.likelihoods.Gamma(shape=4.0))
+    fit = synthetic.assembled(1e-60 * W, H, V=V, model=model, method="map", converged=True)
+    _, expected, residual = images(plots.reconstruction(fit))
+    mean = 1e-60 * (W @ H)[0, 0]
+    np.testing.assert_allclose(expected, mean, rtol=1e-6)
+    np.testing.assert_allclose(residual, (V - mean) / (mean / 2), rtol=1e-6)
+
+
 def test_one_cell_renders(tmp_path):
     fit = synthetic.assembled(np.ones((1, 1, 1, 1)), np.ones((1, 1, 1, 1)), V=[[0.0]])
     for draw in (plots.components, plots.reconstruction):
@@ -296,6 +342,25 @@ def test_the_spectrum_is_drawn_against_its_replicates():
     drawn = band.get_paths()[0].vertices
     at_one = drawn[drawn[:, 0] == 1, 1]
     np.testing.assert_allclose([at_one.min(), at_one.max()], [low[0], high[0]])
+
+
+def test_what_is_the_same_in_all_replicates_is_named_and_not_drawn():
+    checks = bn.ppc(fit_of(), num_draws=5)
+    replicated = dict(checks.replicated)
+    replicated["zeros"] = np.zeros(5)
+    replicated["dispersion"] = 1.0 + 1e-15 * np.arange(5)
+    replicated["maximum"] = np.array([1.0, 2.0, np.inf, 3.0, 4.0])
+    figure = plots.ppc(replace(checks, replicated=replicated))
+    titles = " ".join(axes.get_title() for axes in figure.axes)
+    assert not any(name in titles for name in ("zeros", "dispersion", "maximum"))
+    assert "row totals, p =" in titles
+    assert figure.get_supxlabel().replace("\n", " ") == (
+        "The same in all replicates: zeros = 0, dispersion = 1. "
+        "Not finite in some replicates: maximum."
+    )
+    same = plots.ppc(replace(checks, replicated={name: np.ones(5) for name in replicated}))
+    assert "No statistic differs between replicates." in {text.get_text() for text in same.texts}
+    assert "column totals = 1" in same.get_supxlabel()
 
 
 def test_only_checks_and_fits_are_drawn():

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import ambiguous
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import small
 import synthetic
 from cli.command import run
 from matplotlib import pyplot as plt
 
 import bayesnmf as bn
 from bayesnmf.rank_selection import RankSelection
+from bayesnmf.shown import IN_TABLE, shown
 
 #: Elements of HTML that have no end.
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -137,6 +141,74 @@ def test_a_program_is_reported(tmp_path):
     page = read(fit, tmp_path, checks=bn.ppc(fit, num_draws=20))
     assert is_whole(page)
     assert "The program cemgil2009 with n_components = 3." in page.text
+
+
+# -- every likelihood, method and kind of data --------------------------------------------------
+
+#: Names that mark-up, mathematics, fonts, lines or files could trip over.
+NAMES = [
+    EVIL, "b & c", "say \"d\"'s", "$e_f$", r"\frac{x", "x" * 10_000, "bell\x07\x1b[31m\x7f\x85",
+    "line\nbreak\ttab\r", "日本語 é 😀", "a]]>--><!-- b", "",
+]  # fmt: skip
+#: The kind of data with which each method is tried; together they are all kinds and all pairs.
+KINDS = {
+    "poisson": {"map": "sparse", "svi": "zeros", "mcmc": "names"},
+    "negative_binomial": {"map": "missing", "svi": "sparse", "mcmc": "one row"},
+    "gaussian": {"map": "zeros", "svi": "names", "mcmc": "sparse"},
+    "gamma": {"map": "names", "svi": "one column", "mcmc": "constant"},
+    "beta": {"map": "one row", "svi": "one cell", "mcmc": "missing"},
+}
+PAIRS = [(name, method) for name in small.PLAIN for method in small.METHODS]
+
+
+def of_kind(kind, name):
+    V = small.data(small.LIKELIHOODS[name])
+    wide = np.hstack([V, V, V])[:, :12]
+    if kind == "names":
+        return pd.DataFrame(wide, NAMES[:6], [*NAMES, "last"])
+    return {
+        "missing": np.where(np.eye(*V.shape, 1) > 0, np.nan, V),
+        "sparse": scipy.sparse.csr_array(3.0 * np.eye(*V.shape) + np.eye(*V.shape, -1)),
+        "zeros": np.zeros(V.shape), "constant": np.full(V.shape, 0.5),
+        "one row": V[:1], "one column": V[:, :1], "one cell": V[:1, :1],
+    }[kind]  # fmt: skip
+
+
+def made_up(name, method, kind):
+    """Return a fit as the method shapes it, of draws made up at the scale of the data."""
+    V, rng = of_kind(kind, name), np.random.default_rng(3)
+    lead = {"map": (1, 1), "svi": (1, 20), "mcmc": (2, 10)}[method]
+    rank = 1 if 1 in V.shape else 2
+    W = rng.gamma(2.0, 0.5, (*lead, V.shape[0], rank))
+    H = rng.gamma(2.0, 0.5, (*lead, rank, V.shape[1]))
+    sites = {
+        parameter: value * rng.uniform(0.9, 1.1, lead)
+        for parameter, value in small.parameters(small.LIKELIHOODS[name]).items()
+    }
+    model = bn.NMF(rank, small.LIKELIHOODS[name])
+    return synthetic.assembled(W, H, V=V, model=model, method=method, converged=True, sites=sites)
+
+
+@pytest.mark.parametrize(("name", "method"), PAIRS)
+def test_every_likelihood_method_and_kind_of_data_is_reported(name, method, tmp_path):
+    fit = made_up(name, method, KINDS[name][method])
+    page = read(fit, tmp_path, checks=bn.ppc(fit, num_draws=20))
+    assert is_whole(page)
+    assert "nan" not in page.text.lower()
+    for image in page.images:
+        ElementTree.fromstring(base64.b64decode(image["src"].partition(",")[2]))
+    if KINDS[name][method] == "names":
+        text = page.text.replace("\n", " ")
+        assert all(shown(label, IN_TABLE) in text for label in NAMES[:5])
+        assert "x" * 50 not in text
+        assert not set(text) & set("\x07\x1b\x7f\x85")
+
+
+def test_all_kinds_of_data_are_reported():
+    assert set(KINDS) == set(small.PLAIN)
+    assert {kind for kinds in KINDS.values() for kind in kinds.values()} >= {
+        "missing", "sparse", "zeros", "constant", "one row", "one column", "one cell", "names",
+    }  # fmt: skip
 
 
 def test_modes_are_reported_one_by_one(tmp_path):

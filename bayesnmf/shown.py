@@ -1,0 +1,58 @@
+"""Names of rows, columns and models as figures and pages can show them."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+#: Letters of a name that are shown in a figure, and in a table of a page.
+IN_FIGURE, IN_TABLE = 24, 40
+
+
+def shown(name: Any, limit: int = IN_FIGURE) -> str:
+    """Return a name in one short line that any font and file can hold.
+
+    The middle of a long name gives way to an ellipsis, because names of one set often begin alike.
+    Line breaks become spaces. Control characters and halves of surrogate pairs, which no image or
+    page may hold, become U+FFFD.
+
+    Parameters
+    ----------
+    name : object
+        A label of a row, a column or a model.
+    limit : int, default 24
+        Letters at most, three or more.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shown("T[C>G]A"), shown("x" * 10_000, 7), shown(f"one{chr(10)}two")
+    ('T[C>G]A', 'xxxx…xx', 'one two')
+    """
+    text = clean(str(name).replace("\n", " ").replace("\t", " ").replace("\r", " "))
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 3
+    return f"{text[: limit - 1 - tail]}…{text[-tail:] if tail else ''}"
+
+
+def clean(text: str) -> str:
+    """Return a text without characters that are forbidden in images and pages.
+
+    Examples
+    --------
+    >>> clean("bell" + chr(7)) == "bell" + chr(0xFFFD)
+    True
+    """
+    if text.isprintable():  # the usual case, and the quick one
+        return text
+    return "".join(_allowed(letter) for letter in text)
+
+
+def _allowed(letter: str) -> str:
+    if letter in "\n\t":
+        return letter
+    return "\ufffd" if unicodedata.category(letter) in ("Cc", "Cs") else letter

@@ -1,0 +1,112 @@
+"""Ctrl-C at any moment: one line, status 130 and no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import synthetic
+from cli.command import run
+
+from bayesnmf import startup
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows sends no SIGINT to one process"
+)
+INTERRUPTED = (130, "bayesnmf: interrupted\n")
+#: Says that a module is about to be imported: a moment that does not depend on the machine.
+MARK = """
+import importlib.abc, signal, sys
+
+# A shell's background jobs, and their children, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Marker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            print("begun", flush=True)
+
+sys.meta_path.insert(0, Marker())
+"""
+
+
+def interrupted(arguments, tmp_path, module, delay=0.0):
+    """Start Python, interrupt when it imports a module; return status and standard error."""
+    (tmp_path / "sitecustomize.py").write_text(MARK.format(module=module))
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(delay)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, err
+
+
+@pytest.mark.parametrize("way", ["module", "script"])
+@pytest.mark.parametrize("delay", [0.0, 0.15, 0.5])
+def test_start_up_can_be_interrupted(way, delay, tmp_path):
+    arguments = ["-m", "bayesnmf"]
+    if way == "script":  # as installers write it
+        script = tmp_path / "bayesnmf"
+        script.write_text("import sys\nfrom bayesnmf.__main__ import main\nsys.exit(main())\n")
+        arguments = [str(script)]
+    # numpyro is what the package imports first, after its own guard.
+    assert interrupted([*arguments, "demo"], tmp_path, "numpyro", delay) == INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("verb", "module"),
+    [("check", "arviz_stats"), ("report", "matplotlib.pyplot")],
+)
+def test_verbs_that_read_a_fit_can_be_interrupted(verb, module, tmp_path):
+    """When they import what they need for their work, and are at it."""
+    synthetic.assembled(*synthetic.draws()).save(tmp_path / "fit.nc")
+    assert interrupted(["-m", "bayesnmf", verb, "fit.nc"], tmp_path, module, 0.1) == INTERRUPTED
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".nc", ".py"}
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "bayesnmf", "--version"], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (run("--version").out, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "original", "expected"),
+    [
+        (["/usr/bin/bayesnmf", "fit"], ["python", "/usr/bin/bayesnmf", "fit"], True),
+        (["C:\\bin\\bayesnmf.exe"], ["C:\\bin\\bayesnmf.exe"], sys.platform == "win32"),
+        (["-m", "demo"], ["python", "-m", "bayesnmf", "demo"], True),
+        (["-m"], ["python", "-Im", "bayesnmf"], True),
+        (["-m"], ["python", "-m", "other", "bayesnmf"], False),
+        (["analysis.py", "bayesnmf"], ["python", "analysis.py", "bayesnmf"], False),
+        (["-c"], ["python", "-c", "import bayesnmf"], False),
+        ([""], ["python"], False),
+        ([], [], False),
+    ],
+)
+def test_only_the_command_is_guarded(arguments, original, expected, monkeypatch):
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(sys, "orig_argv", original)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        startup.guard()
+        assert (signal.getsignal(signal.SIGINT) is startup.leave) == expected
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        startup.guard()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
