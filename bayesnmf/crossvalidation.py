@@ -213,8 +213,9 @@ def kfold(
         V = SparseMatrix.of(V, mask)
     else:
         V = Matrix.of(V, mask)
+    # Folds are arrays without names: what has names is matched here.
     return _kfold(
-        V, model, method, k, scheme, measure, log_jacobian,
+        V, model.matched(V), method, k, scheme, measure, log_jacobian,
         executor, seed, progress,
     )  # fmt: skip
 
@@ -275,7 +276,7 @@ def _kfold(
         ),
         executor, progress,
     )  # fmt: skip
-    offset = jacobian(log_jacobian, matrix.shape)
+    offset = jacobian(log_jacobian, matrix)
     estimates = Estimates.empty("row" if scheme == "rows" else "cell", cells.observed, "kfold")
     for number, (elpd, _, _) in zip(numbers, results, strict=True):
         held = folds == number

@@ -50,8 +50,10 @@ def fit(
         A :class:`bayesnmf.MCMC`, :class:`bayesnmf.SVI` or :class:`bayesnmf.MAP` for options.
     mask : array of bool of shape (n_rows, n_columns), optional
         True where a cell is observed; cells where it is False are left out, whatever they hold.
+        A labelled table is matched by its names with those of V.
     held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
-        True where a cell is left out: the complement of a mask, which may be sparse.
+        True where a cell is left out: the complement of a mask, which may be sparse. Names are
+        matched, as those of a mask.
     seed : int, default 0
         Same data, model, method and seed give the same result, bit for bit.
     progress : bool, default True

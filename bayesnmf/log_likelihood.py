@@ -52,7 +52,7 @@ def log_likelihood(
     values = np.full((*pointwise.cells.shape, pointwise.n_draws), np.nan)
     for tile in pointwise.tiles():
         values[tile.rows, tile.columns] = tile.values
-    values += jacobian(log_jacobian, pointwise.cells.shape)[..., None]
+    values += jacobian(log_jacobian, pointwise.matrix)[..., None]
     shape = tuple(posterior.sizes[name] for name in names)
     return xr.DataArray(
         np.moveaxis(values, -1, 0).reshape(shape),
