@@ -17,6 +17,8 @@ from bayesnmf.assembly import assemble
 from bayesnmf.checks import check
 from bayesnmf.components import rescale
 from bayesnmf.data import Matrix
+from bayesnmf.endings import warn_of_ending
+from bayesnmf.memory import note_expansion
 from bayesnmf.methods import MCMC, Draws, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.posterior import Fit, matrix_of
@@ -72,8 +74,12 @@ def fit(
 
     Warns
     -----
+    ConvergenceWarning
+        When the fit has not converged, or was interrupted; the text is the fit's message.
     UserWarning
-        When the rank exceeds the smaller side of V, so that the data cannot tell all components apart.
+        When the rank exceeds the smaller side of V, so that the data cannot tell all components apart;
+        when components are empty at the end, unless the priors are meant to empty them (ARD); when
+        sparse data of more than 256 MiB are expanded.
 
     Examples
     --------
@@ -83,6 +89,18 @@ def fit(
     >>> result.W.shape, result.H.shape, result.converged
     ((8, 2), (2, 6), True)
     """
+    result = fit_silently(
+        V, model, method, mask=mask, held_out=held_out, seed=seed, progress=progress
+    )
+    warn_of_ending(result)
+    return result
+
+
+def fit_silently(
+    V: Any, model: Any, method: Any, *, mask: Any = None, held_out: Any = None, seed: int = 0,
+    progress: bool = False,
+) -> Fit:  # fmt: skip
+    """Fit as :func:`fit` does, for callers that say themselves what has not converged."""
     method, model = as_method(method), as_model(model)
     matrix = matrix_for(V, model, method, mask=mask, held_out=held_out)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
@@ -94,7 +112,7 @@ def fit(
             warnings.warn(
                 f"{model.n_components} components for a matrix of shape {matrix.shape}: above "
                 f"{min(matrix.shape)} the data cannot tell all of them apart",
-                stacklevel=2,
+                stacklevel=3,
             )
         model = model.resolve(matrix)
         begin = perf_counter()
@@ -129,6 +147,7 @@ def resume(fit: Fit, num_samples: int, *, progress: bool = True) -> Fit:
         attrs = {name: fit.tree.attrs[name] for name in kept} | {"seconds": seconds}
         result = assemble(joined, fit.model, matrix, attrs, scale)
     _judge(result, joined)
+    warn_of_ending(result, stacklevel=4)
     return result
 
 
@@ -184,6 +203,7 @@ def matrix_for(
         masked |= V.dtype.kind == "f" and bool(np.isnan(V.tocsr().data).any())
         if method.keeps_sparse(model, masked):
             return SparseMatrix.of(V, mask, held_out)
+        note_expansion(V, stacklevel=4)
     return Matrix.of(V, mask, held_out)
 
 

@@ -91,7 +91,7 @@ def positions(names: pd.Index, wanted: Any, what: str) -> np.ndarray:
     ValueError
         For names that there are not, or that stand more than once.
     """
-    asked = pd.Index(np.atleast_1d(np.asarray(wanted)))
+    asked = pd.Index(labels_of(pd.Index(np.atleast_1d(np.asarray(wanted)))))
     if not names.is_unique:
         raise ValueError(f"several {what} have the name {_listed(_repeated(names))}")
     found = names.get_indexer(asked)

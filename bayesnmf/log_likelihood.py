@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayesnmf.memory import require_dense
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
 from bayesnmf.posterior import Fit
 
@@ -49,6 +50,10 @@ def log_likelihood(
     pointwise = Pointwise(fit, measure)
     posterior = fit.tree["posterior"]
     names = ("chain", "draw", "row", "column")
+    require_dense(
+        (pointwise.n_draws, *pointwise.cells.shape), "the log likelihood",
+        "bn.loo and bn.waic keep a few numbers a cell",
+    )  # fmt: skip
     values = np.full((*pointwise.cells.shape, pointwise.n_draws), np.nan)
     for tile in pointwise.tiles():
         values[tile.rows, tile.columns] = tile.values

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bayesnmf.data import Matrix
 from bayesnmf.labels import labels_of
+from bayesnmf.memory import note_expansion
 from bayesnmf.methods import MAP, Method, as_method
 from bayesnmf.model import NMF
 from bayesnmf.storage import model_to_json
@@ -124,6 +125,7 @@ def settings_of(
         raise ValueError(f"unknown criterion {criterion!r}; valid: auto, kfold, loo")
     if criterion == "auto":
         criterion = "kfold" if record.name == "map" else "loo"
+    note_expansion(V, stacklevel=3)
     matrix = Matrix.of(V, mask)
     model = NMF(1, likelihood, prior_W, prior_H).matched(matrix)
     return Settings(matrix, model, record, criterion, **others)  # type: ignore[arg-type]

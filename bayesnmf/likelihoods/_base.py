@@ -248,8 +248,8 @@ def refuse_fractions(likelihood: Likelihood, matrix: AnyMatrix) -> None:
     matrix.refuse(
         _is_fraction,
         f"is not an integer, so the {likelihood.name.replace('_', ' ')} likelihood gives it no density",
-        "Round the data to counts, use method='map' (a quasi-likelihood there), or choose the "
-        "gamma or Gaussian likelihood",
+        "Choose the gamma or Gaussian likelihood, or use method='map', where the Poisson and the "
+        "negative binomial one serve as quasi-likelihoods",
     )
 
 
