@@ -71,6 +71,9 @@ def fit(
     ValueError, TypeError
         When data, model or method do not fit together; the message names the cell or the
         argument.
+    MemoryError
+        When sparse data would be expanded beyond their budget, or the draws asked for would not fit
+        into the memory that is free; the message says what to ask for instead.
 
     Warns
     -----
