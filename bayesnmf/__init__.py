@@ -12,6 +12,7 @@ from bayesnmf.checks import check
 from bayesnmf.comparison import compare
 from bayesnmf.criteria import loo, waic
 from bayesnmf.crossvalidation import kfold
+from bayesnmf.endings import ConvergenceWarning
 from bayesnmf.fitting import fit
 from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
@@ -31,6 +32,7 @@ __all__ = [
     "MCMC",
     "NMF",
     "SVI",
+    "ConvergenceWarning",
     "Fit",
     "RankSelection",
     "check",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from bayesnmf import storage
 from bayesnmf.components import align
 from bayesnmf.data import Matrix
+from bayesnmf.labels import labels_of
 from bayesnmf.methods import Draws
 from bayesnmf.methods.programs import site_dims
 from bayesnmf.model import NMF, Model
@@ -106,15 +106,6 @@ def _stored(
     held = matrix.held_out.tocoo()
     constant = {"held_out_row": held.row, "held_out_column": held.col}
     return data, constant, dims | {name: ["held_out"] for name in constant}
-
-
-def labels_of(names: pd.Index) -> np.ndarray:
-    """Return coordinate labels that netCDF can store: numbers, or text."""
-    if names.dtype.kind in "iuf":
-        return names.to_numpy()
-    # The levels of a MultiIndex arrive as tuples.
-    parts = (name if isinstance(name, tuple) else (name,) for name in names)
-    return np.array([" / ".join(map(str, part)) for part in parts])
 
 
 def reordered(values: np.ndarray, dims: list[str], order: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse
 
 from bayesnmf.data import Matrix
+from bayesnmf.memory import require_dense
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
 #: Cells that are expanded at once where blocks of rows are asked for.
@@ -49,6 +50,9 @@ class CellBlocks:
         if isinstance(self.matrix, Matrix):
             observed = self.matrix.observed
         else:
+            require_dense(
+                self.shape, "a number for every cell of V", "Score the fit of fewer rows or columns"
+            )
             observed = np.ones(self.shape, bool)
             if self.matrix.held_out is not None:
                 observed[self.matrix.held_out.nonzero()] = False

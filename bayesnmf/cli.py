@@ -24,6 +24,7 @@ from bayesnmf import (
     cli_rank,
     cli_report,
     comparison,
+    endings,
     files,
     fitting,
     multimodality,
@@ -40,7 +41,7 @@ from bayesnmf.priors import REGISTRY as PRIORS
 from bayesnmf.priors import as_prior
 from bayesnmf.targets import IMAGES, RESULTS, require_target, save_or_rescue, write_figure
 
-#: What the shell sees: `check` found no convergence; an error; Ctrl-C.
+#: What the shell sees: `fit` or `check` found no convergence; an error; Ctrl-C.
 NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, startup.INTERRUPTED
 #: What bad input raises. Anything else is a fault of the package and keeps its traceback.
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ImportError)
@@ -59,7 +60,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Errors are one line on standard error, with exit status 2.",
+    epilog="Exit status: 0 done; 1 not converged (fit and check); 2 an error, which is one line on "
+    "standard error; 130 interrupted.",
 )
 
 
@@ -74,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 when ``check`` found no convergence; 2 after an error, which is one line on standard
-        error; 130 after Ctrl-C.
+        0; 1 when ``fit`` or ``check`` found no convergence; 2 after an error, which is one line on
+        standard error; 130 after Ctrl-C, before which ``fit`` saves the draws that it has.
 
     Examples
     --------
@@ -150,6 +152,9 @@ def fit(
     """Fit a factorisation to a data file, and save its posterior.
 
     Options whose help begins with the name of a method belong to that method.
+
+    Exit status 0 when the fit has converged, 1 when it has not, 2 after an error, and 130 when it
+    was interrupted. With 1 the result is saved, and with 130 where there is one.
     """
     require_target(out, RESULTS)
     options = {
@@ -172,9 +177,12 @@ def fit(
     say(f"{data}: {V.n_rows} rows x {V.n_columns} columns, missing cells: {missing}")
     say(f"{files.describe(table)}\n")
     progress = sys.stderr.isatty() and not quiet
-    result = fitting.fit(V, model, record, seed=seed, progress=progress)
+    result = fitting.fit_silently(V, model, record, seed=seed, progress=progress)
+    endings.warn_of_empty(result)
     save_or_rescue(result, out)
     say(f"{_tables(result)}\n\n{result.message}\nSaved to {out}")
+    if result.interrupted or not result.converged:
+        raise typer.Exit(INTERRUPTED if result.interrupted else NOT_CONVERGED)
 
 
 @app.command(
@@ -219,10 +227,13 @@ def compare(
     typer.echo(f"{data}: {files.describe(V)}\n")
     fits = {
         name: posterior.require_whole(
-            fitting.fit(matrices[name], model, record, seed=seed, progress=progress)
+            fitting.fit_silently(matrices[name], model, record, seed=seed, progress=progress)
         )
         for name, model in models.items()
     }
+    for name, result in fits.items():
+        if not result.converged:
+            warnings.warn(f"{name}: {result.message}", endings.ConvergenceWarning, stacklevel=1)
     table = comparison.compare(fits, ic, escalate=escalate, seed=seed, progress=progress)  # type: ignore[arg-type]
     shown = ["elpd", "elpd_diff", "dse", "p", "weight", "bad_k", "estimator", "note"]
     typer.echo(table[shown].to_string(float_format="{:.4g}".format))

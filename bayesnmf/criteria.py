@@ -88,7 +88,7 @@ def waic(fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0) -
     begin = perf_counter()
     pointwise = Pointwise(fit, measure)
     _warn_of_draws(pointwise)
-    offset = jacobian(log_jacobian, pointwise.cells.shape)
+    offset = jacobian(log_jacobian, pointwise.matrix)
     lppd, penalty = (np.full(pointwise.cells.shape, np.nan) for _ in range(2))
     for tile in pointwise.tiles():
         lppd[tile.rows, tile.columns] = mean_density(tile.values)
@@ -199,7 +199,7 @@ def loo(
     begin = perf_counter()
     pointwise = Pointwise(fit, measure)
     _warn_of_draws(pointwise)
-    offset = jacobian(log_jacobian, pointwise.cells.shape)
+    offset = jacobian(log_jacobian, pointwise.matrix)
     observed = pointwise.cells.observed
     reff = relative_efficiency(fit)
     estimates = elpd.Estimates.empty(task, observed, "psis" if task == "cell" else "W integrated")

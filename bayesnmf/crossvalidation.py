@@ -21,6 +21,7 @@ from bayesnmf.cell_blocks import CellBlocks, expanded, some_rows, without
 from bayesnmf.data import Matrix
 from bayesnmf.folds import Scheme, make_folds
 from bayesnmf.marginal import Integral
+from bayesnmf.memory import note_expansion
 from bayesnmf.methods import METHODS, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
@@ -79,7 +80,9 @@ class Fold:
         return elpd[self.held], pointwise.n_draws, fit.converged
 
     def _fit(self, V: Any, model: Model) -> Fit:
-        return require_whole(fitting.fit(V, model, self.method, seed=self.seed, progress=False))
+        return require_whole(
+            fitting.fit_silently(V, model, self.method, seed=self.seed, progress=False)
+        )
 
     def _score_rows(self) -> tuple[np.ndarray, int, bool]:
         rows = self.held.any(axis=1)
@@ -204,9 +207,11 @@ def kfold(
     if scipy.sparse.issparse(V) and method.keeps_sparse(model, True):
         V = SparseMatrix.of(V, mask)
     else:
+        note_expansion(V, stacklevel=2)
         V = Matrix.of(V, mask)
+    # Folds are arrays without names: what has names is matched here.
     return _kfold(
-        V, model, method, k, scheme, measure, log_jacobian,
+        V, model.matched(V), method, k, scheme, measure, log_jacobian,
         executor, seed, progress,
     )  # fmt: skip
 
@@ -267,7 +272,7 @@ def _kfold(
         ),
         executor, progress,
     )  # fmt: skip
-    offset = jacobian(log_jacobian, matrix.shape)
+    offset = jacobian(log_jacobian, matrix)
     estimates = Estimates.empty("row" if scheme == "rows" else "cell", cells.observed, "kfold")
     for number, (elpd, _, _) in zip(numbers, results, strict=True):
         held = folds == number

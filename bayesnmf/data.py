@@ -13,6 +13,7 @@ import scipy.sparse
 import xarray as xr
 
 from bayesnmf.containers import refuse_foreign, refuse_kind, require_writable
+from bayesnmf.labels import matched
 from bayesnmf.sparse_format import sound
 
 #: Sparse input is expanded only while the dense array stays below this many bytes.
@@ -58,9 +59,10 @@ class Matrix:
             every other numeric type becomes float64.
         mask : array of bool of shape (n_rows, n_columns), optional
             True where a cell is observed. Combined with NaN: a cell counts when the mask is
-            True and the value is not NaN.
+            True and the value is not NaN. A DataFrame or DataArray is matched by its names.
         held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
             True where a cell is to be left out: the complement of a mask, which can be sparse.
+            Names are matched, as those of a mask.
 
         Returns
         -------
@@ -73,7 +75,8 @@ class Matrix:
         ValueError
             When `V` is empty or not two-dimensional, holds an infinite cell, has a row or a
             column with no observed cell, is a malformed sparse matrix, has a control character in
-            a name, or when `mask` has another shape. The message names the first offending cell.
+            a name, or when `mask` has another shape or other names. The message names the first
+            offending cell.
         """
         if isinstance(V, Matrix):
             if mask is None and held_out is None:
@@ -89,14 +92,17 @@ class Matrix:
         if 0 in values.shape:
             raise ValueError(f"V is empty: its shape is {values.shape}")
         observed = ~np.isnan(values)
+        names = (
+            _index(row_names, values.shape[0], "row"),
+            _index(column_names, values.shape[1], "column"),
+        )
         if mask is not None:
-            observed &= _as_mask(mask, values.shape, row_names, column_names)
+            observed &= _as_mask(mask, values.shape, names)
         if held_out is not None:
-            observed &= held_out_pattern(held_out, values.shape, "held_out").toarray() == 0
+            observed &= held_out_pattern(held_out, values.shape, "held_out", names).toarray() == 0
         # A fresh array, so that neither the caller's edits nor a masked cell's value leak in.
         values = np.where(observed, values, np.asarray(np.nan, values.dtype))
-        matrix = cls(values, observed, _index(row_names, values.shape[0], "row"),
-                     _index(column_names, values.shape[1], "column"))  # fmt: skip
+        matrix = cls(values, observed, *names)
         matrix.refuse(np.isinf, "is infinite", "Replace it with a number, or NaN if missing")
         matrix._refuse_unobserved()
         return matrix
@@ -255,17 +261,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _as_mask(mask: Any, shape: tuple[int, ...], row_names: Any, column_names: Any) -> np.ndarray:
-    if isinstance(mask, pd.DataFrame) and mask.shape == shape and row_names is not None:
-        # A labelled mask is matched by its labels, as pandas would.
-        for word, ours, theirs in (
-            ("rows", row_names, mask.index), ("columns", column_names, mask.columns),
-        ):  # fmt: skip
-            if not pd.Index(ours).sort_values().equals(theirs.sort_values()):
-                raise ValueError(f"the {word} of mask have other names than those of V")
-        if not (mask.index.equals(row_names) and mask.columns.equals(column_names)):
-            mask = mask.loc[list(row_names), list(column_names)]
-    mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else np.asarray(mask)
+def _as_mask(
+    mask: Any, shape: tuple[int, ...], names: tuple[pd.Index, pd.Index]
+) -> np.ndarray:  # fmt: skip
+    mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else mask
+    mask = np.asarray(matched(mask, *names, "mask"))
     if mask.shape != shape:
         raise ValueError(f"mask has shape {mask.shape}, but V has shape {shape}")
     if mask.dtype != bool:
@@ -275,9 +275,15 @@ def _as_mask(mask: Any, shape: tuple[int, ...], row_names: Any, column_names: An
     return mask
 
 
-def held_out_pattern(held_out: Any, shape: tuple[int, ...], word: str) -> scipy.sparse.csr_array:
-    """Return left-out cells, sparse or dense booleans, as a pattern of ones."""
-    array = sound(held_out, word) if scipy.sparse.issparse(held_out) else np.asarray(held_out)
+def held_out_pattern(
+    held_out: Any, shape: tuple[int, ...], word: str, names: tuple[pd.Index, pd.Index]
+) -> scipy.sparse.csr_array:
+    """Return left-out cells, sparse or dense booleans, as a pattern of ones.
+
+    A labelled table is matched by its names with those of the rows and columns.
+    """
+    sparse = scipy.sparse.issparse(held_out)
+    array = sound(held_out, word) if sparse else np.asarray(matched(held_out, *names, word))
     if array.shape != shape:
         raise ValueError(f"{word} has shape {array.shape}, but V has shape {shape}")
     if array.dtype != bool:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesnmf import comparison, datasets
 from bayesnmf.checks import check
-from bayesnmf.fitting import fit
+from bayesnmf.fitting import fit_silently
 from bayesnmf.methods import MCMC
 from bayesnmf.model import NMF
 from bayesnmf.plots import format_number
@@ -71,7 +71,7 @@ def run(*, progress: bool = False) -> Fit:
     Fit
         Its rows are tumours and its columns are channels.
     """
-    return fit(datasets.breast21(), NMF(N_COMPONENTS), METHOD, progress=progress)
+    return fit_silently(datasets.breast21(), NMF(N_COMPONENTS), METHOD, progress=progress)
 
 
 def compare(result: Fit, *, progress: bool = False) -> pd.DataFrame:
@@ -89,7 +89,7 @@ def compare(result: Fit, *, progress: bool = False) -> pd.DataFrame:
         Of :func:`bayesnmf.compare`. Bad Pareto k are reported, not refitted: that would take
         longer than everything else.
     """
-    other = fit(
+    other = fit_silently(
         datasets.breast21(), NMF(N_COMPONENTS, "negative_binomial"), SHORTER, progress=progress
     )
     fits = {"poisson": result, "negative binomial": other}

@@ -17,6 +17,8 @@ from bayesnmf.assembly import assemble
 from bayesnmf.checks import check
 from bayesnmf.components import rescale
 from bayesnmf.data import Matrix
+from bayesnmf.endings import warn_of_ending
+from bayesnmf.memory import note_expansion
 from bayesnmf.methods import MCMC, Draws, Method, as_method
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.posterior import Fit, matrix_of
@@ -52,8 +54,10 @@ def fit(
         A :class:`bayesnmf.MCMC`, :class:`bayesnmf.SVI` or :class:`bayesnmf.MAP` for options.
     mask : array of bool of shape (n_rows, n_columns), optional
         True where a cell is observed; cells where it is False are left out, whatever they hold.
+        A labelled table is matched by its names with those of V.
     held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
-        True where a cell is left out: the complement of a mask, which may be sparse.
+        True where a cell is left out: the complement of a mask, which may be sparse. Names are
+        matched, as those of a mask.
     seed : int, default 0
         Same data, model, method and seed give the same result, bit for bit.
     progress : bool, default True
@@ -69,11 +73,18 @@ def fit(
     ValueError, TypeError
         When data, model or method do not fit together; the message names the cell or the
         argument.
+    MemoryError
+        When sparse data would be expanded beyond their budget, or the draws asked for would not fit
+        into the memory that is free; the message says what to ask for instead.
 
     Warns
     -----
+    ConvergenceWarning
+        When the fit has not converged, or was interrupted; the text is the fit's message.
     UserWarning
-        When the rank exceeds the smaller side of V, so that the data cannot tell all components apart.
+        When the rank exceeds the smaller side of V, so that the data cannot tell all components apart;
+        when components are empty at the end, unless the priors are meant to empty them (ARD); when
+        sparse data of more than 256 MiB are expanded.
 
     Examples
     --------
@@ -83,6 +94,18 @@ def fit(
     >>> result.W.shape, result.H.shape, result.converged
     ((8, 2), (2, 6), True)
     """
+    result = fit_silently(
+        V, model, method, mask=mask, held_out=held_out, seed=seed, progress=progress
+    )
+    warn_of_ending(result)
+    return result
+
+
+def fit_silently(
+    V: Any, model: Any, method: Any, *, mask: Any = None, held_out: Any = None, seed: int = 0,
+    progress: bool = False,
+) -> Fit:  # fmt: skip
+    """Fit as :func:`fit` does, for callers that say themselves what has not converged."""
     require_own_jax()
     method, model = as_method(method), as_model(model)
     matrix = matrix_for(V, model, method, mask=mask, held_out=held_out)
@@ -95,7 +118,7 @@ def fit(
             warnings.warn(
                 f"{model.n_components} components for a matrix of shape {matrix.shape}: above "
                 f"{min(matrix.shape)} the data cannot tell all of them apart",
-                stacklevel=2,
+                stacklevel=3,
             )
         model = model.resolve(matrix)
         begin = perf_counter()
@@ -131,6 +154,7 @@ def resume(fit: Fit, num_samples: int, *, progress: bool = True) -> Fit:
         attrs = {name: fit.tree.attrs[name] for name in kept} | {"seconds": seconds}
         result = assemble(joined, fit.model, matrix, attrs, scale)
     _judge(result, joined)
+    warn_of_ending(result, stacklevel=4)
     return result
 
 
@@ -187,6 +211,7 @@ def matrix_for(
         masked |= V.dtype.kind == "f" and bool(np.isnan(V.data).any())
         if method.keeps_sparse(model, masked):
             return SparseMatrix.of(V, mask, held_out)
+        note_expansion(V, stacklevel=4)
     return Matrix.of(V, mask, held_out)
 
 

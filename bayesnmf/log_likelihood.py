@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayesnmf.memory import require_dense
 from bayesnmf.pointwise import Measure, Pointwise, jacobian
 from bayesnmf.posterior import Fit
 
@@ -49,10 +50,14 @@ def log_likelihood(
     pointwise = Pointwise(fit, measure)
     posterior = fit.tree["posterior"]
     names = ("chain", "draw", "row", "column")
+    require_dense(
+        (pointwise.n_draws, *pointwise.cells.shape), "the log likelihood",
+        "bn.loo and bn.waic keep a few numbers a cell",
+    )  # fmt: skip
     values = np.full((*pointwise.cells.shape, pointwise.n_draws), np.nan)
     for tile in pointwise.tiles():
         values[tile.rows, tile.columns] = tile.values
-    values += jacobian(log_jacobian, pointwise.cells.shape)[..., None]
+    values += jacobian(log_jacobian, pointwise.matrix)[..., None]
     shape = tuple(posterior.sizes[name] for name in names)
     return xr.DataArray(
         np.moveaxis(values, -1, 0).reshape(shape),

@@ -80,7 +80,7 @@ def mixture_loo(
     fit, rows_columns = pointwise.fit, np.nonzero(cells)
     V = fit.V.to_numpy()
     program = mixture_program(pointwise.model, *rows_columns)
-    mixed = require_whole(fitting.fit(V, program, method, seed=seed, progress=False))
+    mixed = require_whole(fitting.fit_silently(V, program, method, seed=seed, progress=False))
     if not mixed.converged:
         return None
     values, fitted = densities(

@@ -126,7 +126,13 @@ class NMF:
         Returns
         -------
         NMF
-            Its priors have rates, and its likelihood's known arrays have the shape of V.
+            Its priors have rates, and its likelihood's known arrays have the shape of V, and the
+            order of its names where they are labelled.
+
+        Raises
+        ------
+        ValueError
+            When a labelled table has other names than V.
         """
         matrix = V if isinstance(V, SparseMatrix) else Matrix.of(V)
         likelihood = self.likelihood.resolve(matrix)
@@ -135,6 +141,14 @@ class NMF:
         mean = mean if mean > 0 else 1.0 / matrix.n_observed
         prior_W, prior_H = resolve_rates(self.prior_W, self.prior_H, mean, self.n_components)
         return replace(self, likelihood=likelihood, prior_W=prior_W, prior_H=prior_H)
+
+    def matched(self, matrix: AnyMatrix) -> NMF:
+        """Return this model with labelled tables as plain arrays in the order of the data.
+
+        Unlike :meth:`resolve` it leaves open what depends on the values of the data.
+        """
+        likelihood = self.likelihood.matched(matrix)
+        return self if likelihood is self.likelihood else replace(self, likelihood=likelihood)
 
     def check(self, matrix: AnyMatrix, *, draws: bool) -> None:
         """Raise when `matrix` or a prior does not suit this model.
@@ -173,6 +187,7 @@ class NMF:
         """
         if V is None and shape is None:
             raise ValueError("give the model either V or the shape of V")
+        self.likelihood.require_plain()
         n_rows, n_columns = shape if V is None else V.shape  # type: ignore[misc]
         rows = numpyro.plate("row", n_rows, dim=-2)
         columns = numpyro.plate("column", n_columns, dim=-1)
@@ -245,6 +260,10 @@ class Program:
     def name(self) -> str:
         """Name of the zoo file, or of the function."""
         return Path(self.reference).stem or self.function.__name__
+
+    def matched(self, matrix: AnyMatrix) -> Program:
+        """Return this program: the package knows no tables of it."""
+        return self
 
     def resolve(self, V: Any) -> Program:
         """Return this program: it has no data-scaled defaults."""

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from bayesnmf.check_plots import ppc, residual_spectrum
+from bayesnmf.memory import require_dense
 from bayesnmf.model import NMF
 from bayesnmf.posterior import Fit
 from bayesnmf.shown import shown
@@ -141,6 +142,10 @@ def reconstruction(fit: Fit) -> Figure:
     """
     import matplotlib.pyplot as plt
 
+    sizes = fit.tree["posterior"].sizes
+    require_dense(
+        (sizes["row"], sizes["column"]), "an image", "Draw the fit of fewer columns (features)"
+    )
     V = fit.V.to_numpy()
     expected, deviation = _expectation(fit)
     # A mode can expect exactly 0, without spread; the difference itself then stands there.

@@ -18,6 +18,7 @@ import numpy as np
 from numpyro import handlers
 
 from bayesnmf.cell_blocks import CellBlocks
+from bayesnmf.labels import matched
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.likelihoods._base import Array
 from bayesnmf.model import NMF, Program
@@ -353,9 +354,13 @@ def require_draws(fit: Fit) -> None:
         )
 
 
-def jacobian(log_jacobian: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the log derivative of the fitted data in the original ones, cell by cell."""
-    values = np.asarray(log_jacobian, float)
+def jacobian(log_jacobian: Any, matrix: AnyMatrix) -> np.ndarray:
+    """Return the log derivative of the fitted data in the original ones, cell by cell.
+
+    A labelled table is matched by its names with those of the data.
+    """
+    shape, names = matrix.shape, (matrix.row_names, matrix.column_names)
+    values = np.asarray(matched(log_jacobian, *names, "log_jacobian"), float)
     try:
         return np.broadcast_to(values, shape)
     except ValueError:

@@ -12,12 +12,18 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from bayesnmf import clusters, storage, structure
 from bayesnmf.data import Matrix
+from bayesnmf.labels import positions
+from bayesnmf.memory import require_dense
 from bayesnmf.model import NMF, Model, as_model
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 from bayesnmf.sparse_format import from_cells, from_rows
+
+#: Numbers (draws x components x cells) that the mean of some cells holds at once.
+CELL_NUMBERS = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +65,16 @@ class Fit:
 
     @property
     def mean(self) -> xr.DataArray:
-        """Posterior mean of WH, of dims (row, column); refused as W is."""
+        """Posterior mean of WH, of dims (row, column); refused as W is.
+
+        It has a number for every cell, so it is refused above :data:`bayesnmf.data.DENSE_BUDGET`;
+        :meth:`mean_at` serves some cells.
+        """
         posterior = self._one_mode
+        require_dense(
+            (posterior.sizes["row"], posterior.sizes["column"]), "the mean of WH",
+            "Ask for some cells with fit.mean_at(rows, columns)", posterior["W"].dtype.itemsize,
+        )  # fmt: skip
         W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
         n_draws = W.shape[0] * W.shape[1]
         # One product over (draw, component) pairs, so that no draw's WH is ever formed.
@@ -68,6 +82,51 @@ class Fit:
         stacked_H = H.reshape(-1, H.shape[3])
         coords = {dim: posterior.coords[dim] for dim in ("row", "column")}
         return xr.DataArray(stacked_W @ stacked_H / n_draws, coords, ("row", "column"), name="mean")
+
+    def mean_at(self, rows: ArrayLike, columns: ArrayLike) -> np.ndarray:
+        """Return the posterior mean of WH at some cells, without that of all others.
+
+        Parameters
+        ----------
+        rows, columns : array of shape (n_cells,), or a single name
+            Names of each cell's row and column: those of V, or positions where V had no names. One
+            name stands for all cells.
+
+        Returns
+        -------
+        ndarray of shape (n_cells,)
+
+        Raises
+        ------
+        ValueError
+            For names that V does not have, or has more than once; for rows and columns that differ
+            in number; and when the chains are in several modes.
+
+        Examples
+        --------
+        >>> import bayesnmf as bn
+        >>> V, _, _ = bn.datasets.make_nmf(8, 6, 2, "poisson", seed=1)
+        >>> fit = bn.fit(V, bn.NMF(2), "map", progress=False)
+        >>> bool(np.allclose(fit.mean_at([0, 7], [5, 2]), fit.mean.to_numpy()[[0, 7], [5, 2]]))
+        True
+        """
+        posterior = self._one_mode
+        names = posterior.indexes
+        i = positions(names["row"], rows, "rows")
+        j = positions(names["column"], columns, "columns")
+        if len(i) != len(j) and 1 not in (len(i), len(j)):
+            raise ValueError(
+                f"there are {len(i)} rows and {len(j)} columns: give a pair for each cell"
+            )
+        i, j = np.broadcast_arrays(i, j)
+        W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
+        n_draws = W.shape[0] * W.shape[1]
+        step = max(CELL_NUMBERS // (n_draws * W.shape[3]), 1)
+        parts = [
+            np.einsum("cdik,cdki->i", W[:, :, i[a : a + step]], H[..., j[a : a + step]])
+            for a in range(0, len(i), step)
+        ]
+        return np.concatenate([np.empty(0, W.dtype), *parts]) / n_draws
 
     @property
     def mass(self) -> xr.DataArray:
@@ -232,6 +291,11 @@ class Fit:
         ------
         ValueError
             When the method left no state: only MCMC of an NMF does, by its own sampler.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When the chains have still not converged.
         """
         from bayesnmf.fitting import resume
 

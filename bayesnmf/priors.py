@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import numpyro.distributions as dist
 
 from bayesnmf.pytree import pytree, record
@@ -133,7 +134,8 @@ class ARD:
         _keep_positive(self, "floor", "the floor of an ARD prior")
         if not isinstance(self.rate, Gamma):
             raise TypeError(
-                f"the rate of an ARD prior must be its hyper-prior, a priors.Gamma, not {self.rate!r}"
+                "the rate of an ARD prior must be its hyper-prior, a priors.Gamma, not "
+                f"{_shown(self.rate)}"
             )
         _require_hyper_prior(self.rate)
 
@@ -253,7 +255,7 @@ def as_prior(prior: Any, argument: str) -> Prior:
     if not isinstance(prior, _CLASSES):
         raise TypeError(
             f"{argument} must be a name ({', '.join(REGISTRY)}) or an instance from "
-            f"bayesnmf.priors, not {prior!r}"
+            f"bayesnmf.priors, not {_shown(prior)}"
         )
     return prior
 
@@ -333,5 +335,13 @@ def _keep_positive(prior: Any, name: str, what: str) -> None:
     """Raise unless a field is a positive number, and keep it as a plain float."""
     value = getattr(prior, name)
     if not (isinstance(value, Real) and math.isfinite(value) and float(value) > 0):
-        raise ValueError(f"{what} must be a positive number, not {value!r}")
+        raise ValueError(f"{what} must be one positive number, not {_shown(value)}")
     object.__setattr__(prior, name, float(value))
+
+
+def _shown(value: Any) -> str:
+    """Write a wrong value, an array by its shape."""
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)}"
+    shape = getattr(value, "shape", ())
+    return f"an array of shape {tuple(shape)}" if np.ndim(value) and shape else repr(value)

@@ -213,12 +213,17 @@ def _earlier(
         raise TypeError(
             f"resume_from must be a RankSelection or its file, not {type(resume_from).__name__}"
         )
-    ours = settings.describe()
+    ours, theirs = settings.describe(), resume_from.settings
+    if "names" in theirs and theirs["names"] != ours["names"]:
+        raise ValueError(
+            "the earlier sweep cannot be continued: the rows or columns of its data have other "
+            "names, or another order. Give V as it was"
+        )
     for name, value in ours.items():
-        if resume_from.settings.get(name) != value:
+        if name != "names" and theirs.get(name) != value:
             raise ValueError(
                 f"the earlier sweep cannot be continued: its {name} is "
-                f"{resume_from.settings.get(name)!r}, not {value!r}"
+                f"{theirs.get(name)!r}, not {value!r}"
             )
     table = resume_from.table
     note = folds_of(settings)[1] if settings.criterion == "kfold" else ""

@@ -42,7 +42,9 @@ def kept_by_ard(settings: Settings, begun: int) -> int:
         Components to begin with.
     """
     model = NMF(begun, settings.model.likelihood, ARD(), ARD())
-    mode = fitting.fit(settings.matrix, model, MAP(n_init=1), seed=settings.seed, progress=False)
+    mode = fitting.fit_silently(
+        settings.matrix, model, MAP(n_init=1), seed=settings.seed, progress=False
+    )
     return int(mode.active().sum())
 
 

@@ -84,7 +84,7 @@ def summed(elpd_i: np.ndarray) -> dict[str, float]:
 def measure_draws(settings: Settings, rank: int, progress: bool) -> Measures:
     """Fit one rank by draws, and measure it."""
     model = settings.at(rank)
-    fit = fitting.fit(
+    fit = fitting.fit_silently(
         settings.matrix, model, settings.method, seed=settings.seed, progress=progress
     )
     values: dict[str, float] = {

@@ -11,8 +11,11 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+import pandas as pd
 
 from bayesnmf.data import Matrix
+from bayesnmf.labels import labels_of
+from bayesnmf.memory import note_expansion
 from bayesnmf.methods import MAP, Method, as_method
 from bayesnmf.model import NMF
 from bayesnmf.storage import model_to_json
@@ -77,6 +80,10 @@ class Settings:
         model = self.model
         return NMF(rank, model.likelihood, model.prior_W, model.prior_H).resolve(self.matrix)
 
+    @property
+    def _names(self) -> tuple[pd.Index, pd.Index]:
+        return self.matrix.row_names, self.matrix.column_names
+
     def describe(self) -> dict[str, Any]:
         """Return what two sweeps must share to be one, as plain values."""
         values = np.ascontiguousarray(self.matrix.values)
@@ -84,6 +91,7 @@ class Settings:
         return {
             "data": hashlib.sha256(values.tobytes()).hexdigest()[:16],
             "shape": list(values.shape),
+            "names": [_digest_of_names(names) for names in self._names],
             "model": json.loads(model_to_json(self.model)),
             "arrays": _digests(self.model) or None,
             "method": self.method.name,
@@ -93,6 +101,11 @@ class Settings:
             "n_replicates": int(self.n_replicates),
             "seed": int(self.seed),
         }
+
+
+def _digest_of_names(names: pd.Index) -> str:
+    text = json.dumps(labels_of(names).tolist())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _digests(model: NMF) -> dict[str, str]:
@@ -114,8 +127,10 @@ def settings_of(
         raise ValueError(f"unknown criterion {criterion!r}; valid: auto, kfold, loo")
     if criterion == "auto":
         criterion = "kfold" if record.name == "map" else "loo"
-    model = NMF(1, likelihood, prior_W, prior_H)
-    return Settings(Matrix.of(V, mask), model, record, criterion, **others)  # type: ignore[arg-type]
+    note_expansion(V, stacklevel=3)
+    matrix = Matrix.of(V, mask)
+    model = NMF(1, likelihood, prior_W, prior_H).matched(matrix)
+    return Settings(matrix, model, record, criterion, **others)  # type: ignore[arg-type]
 
 
 def as_ranks(ranks: Any, shape: tuple[int, int]) -> list[int]:

@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse
 
 from bayesnmf.data import Matrix, describe_cell, held_out_pattern, label
+from bayesnmf.labels import matched
 from bayesnmf.sparse_format import sound
 
 
@@ -193,15 +194,17 @@ def _missing(
     if np.isnan(stored.data).any():
         pattern = stored.copy()
         pattern.data = np.isnan(stored.data).astype(np.float64)
+    names = pd.RangeIndex(stored.shape[0]), pd.RangeIndex(stored.shape[1])
     if mask is not None:
-        mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else np.asarray(mask)
+        mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else mask
+        mask = np.asarray(matched(mask, *names, "mask"))
         if mask.dtype != bool:
             raise TypeError(
                 f"mask has dtype {mask.dtype}; it must be boolean, True where a cell is observed"
             )
-        pattern = pattern + held_out_pattern(~mask, stored.shape, "mask")
+        pattern = pattern + held_out_pattern(~mask, stored.shape, "mask", names)
     if held_out is not None:
-        pattern = pattern + held_out_pattern(held_out, stored.shape, "held_out")
+        pattern = pattern + held_out_pattern(held_out, stored.shape, "held_out", names)
     pattern = scipy.sparse.csr_array(pattern)
     pattern.eliminate_zeros()
     if not pattern.nnz:

@@ -243,7 +243,7 @@ def test_fractions_are_no_counts(name, method):
         small.run(edited(2.5), bn.NMF(2, name), method)
     text = sentence(error)
     assert "V[1, 2] = 2.5 (row 'b', column 'z') is not an integer" in text
-    assert "method='map' (a quasi-likelihood there)" in text
+    assert "method='map', where the Poisson and the negative binomial one serve as quasi" in text
 
 
 @pytest.mark.parametrize("name", ["poisson", "negative_binomial"])

@@ -102,12 +102,16 @@ def test_an_unset_rate_is_no_distribution_yet(cls):
 
 @pytest.mark.parametrize("bad", [0, -1.0, math.inf, math.nan, "1", [1.0], None])
 def test_bad_shapes_and_rates(bad):
-    with pytest.raises(ValueError, match="the shape of a gamma prior must be a positive number"):
+    with pytest.raises(ValueError, match="the shape of a gamma prior must be one positive number"):
         Gamma(shape=bad)
     if bad is not None:
-        with pytest.raises(ValueError, match="the rate of a gamma prior must be a positive number"):
+        with pytest.raises(
+            ValueError, match="the rate of a gamma prior must be one positive number"
+        ):
             Gamma(rate=bad)
-        with pytest.raises(ValueError, match="the rate of an exponential prior must be a positive"):
+        with pytest.raises(
+            ValueError, match="the rate of an exponential prior must be one positive"
+        ):
             Exponential(rate=bad)
 
 
@@ -188,11 +192,33 @@ def test_hyper_priors_that_are_none():
     with pytest.raises(TypeError, match=r"must be its hyper-prior, a priors\.Gamma, not 2\.0"):
         ARD(rate=2.0)
     for bad in (Flat(), Exponential(1.0), ARD(), "gamma"):
-        with pytest.raises(ValueError, match="the rate of a gamma prior must be a positive number"):
+        with pytest.raises(
+            ValueError, match="the rate of a gamma prior must be one positive number"
+        ):
             Gamma(1.0, bad)
-    with pytest.raises(ValueError, match="the floor of an ARD prior must be a positive number"):
+    with pytest.raises(ValueError, match="the floor of an ARD prior must be one positive number"):
         ARD(floor=0)
     with pytest.raises(ValueError, match="the prior's rate has a prior of its own"):
         Gamma(1.0, Gamma(1.0, 1.0)).distribution()
     with pytest.raises(ValueError, match=r"the prior's rate is not set.*resolve"):
         NMF(2, prior_W=ARD())(shape=(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda x: Gamma(shape=x), "the shape of a gamma prior must be one positive number"),
+        (lambda x: Gamma(rate=x), "the rate of a gamma prior must be one positive number"),
+        (Exponential, "the rate of an exponential prior must be one positive number"),
+        (lambda x: ARD(shape=x), "the shape of an ARD prior must be one positive number"),
+        (lambda x: ARD(rate=x), "the rate of an ARD prior must be its hyper-prior, a priors.Gamma"),
+        (lambda x: ARD(floor=x), "the floor of an ARD prior must be one positive number"),
+        (lambda x: NMF(2, prior_W=x), "prior_W must be a name .* or an instance from bayesnmf.priors"),
+    ],
+)  # fmt: skip
+def test_an_array_is_refused_by_its_shape(make, what):
+    """And not by its contents, which may be long."""
+    with pytest.raises((ValueError, TypeError), match=rf"^{what}, not an array of shape \(3, 4\)$"):
+        make(np.ones((3, 4)))
+    with pytest.raises((ValueError, TypeError), match=f"^{what}, not a list of 2$"):
+        make([1.0, 2.0])

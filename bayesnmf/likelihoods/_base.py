@@ -13,6 +13,7 @@ import numpyro.distributions as dist
 from jax.scipy.special import gammaln
 
 from bayesnmf.data import Matrix
+from bayesnmf.labels import is_labelled, matched
 from bayesnmf.sparse import AnyMatrix
 
 type Array = Any  # a NumPy or JAX array, or a tracer
@@ -42,8 +43,7 @@ class Likelihood(ABC):
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.default is None:  # what the user may give: a number or an array
-                what = f"the {field.name} of the {self.name.replace('_', ' ')} likelihood"
-                value = require_positive(what, getattr(self, field.name))
+                value = require_positive(self._described(field.name), getattr(self, field.name))
                 object.__setattr__(self, field.name, value)
 
     # -- parameters ---------------------------------------------------------------------------
@@ -66,10 +66,38 @@ class Likelihood(ABC):
     def resolve(self, matrix: AnyMatrix) -> Self:
         """Return this likelihood with known arrays checked against `matrix`."""
         changes = {}
-        for name, value in self.known.items():
+        for name, value in self.matched(matrix).known.items():
             if np.ndim(value):
                 changes[name] = _known_array(self.name, name, value, matrix)
         return replace(self, **changes) if changes else self
+
+    def matched(self, matrix: AnyMatrix) -> Self:
+        """Return this likelihood with labelled tables as plain arrays, in the order of `matrix`.
+
+        Raises
+        ------
+        ValueError
+            When a table has other names than the data.
+        """
+        names = matrix.row_names, matrix.column_names
+        changes = {
+            name: matched(value, *names, self._described(name))
+            for name, value in self.known.items()
+            if is_labelled(value)
+        }
+        return replace(self, **changes) if changes else self
+
+    def require_plain(self) -> None:
+        """Raise while a labelled table waits for the data whose names it is matched by."""
+        for name, value in self.known.items():
+            if is_labelled(value):
+                raise ValueError(
+                    f"{self._described(name)} is a labelled table, which is matched with the names "
+                    "of V: call model.resolve(V) first"
+                )
+
+    def _described(self, name: str) -> str:
+        return f"the {name} of the {self.name.replace('_', ' ')} likelihood"
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -220,8 +248,8 @@ def refuse_fractions(likelihood: Likelihood, matrix: AnyMatrix) -> None:
     matrix.refuse(
         _is_fraction,
         f"is not an integer, so the {likelihood.name.replace('_', ' ')} likelihood gives it no density",
-        "Round the data to counts, use method='map' (a quasi-likelihood there), or choose the "
-        "gamma or Gaussian likelihood",
+        "Choose the gamma or Gaussian likelihood, or use method='map', where the Poisson and the "
+        "negative binomial one serve as quasi-likelihoods",
     )
 
 
@@ -246,7 +274,8 @@ def require_positive(what: str, value: Any) -> Any:
     except ValueError:  # nested lists of unequal length
         array = np.asarray(None)
     if array.dtype.kind not in "iuf":  # NumPy would read the text "0.5" as a number
-        raise TypeError(f"{what} must be a positive number or an array, not {value!r}")
+        given = f"an array of {array.dtype}" if array.ndim else repr(value)
+        raise TypeError(f"{what} must be a positive number or an array of them, not {given}")
     bad = ~((array > 0) & np.isfinite(array))
     if array.ndim:
         bad &= ~np.isnan(array)
@@ -258,6 +287,8 @@ def require_positive(what: str, value: Any) -> Any:
 
 def _same(a: Any, b: Any) -> bool:
     """Return whether two fields are equal, NaN counting as equal to NaN in arrays."""
+    if is_labelled(a) or is_labelled(b):
+        return type(a) is type(b) and bool(a.equals(b))
     if np.ndim(a) or np.ndim(b):
         return np.array_equal(a, b, equal_nan=True)
     return bool(a == b)

@@ -30,7 +30,8 @@ class Gaussian(Likelihood):
     ----------
     sigma : float or array of shape (n_rows, n_columns), optional
         Positive standard deviation, in the units of V. None: one value is inferred, under an
-        exponential prior on the precision ``1 / sigma**2``.
+        exponential prior on the precision ``1 / sigma**2``. A labelled table is matched by its
+        names with those of V.
     scale : float, optional
         The prior mean of the precision is ``1 / scale**2``. None: the standard deviation of
         V, resolved when fitting, so the prior weighs as much as two cells.

@@ -29,7 +29,8 @@ class Poisson(Likelihood):
     ----------
     exposure : float or array of shape (n_rows, n_columns), optional
         Known positive multiplier of the mean (observation time, sequencing depth,
-        mutational opportunity); an array that broadcasts, such as (n_rows, 1), is accepted.
+        mutational opportunity); an array that broadcasts, such as (n_rows, 1), is accepted. A
+        labelled table or series is matched by its names with those of V.
 
     References
     ----------

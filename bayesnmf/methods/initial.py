@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesnmf.data import Matrix
+from bayesnmf.labels import component_names, matched
 from bayesnmf.model import NMF
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
@@ -77,8 +78,15 @@ def nndsvd_start(model: NMF, matrix: AnyMatrix) -> Start:
 
 
 def given_start(model: NMF, matrix: AnyMatrix, factors: tuple[Any, Any]) -> Start:
-    """Check a start given by the user."""
+    """Check a start given by the user, and put labelled factors in the order of the data."""
     k = model.n_components
+    W, H = factors
+    components = component_names(W, 1)
+    factors = (
+        matched(W, matrix.row_names, None, "the initial W"),
+        matched(H, components, matrix.column_names, "the initial H",
+                owner="the initial W and V"),
+    )  # fmt: skip
     expected = (("W", (matrix.n_rows, k)), ("H", (k, matrix.n_columns)))
     checked = []
     for (name, shape), factor in zip(expected, factors, strict=True):

@@ -38,7 +38,9 @@ class MAP:
         objectives. "auto": "newton" up to 32 components, "accelerated" above. None of them
         increases the objective.
     init : {"random", "nndsvd"} or pair of arrays, default "random"
-        Half-normal factors, factors from the singular vectors, or (W, H) themselves.
+        Half-normal factors, factors from the singular vectors, or (W, H) themselves. Labelled
+        factors, such as those of another fit, are matched by their names: rows of W and columns
+        of H with those of V, rows of H with the columns of W.
     max_iter : int, default 10000
         Steps at most, per start.
     tol : float, default 1e-4

@@ -16,6 +16,7 @@ from .draws import Draws
 from .nuts import sample_nuts
 from .observed import serves_sparse
 from .options import require_counts
+from .programs import require_room
 from .structured import resume_structured, sample_structured
 
 
@@ -63,6 +64,8 @@ class MCMC:
 
     def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
         """Run the chains; an interruption ends them with the draws made so far."""
+        num_draws = self.num_chains * self.num_samples
+        require_room(model, matrix, num_draws, "Ask for fewer samples (num_samples) or chains")
         counts: dict[str, Any] = {
             "num_warmup": self.num_warmup, "num_samples": self.num_samples,
             "num_chains": self.num_chains, "progress": progress,
@@ -82,6 +85,8 @@ class MCMC:
     ) -> Draws:  # fmt: skip
         """Go on from the state of earlier draws, for `num_samples` more of each chain."""
         assert isinstance(model, NMF)  # no other run leaves a state
+        num_draws = self.num_chains * num_samples
+        require_room(model, matrix, num_draws, "Ask for fewer samples (num_samples)")
         run = resume_structured(
             model, matrix, state, num_samples=num_samples, num_chains=self.num_chains,
             progress=progress,

@@ -6,7 +6,7 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf import targets
+from bayesnmf import fitting, targets
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -43,7 +43,7 @@ def test_check_has_exit_status_1_where_it_cannot_judge(counts):
     fit_file = counts.with_name("fit.nc")
     options = ("--warmup", 10, "--samples", 10, "--chains", 1, "--seed", 3)
     fitted = run("fit", counts, "--rank", 1, *options, "--out", fit_file)
-    assert (fitted.status, fitted.err) == (0, "")
+    assert (fitted.status, fitted.err) == (1, "")
     assert "95%" in fitted.out  # intervals, since there are draws
     result = bn.load(fit_file)
     assert (result.method, result.tree.attrs["seed"]) == ("mcmc", 3)
@@ -76,6 +76,39 @@ def test_a_result_that_cannot_be_saved_is_rescued_and_named(counts, tmp_path, mo
     assert bn.load(rescue).converged
 
 
+def test_fit_that_has_not_converged_says_it_once_and_has_exit_status_1(counts):
+    fit_file = counts.with_name("fit.nc")
+    options = ("--method", "map", "--max-iter", 3, "--starts", 1, "--out", fit_file)
+    fitted = run("fit", counts, "--rank", 2, *options)
+    assert (fitted.status, fitted.err) == (1, "")
+    assert fitted.out.count("not converged") == 1
+    assert not bn.load(fit_file).converged  # saved all the same
+    assert run("check", fit_file).status == 1
+    assert run("fit", counts, "--rank", 2, *options, "--quiet") == (1, "", "")
+
+
+def test_fit_that_was_interrupted_saves_what_it_has_and_has_exit_status_130(counts, monkeypatch):
+    def interrupted(*given, **options):
+        result = whole(*given, **options)
+        result.tree.attrs["interrupted"] = 1
+        return result
+
+    whole, fit_file = fitting.fit_silently, counts.with_name("fit.nc")
+    monkeypatch.setattr(fitting, "fit_silently", interrupted)
+    fitted = run("fit", counts, "--rank", 2, "--method", "map", "--out", fit_file)
+    assert (fitted.status, fitted.err) == (130, "bayesnmf: interrupted\n")
+    assert f"Saved to {fit_file}" in fitted.out
+    assert bn.load(fit_file).interrupted
+
+
+def test_empty_components_are_one_line_on_standard_error(counts):
+    shares = counts.with_name("shares.csv")
+    shares.write_text("a,b,c\n0.2,0.3,0.5\n0.1,0.3,0.6\n0.3,0.3,0.4\n")
+    fitted = run("fit", shares, "--rank", 2, "--method", "map", "--out", counts.with_name("f.nc"))
+    (line,) = fitted.err.splitlines()
+    assert line.startswith("bayesnmf: warning: 1 of 2 components is empty: the poisson likelihood")
+
+
 def test_quiet_prints_nothing(counts):
     fit_file = counts.with_name("fit.nc")
     options = ("--rank", 1, "--method", "map", "--out", fit_file, "--quiet")
@@ -86,7 +119,7 @@ def test_method_options_reach_the_method(counts):
     fit_file = counts.with_name("fit.nc")
     options = ("--method", "map", "--max-iter", 3, "--starts", 2, "--solver", "mu", "--tol", 0)
     priors = ("--prior-w", "exponential", "--prior-h", "flat")
-    assert run("fit", counts, "--rank", 2, *options, *priors, "--out", fit_file).status == 0
+    assert run("fit", counts, "--rank", 2, *options, *priors, "--out", fit_file).status == 1
     result = bn.load(fit_file)
     assert result.tree.attrs["n_iter"] == 3
     assert len(result.tree.attrs["objectives"]) == 2
@@ -96,7 +129,7 @@ def test_method_options_reach_the_method(counts):
 def test_rank_above_both_sides_is_a_warning(counts):
     fitted = run("fit", counts, "--rank", 6, "--method", "map", "--out", counts.with_name("fit.nc"))
     assert fitted.status == 0
-    (line,) = fitted.err.splitlines()
+    line, *_ = fitted.err.splitlines()
     assert line.startswith("bayesnmf: warning: 6 components for a matrix of shape (5, 4)")
 
 
