@@ -116,13 +116,11 @@ def _judged(fit: Fit) -> Check:
             f"fit has {n_draws}. Run more draws."
         )
         return Check(table, None, message, parts)
-    broken = _broken(fit)
-    if broken:
-        return Check(table, False, f"Not converged: {broken}.", parts)
     if fit.chain_modes.any():
         return Check(table, False, _several_modes(fit, table))
-    converged, message = _verdict(table, n_chains, fit)
-    return Check(table, converged, message + _uncertain(parts), parts)
+    broken = _broken(fit)
+    converged, message = (False, broken) if broken else _verdict(table, n_chains, fit)
+    return Check(table, converged, message + ("" if broken else _uncertain(parts)), parts)
 
 
 def _broken(fit: Fit) -> str:
@@ -131,14 +129,17 @@ def _broken(fit: Fit) -> str:
     draws["the log density"] = fit.tree["sample_stats/lp"].to_numpy()
     found = [name for name, x in draws.items() if not np.isfinite(x).all()]
     if found:
-        return f"draws of {', '.join(found)} are not finite. Multiply V by a constant that brings it near 1"
+        return (
+            f"Not converged: draws of {', '.join(found)} are not finite. Multiply V by a constant that "
+            "brings it near 1."
+        )
     if not isinstance(fit.model, NMF):
         return ""
     inferred = [name for name in fit.model.likelihood.priors if name in draws]
     still = [name for name in inferred if not np.ptp(draws[name], axis=1).all()]
     return (
-        f"{', '.join(still)} never moved in a chain, so nothing has been learned about the noise. Run "
-        "more draws, or multiply V by a constant that brings it near 1"
+        f"Not converged: {', '.join(still)} never moved in a chain, so nothing has been learned about "
+        "the noise. Run more draws, or multiply V by a constant that brings it near 1."
     ) if still else ""  # fmt: skip
 
 

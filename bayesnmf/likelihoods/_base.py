@@ -233,10 +233,14 @@ def refuse_magnitudes(likelihood: Likelihood, matrix: AnyMatrix) -> None:
     least, most = safe_range(likelihood, matrix.dtype)
     kind = f"the arithmetic of the {likelihood.name.replace('_', ' ')} likelihood in {matrix.dtype}"
     remedy = "Multiply V by a constant that brings its values near 1"
-    matrix.refuse(
-        lambda v: np.abs(v) > most, f"is too large for {kind}, which ends at {most:.0e}", remedy
-    )
     largest = matrix.largest()
+    if largest > most:
+        matrix.refuse(
+            # Sparse counts may be stored in less precision than they are computed in.
+            lambda v: np.abs(v) > np.float64(most),
+            f"is too large for {kind}, which ends at {most:.0e}",
+            remedy,
+        )
     if 0 < largest < least:
         raise ValueError(
             f"the largest value of V is {largest:g}, too small for {kind}, which begins at "

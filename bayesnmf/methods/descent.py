@@ -190,9 +190,9 @@ def release(
         return jnp.where(locked, LIFT * unit, x)
 
     slope_W, slope_H = _slopes(model, data, point, log_space)
-    new = Factors(
-        lifted(W, slope_W, H, model.prior_W), lifted(H, slope_H, W, model.prior_H), parameters
-    )
+    # One after the other: lifting both factors of an empty component would lift their product twice.
+    new_W = lifted(W, slope_W, H, model.prior_W)
+    new = Factors(new_W, lifted(H, slope_H, new_W, model.prior_H), parameters)
 
     def value(point: Factors) -> Array:
         density = data.density(model, point.W, point.H)(point.parameters)
@@ -211,4 +211,3 @@ def _slopes(model: NMF, data: Observed, point: Factors, log_space: bool) -> tupl
         return rate - pull / off_zero(x) - data.gradient(model, x, y, parameters, axis=axis)
 
     return slope(W, H, given.prior_W, 1), slope(H, W, given.prior_H, 0)
-

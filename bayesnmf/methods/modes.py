@@ -150,7 +150,9 @@ def _classic(search: Search, model: NMF, data: Observed, start: Start, bar: Any)
             converged = steps == STRIDE and (before - now < search.tol * first or now == 0)
             before = now
         else:
-            converged = _residual(model, data, _factors(point), point.objective, search) <= search.tol
+            converged = (
+                _residual(model, data, _factors(point), point.objective, search) <= search.tol
+            )
         _report(bar, n_iter, float(point.objective))
     bar.update()
     residual = _residual(model, data, _factors(point), point.objective, search)
