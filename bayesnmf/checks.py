@@ -118,8 +118,29 @@ def _judged(fit: Fit) -> Check:
         return Check(table, None, message, parts)
     if fit.chain_modes.any():
         return Check(table, False, _several_modes(fit, table))
-    converged, message = _verdict(table, n_chains, fit)
-    return Check(table, converged, message + _uncertain(parts), parts)
+    broken = _broken(fit)
+    converged, message = (False, broken) if broken else _verdict(table, n_chains, fit)
+    return Check(table, converged, message + ("" if broken else _uncertain(parts)), parts)
+
+
+def _broken(fit: Fit) -> str:
+    """Say which draws are no numbers, or which parameter of the likelihood never moved."""
+    draws = {str(name): x.to_numpy() for name, x in fit.tree["posterior"].data_vars.items()}
+    draws["the log density"] = fit.tree["sample_stats/lp"].to_numpy()
+    found = [name for name, x in draws.items() if not np.isfinite(x).all()]
+    if found:
+        return (
+            f"Not converged: draws of {', '.join(found)} are not finite. Multiply V by a constant that "
+            "brings it near 1."
+        )
+    if not isinstance(fit.model, NMF):
+        return ""
+    inferred = [name for name in fit.model.likelihood.priors if name in draws]
+    still = [name for name in inferred if not np.ptp(draws[name], axis=1).all()]
+    return (
+        f"Not converged: {', '.join(still)} never moved in a chain, so nothing has been learned about "
+        "the noise. Run more draws, or multiply V by a constant that brings it near 1."
+    ) if still else ""  # fmt: skip
 
 
 def _several_modes(fit: Fit, table: pd.DataFrame) -> str:

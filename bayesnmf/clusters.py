@@ -125,7 +125,9 @@ def _profiles(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> Profiles:
     """Align one chain by itself: matched to another mode its components would switch."""
     aligned = align(W, H, lp)
     weights = np.swapaxes(aligned.W[0], 1, 2)
-    mass = weights.sum(axis=-1)
+    with np.errstate(over="ignore"):
+        mass = weights.sum(axis=-1)
+    mass = np.where(np.isfinite(mass), mass, 0)  # no share of a component that has no number
     share = np.where(aligned.H[0].any(axis=-1), mass, 0).mean(axis=0)
     return Profiles(
         weights / np.where(mass > 0, mass, 1)[..., None], aligned.H[0],

@@ -68,7 +68,7 @@ def align(
         W, H, scale = rescale(W, H)
     n_components = H.shape[-2]
     flat = H.reshape(-1, *H.shape[-2:])
-    pivot = flat[-1] if lp is None else flat[int(np.argmax(lp))]
+    pivot = flat[-1] if lp is None else flat[int(np.argmax(np.nan_to_num(lp, nan=-np.inf)))]
     order = match(flat, pivot)
     for _ in range(MAX_ROUNDS):
         pivot = np.take_along_axis(flat, order[..., None], axis=1).mean(axis=0)
@@ -83,14 +83,18 @@ def align(
     W = np.take_along_axis(W, order[..., None, :], axis=-1)
     H = np.take_along_axis(H, order[..., None], axis=-2)
     scale = np.take_along_axis(scale, order, axis=-1)
-    similarity = np.einsum("...kj,kj->...k", _unit(H), _unit(pivot))
+    similarity = np.einsum("...kj,kj->...k", unit_rows(H), unit_rows(pivot))
     return Aligned(W, H, scale, order, similarity)
 
 
 def rescale(W: np.ndarray, H: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scale each row of H to sum to 1, moving its scale into W; return W, H and the scale."""
-    total = H.sum(axis=-1)
-    scale = np.where(total > 0, total, np.ones_like(total))
+    """Scale each row of H to sum to 1, moving its scale into W; return W, H and the scale.
+
+    A row whose sum is 0 or not finite stays as it is.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = H.sum(axis=-1)
+    scale = np.where((total > 0) & np.isfinite(total), total, np.ones_like(total))
     return W * scale[..., None, :], H / scale[..., None], scale
 
 
@@ -109,7 +113,7 @@ def match(H: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     """
     from scipy.optimize import linear_sum_assignment
 
-    cosine = np.einsum("kj,dlj->dkl", _unit(pivot), _unit(H))
+    cosine = np.einsum("kj,dlj->dkl", unit_rows(pivot), unit_rows(H))
     best = cosine.argmax(axis=-1)
     # Most draws need no assignment problem: their nearest rows are all different.
     clash = np.sort(best, axis=-1) != np.arange(len(pivot))
@@ -118,6 +122,24 @@ def match(H: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     return best
 
 
-def _unit(H: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(H, axis=-1, keepdims=True)
-    return H / np.where(norm > 0, norm, 1.0)
+def unit_rows(H: np.ndarray) -> np.ndarray:
+    """Return rows of length 1; rows of zeros, and rows that are not finite, become zeros.
+
+    Rows are first scaled by a power of two, which is exact, so that no square overflows or underflows.
+
+    Parameters
+    ----------
+    H : ndarray of shape (..., column)
+
+    Examples
+    --------
+    >>> unit_rows(np.array([[3e-320, 4e-320], [0.0, 0.0], [np.inf, 1.0]])).round(2)
+    array([[0.6, 0.8],
+           [0. , 0. ],
+           [0. , 0. ]])
+    """
+    largest = np.abs(H).max(axis=-1, keepdims=True, initial=0.0)
+    usable = (largest > 0) & np.isfinite(largest)
+    _, exponent = np.frexp(np.where(usable, largest, 1))
+    scaled = np.ldexp(np.where(usable, H, 0), -exponent)
+    return scaled / np.where(usable, np.linalg.norm(scaled, axis=-1, keepdims=True), 1)

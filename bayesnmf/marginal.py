@@ -18,7 +18,7 @@ from jax import lax
 from jax.scipy.special import gammaln, logsumexp, ndtri
 
 from bayesnmf.likelihoods import Likelihood
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.likelihoods._base import Array, off_zero
 from bayesnmf.model import NMF
 from bayesnmf.pointwise import Pointwise, original_factors, split_known
 from bayesnmf.priors import Prior
@@ -176,7 +176,7 @@ def _integrate(
         # times the target where nothing is given.
         center, root = _mode(likelihood, shape, rate, H, start, parameters, v, given)
         z, log_proposal = _student(key, points, center, root)
-        mean = jnp.maximum(jnp.exp(z) @ H, jnp.finfo(H.dtype).tiny ** 0.5)
+        mean = off_zero(jnp.exp(z) @ H)
         weight = _log_prior(shape, rate, z) - log_proposal
         if alone:
             # The prior integrates to 1 exactly; given cells have an integral to be estimated.
@@ -218,7 +218,7 @@ def _mode(
 
     def curvature(z: Array) -> tuple[Array, Array, Array]:
         w = jnp.exp(z)
-        mean = jnp.maximum(w @ H, jnp.finfo(H.dtype).tiny ** 0.5)
+        mean = off_zero(w @ H)
         score = jnp.where(cells, likelihood.score(v, mean, **parameters), 0.0)
         weight = jnp.where(cells, likelihood.weight(v, mean, **parameters), 0.0)
         slope = w[:, None] * H

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesnmf.crossvalidation import mean_density
 from bayesnmf.likelihoods import Likelihood
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.likelihoods._base import Array, off_zero
 from bayesnmf.methods.modes import Search, refit
 from bayesnmf.methods.observed import Cells
 from bayesnmf.mode_spread import corrected_noise, draw_around, spread_around
@@ -75,5 +75,4 @@ class ModeFold:
 def _log_density(
     likelihood: Likelihood, mean: Array, parameters: dict[str, Any], v: Array
 ) -> Array:
-    mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny ** 0.5)
-    return likelihood.log_density(v, mean, **likelihood.known, **parameters)
+    return likelihood.log_density(v, off_zero(mean), **likelihood.known, **parameters)

@@ -16,7 +16,7 @@ from numpyro.infer import init_to_feasible
 
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Likelihood, as_likelihood
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.likelihoods._base import Array, off_zero
 from bayesnmf.priors import (
     ARD,
     Gamma,
@@ -317,8 +317,7 @@ def as_model(model: Any) -> Model:
 
 def product(W: Array, H: Array) -> Array:
     """Return WH, lifted off zero by a hair so that logarithms and ratios stay finite."""
-    mean = W @ H
-    return jnp.maximum(mean, jnp.finfo(mean.dtype).tiny ** 0.5)
+    return off_zero(W @ H)
 
 
 def observations(V: Array | None, placeholder: float) -> tuple[Array, Array | None]:

@@ -20,7 +20,7 @@ from numpyro import handlers
 from bayesnmf.cell_blocks import CellBlocks
 from bayesnmf.labels import matched
 from bayesnmf.likelihoods import Likelihood
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.likelihoods._base import Array, off_zero
 from bayesnmf.model import NMF, Program
 from bayesnmf.posterior import Fit, matrix_of, require_model
 from bayesnmf.sparse import AnyMatrix
@@ -307,7 +307,7 @@ def _nmf_density(
     mean = sum(W[:, k, None, :] * H[None, k, :, :] for k in range(1, W.shape[1])) + (
         W[:, 0, None, :] * H[None, 0, :, :]
     )
-    mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny ** 0.5)
+    mean = off_zero(mean)
     parameters = {name: x[None, None, :] for name, x in drawn.items()}
     parameters |= {name: x[:, :, None] for name, x in given.items()}
     scores = [likelihood.log_density, likelihood.log_mass][: 2 if mass else 1]

@@ -239,7 +239,7 @@ class Fit:
         -------
         DataFrame
             One row a component: posterior mean, standard deviation and interval of its mass (in
-            the units of WH summed over cells), its share of the total mass, and the columns
+            the units of WH summed over cells), its share of the total mass (0 where there is none), and the columns
             with the largest posterior mean of H with their weights. Standard deviations and
             intervals are NaN for a single draw.
 
@@ -263,7 +263,7 @@ class Fit:
                 "sd": np.full(len(mass), np.nan) if single else mass.std(axis=1, ddof=1),
                 f"{100 * tails[0]:g}%": low,
                 f"{100 * tails[1]:g}%": high,
-                "share": mass.mean(axis=1) / (total if total > 0 else np.nan),
+                "share": mass.mean(axis=1) / (total if total > 0 else 1.0),
                 "leading columns": [
                     ", ".join(f"{H['column'].values[j]} {H.values[k, j]:.2f}" for j in columns)
                     for k, columns in enumerate(leading)

@@ -142,13 +142,11 @@ def similarity(H: np.ndarray, reference: np.ndarray) -> float:
     H : ndarray of shape (n, n_components, n_columns)
     reference : ndarray of shape (n_components, n_columns)
     """
-    from bayesnmf.components import match
+    from bayesnmf.components import match, unit_rows
 
     order = match(H, reference)
     matched = np.take_along_axis(H, order[..., None], axis=1)
-    norm = np.linalg.norm(matched, axis=-1) * np.linalg.norm(reference, axis=-1)
-    cosine = (matched * reference).sum(axis=-1) / np.where(norm > 0, norm, 1.0)
-    return float(cosine.mean())
+    return float((unit_rows(matched) * unit_rows(reference)).sum(axis=-1).mean())
 
 
 def precision(settings: Settings) -> Any:

@@ -13,6 +13,7 @@ from bayesnmf import checks
 from bayesnmf.assembly import assemble
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
+from bayesnmf.posterior import Fit
 
 
 def sampled(W, H, lp=None, **stats):
@@ -123,7 +124,7 @@ def test_draws_that_are_not_finite_have_not_converged():
     lp[0, 3] = np.nan
     verdict = bn.check(sampled(*independent(), lp))
     assert verdict.converged is False
-    assert "R-hat reaches inf (log density;" in verdict.message
+    assert "draws of the log density are not finite" in verdict.message
 
 
 def test_a_chain_that_never_moved_has_not_converged():
@@ -188,3 +189,14 @@ def test_mcmc_records_the_verdict():
     verdict = bn.check(fit)
     assert verdict.converged is fit.converged is False
     assert verdict.message in fit.message
+
+
+def test_a_parameter_of_the_likelihood_that_never_moved_is_named():
+    fitted = small.fitted("gamma", "mcmc")
+    tree = fitted.tree.copy(deep=True)
+    shape = tree["posterior/shape"]
+    tree["posterior/shape"] = shape.copy(data=np.ones(shape.shape))
+    verdict = bn.check(Fit(tree, fitted.model))
+    assert verdict.converged is False
+    assert verdict.message.startswith("Not converged: shape never moved in a chain")
+    assert "never moved" not in bn.check(fitted).message

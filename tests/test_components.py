@@ -7,8 +7,10 @@ import itertools
 import numpy as np
 import pytest
 import synthetic
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bayesnmf.components import align, match, rescale
+from bayesnmf.components import align, match, rescale, unit_rows
 
 
 def cosines(H, pivot):
@@ -137,3 +139,27 @@ def test_one_draw_matches_itself():
 def test_precision_is_kept():
     W, H = (x.astype(np.float32) for x in synthetic.draws())
     assert {x.dtype for x in align(W, H) if x.dtype.kind == "f"} == {np.dtype(np.float32)}
+
+
+ROW = st.sampled_from(["ordinary", "zero", "denormal", "tiny", "huge", "infinite", "nan"])
+FACTORS = {"ordinary": 1.0, "zero": 0.0, "denormal": 1e-310, "tiny": 1e-200, "huge": 1e200,
+           "infinite": np.inf, "nan": np.nan}  # fmt: skip
+
+
+@given(st.lists(ROW, min_size=12, max_size=12), st.integers(0, 3))
+def test_rows_of_any_size_are_matched(kinds, seed):
+    """Three draws of four components: the matching sees finite cosines, whatever the rows hold."""
+    H = np.random.default_rng(seed).gamma(1.0, size=(1, 3, 4, 5)) + 0.1
+    unit = unit_rows(H)
+    with np.errstate(all="ignore"):
+        H *= np.array([FACTORS[kind] for kind in kinds]).reshape(1, 3, 4, 1)
+    with np.errstate(over="raise", divide="raise"):
+        got = align(np.ones((1, 3, 2, 4)), H, np.array([[np.nan, 0.0, -np.inf]]))
+    np.testing.assert_array_equal(np.sort(got.order, axis=-1), np.arange(4) + np.zeros((1, 3, 1)))
+    assert np.isfinite(got.similarity).all()
+    assert (np.abs(got.similarity) <= 1 + 1e-12).all()
+    # Any size that leaves digits leaves the direction too.
+    plain = np.isin(np.reshape(kinds, (1, 3, 4)), ["ordinary", "tiny", "huge"])
+    np.testing.assert_allclose(unit_rows(H)[plain], unit[plain], rtol=1e-14)
+    gone = np.isin(np.reshape(kinds, (1, 3, 4)), ["zero", "infinite", "nan"])
+    np.testing.assert_array_equal(unit_rows(H)[gone], 0)

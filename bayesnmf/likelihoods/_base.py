@@ -37,6 +37,12 @@ class Likelihood(ABC):
     exponent: ClassVar[float] = 1.0
     #: Whether the multiplicative update is proven never to increase the objective.
     majorises: ClassVar[bool] = True
+    #: Largest power of a value, or of its inverse, that the arithmetic forms; with room to spare.
+    power: ClassVar[float] = 2.5
+    #: Whether the log density cancels terms of the size of V, so that its whole numbers have to be exact.
+    cancels: ClassVar[bool] = False
+    #: Whether every cell of V, and not only the largest, has to be in the range that this allows.
+    every_cell: ClassVar[bool] = False
     #: Names of the parameters beside the mean.
     parameters: ClassVar[tuple[str, ...]] = ()
 
@@ -221,6 +227,59 @@ def log_linear_step(w: Array, numerator: Array, denominator: Array, pull: Array,
 def positive(x: Array) -> Array:
     """Return `x` lifted to the smallest positive number, so that 0 / 0 becomes 0."""
     return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+
+
+def hair(dtype: Any) -> float:
+    """Return the least mean that the arithmetic works with: the root of the smallest positive number.
+
+    Data that would need a smaller mean are refused by :func:`refuse_magnitudes`.
+    """
+    return float(np.finfo(dtype).tiny ** 0.5)
+
+
+def off_zero(x: Array) -> Array:
+    """Return `x` lifted off zero by a hair, so that logarithms and squared ratios stay finite."""
+    return jnp.maximum(x, hair(x.dtype))
+
+
+def safe_range(likelihood: Likelihood, dtype: Any) -> tuple[float, float]:
+    """Return the range in which the largest absolute value of V must lie.
+
+    Examples
+    --------
+    >>> from bayesnmf.likelihoods import Gaussian
+    >>> [f"{x:.0e}" for x in safe_range(Gaussian(), np.float64)]
+    ['3e-103', '6e+102']
+    """
+    limits, power = np.finfo(dtype), likelihood.power
+    most = 1.0 / float(limits.eps) if likelihood.cancels else float(limits.max) ** (1 / power)
+    return float(limits.tiny) ** (1 / power), most
+
+
+def refuse_magnitudes(likelihood: Likelihood, matrix: AnyMatrix) -> None:
+    """Raise where values are so large or small that the likelihood's arithmetic cannot carry them."""
+    least, most = safe_range(likelihood, matrix.dtype)
+    kind = f"the arithmetic of the {likelihood.name.replace('_', ' ')} likelihood in {matrix.dtype}"
+    remedy = "Multiply V by a constant that brings its values near 1"
+    largest = matrix.largest()
+    if largest > most:
+        matrix.refuse(
+            # Sparse counts may be stored in less precision than they are computed in.
+            lambda v: np.abs(v) > np.float64(most),
+            f"is too large for {kind}, which ends at {most:.0e}",
+            remedy,
+        )
+    if 0 < largest < least:
+        raise ValueError(
+            f"the largest value of V is {largest:g}, too small for {kind}, which begins at "
+            f"{least:.0e}. {remedy}."
+        )
+    if likelihood.every_cell:
+        matrix.refuse(
+            lambda v: np.abs(v) < least,
+            f"is too small for {kind}, which begins at {least:.0e}",
+            f"{remedy}, or mark that cell as missing",
+        )
 
 
 def stirling_remainder(x: Array) -> Array:

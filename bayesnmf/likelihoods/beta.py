@@ -13,7 +13,7 @@ from jax.scipy.special import digamma, polygamma
 from bayesnmf.pytree import pytree
 from bayesnmf.sparse import AnyMatrix
 
-from ._base import Array, Likelihood, positive, stirling_remainder
+from ._base import Array, Likelihood, positive, refuse_magnitudes, stirling_remainder
 
 
 @final
@@ -76,6 +76,12 @@ class Beta(Likelihood):
             "is not strictly between 0 and 1, and the beta likelihood gives it no density",
             f"The usual squeeze is V * {(n - 1) / n:.6g} + {0.5 / n:.3g}, which is "
             "(V (n - 1) + 0.5) / n with n the number of cells",
+        )
+        refuse_magnitudes(self, matrix)
+        matrix.refuse(
+            lambda v: v < np.finfo(matrix.dtype).tiny,
+            f"has no logarithm in the arithmetic of {matrix.dtype}",
+            "Replace it with a larger proportion, or NaN if missing",
         )
 
     def crude_mean(self, values: Array) -> Array:

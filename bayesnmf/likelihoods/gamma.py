@@ -12,7 +12,7 @@ from jax.scipy.special import gammainc, gammaincc
 from bayesnmf.pytree import pytree
 from bayesnmf.sparse import AnyMatrix
 
-from ._base import Array, Likelihood, positive, stirling_remainder
+from ._base import Array, Likelihood, positive, refuse_magnitudes, stirling_remainder
 
 
 @final
@@ -47,6 +47,7 @@ class Gamma(Likelihood):
     name: ClassVar[str] = "gamma"
     base_measure: ClassVar = "lebesgue"
     exponent: ClassVar[float] = 0.5
+    every_cell: ClassVar[bool] = True  # its mean follows every cell, however small
     parameters: ClassVar = ("shape",)
 
     @property
@@ -59,12 +60,13 @@ class Gamma(Likelihood):
         return {} if self.known else {"shape": 1.0}
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
-        """Refuse zero and negative cells."""
+        """Refuse zero and negative cells, and values that the arithmetic cannot carry."""
         matrix.refuse(
             lambda v: v <= 0,
             "is not positive, and the gamma likelihood gives it no density",
             "Mark it as missing, or choose the Poisson or Gaussian likelihood",
         )
+        refuse_magnitudes(self, matrix)
 
     def distribution(self, mean: Array, shape: Array) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""

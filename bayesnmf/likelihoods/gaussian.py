@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
 import jax.numpy as jnp
-import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 
 from bayesnmf.pytree import pytree
 from bayesnmf.sparse import AnyMatrix
 
-from ._base import Array, Likelihood, positive
+from ._base import Array, Likelihood, positive, refuse_magnitudes
 
 
 @final
@@ -52,6 +51,7 @@ class Gaussian(Likelihood):
 
     name: ClassVar[str] = "gaussian"
     base_measure: ClassVar = "lebesgue"
+    power: ClassVar[float] = 3.0  # of sigma, in its prior density
     parameters: ClassVar = ("sigma",)
 
     @property
@@ -75,18 +75,8 @@ class Gaussian(Likelihood):
         return replace(self, scale=matrix.spread() or matrix.largest() or 1.0)
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
-        """Accept every real number whose square is one of the floating-point type too."""
-        limits = np.finfo(matrix.dtype)
-        matrix.refuse(
-            lambda v: np.abs(v) > limits.max**0.5 / matrix.n_observed,
-            f"has a square that overflows in {matrix.dtype}",
-            "Divide V by a constant",
-        )
-        if 0 < matrix.largest() < limits.tiny**0.5:
-            raise ValueError(
-                f"the largest cell of V is {matrix.largest():g}, whose square underflows in "
-                f"{matrix.dtype}. Multiply V by a constant."
-            )
+        """Accept every real number that the arithmetic can carry."""
+        refuse_magnitudes(self, matrix)
 
     def typical_mean(self, matrix: AnyMatrix) -> float:
         """Return the grand mean, or the root mean square where negative cells outweigh it."""

@@ -17,6 +17,7 @@ from ._base import (
     Likelihood,
     has_fractions,
     refuse_fractions,
+    refuse_magnitudes,
     stirling_remainder,
 )
 
@@ -49,6 +50,7 @@ class NegativeBinomial(Likelihood):
 
     name: ClassVar[str] = "negative_binomial"
     base_measure: ClassVar = "counting"
+    cancels: ClassVar[bool] = True
     parameters: ClassVar = ("concentration",)
 
     @property
@@ -63,6 +65,7 @@ class NegativeBinomial(Likelihood):
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""
         matrix.refuse(lambda v: v < 0, "is negative, but counts are not", "Check that cell")
+        refuse_magnitudes(self, matrix)
         if not quasi:
             refuse_fractions(self, matrix)
 

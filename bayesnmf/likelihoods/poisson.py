@@ -14,7 +14,7 @@ from bayesnmf.data import Matrix
 from bayesnmf.pytree import pytree
 from bayesnmf.sparse import AnyMatrix
 
-from ._base import Array, Likelihood, has_fractions, refuse_fractions
+from ._base import Array, Likelihood, has_fractions, refuse_fractions, refuse_magnitudes
 
 
 @final
@@ -52,6 +52,7 @@ class Poisson(Likelihood):
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""
         matrix.refuse(lambda v: v < 0, "is negative, but counts are not", "Check that cell")
+        refuse_magnitudes(self, matrix)
         if not quasi:
             refuse_fractions(self, matrix)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.likelihoods._base import Array, off_zero, positive
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
@@ -16,13 +16,15 @@ from . import acceleration
 from .acceleration import Factors, Mapped
 from .multiplicative import update_parameters
 from .observed import Improved, Observed
-from .penalty import penalty, prior_terms
+from .penalty import log_coefficient, penalty, prior_terms
 from .rates import at_mode
 
 #: Steps between updates of the likelihood's parameters.
 PARAMETER_STRIDE = 3
 #: Share of the component's largest entry to which a locked entry is lifted.
 LIFT = 1e-3
+#: Share of an average component's mass that a component which has emptied out would gain in one step.
+LEAST = 0.1
 
 
 @partial(jax.jit, static_argnames=("algorithm", "log_space"))
@@ -37,8 +39,8 @@ def advance(
     algorithm : {"newton", "accelerated"}
         The map that is accelerated: block Newton steps or multiplicative updates.
     """
-    step = partial(_map, model, data, algorithm, log_space)
     noise = data.rounding(model, state.accepted.parameters)
+    step = partial(_map, model, data, noise, algorithm, log_space)
     return acceleration.accelerate(
         step, state, n_cells=data.n_cells, noise=noise, max_iter=max_iter, tol=tol
     )
@@ -55,8 +57,9 @@ def advance_all(
 
 
 def _map(
-    model: NMF, data: Observed, algorithm: str, log_space: bool, point: Factors, n_iter: Array
-) -> Mapped:
+    model: NMF, data: Observed, noise: Array, algorithm: str, log_space: bool, point: Factors,
+    n_iter: Array,
+) -> Mapped:  # fmt: skip
     """Update W, then H, then their scales, and now and then the likelihood's parameters."""
     W, H, parameters = point
     improve = data.improve if algorithm == "newton" else partial(_multiplicative_step, data)
@@ -64,9 +67,8 @@ def _map(
     of_W = update(x=W, y=H, prior=at_mode(model, W, H).prior_W, axis=1)
     value = penalty(model, W, H, parameters, log_space=log_space) - of_W.log_density
     of_H = update(x=H, y=of_W.x, prior=at_mode(model, of_W.x, H).prior_H, axis=0)
-    residual = jnp.maximum(
-        scaled_residual(W, of_W.slope, H.shape[1]), scaled_residual(H, of_H.slope, W.shape[1])
-    )
+    residual = _larger_residual(model, (W, of_W.slope, H), (H, of_H.slope, of_W.x), log_space)
+    residual = _resolved(residual, value, noise, data.n_cells)
     new_W, new_H = balance(model, of_W.x, of_H.x, log_space)
     if parameters:
         parameters = lax.cond(
@@ -86,7 +88,7 @@ def _multiplicative_step(
     rate, pull = prior_terms(prior, x, log_space)
     exponent = jnp.asarray(model.likelihood.exponent, x.dtype)
     updated = model.likelihood.update(x, numerator, denominator, pull, rate, exponent)
-    slope = denominator + rate - numerator - pull / _lifted(x)
+    slope = denominator + rate - numerator - pull / off_zero(x)
     W, H = (x, y) if axis == 1 else (y, x)
     return Improved(updated, slope, data.density(model, W, H, constants=False)(parameters))
 
@@ -112,25 +114,64 @@ def balance(model: NMF, W: Array, H: Array, log_space: bool) -> tuple[Array, Arr
     return W * scale, H / scale
 
 
-def scaled_residual(x: Array, slope: Array, n_cells: int) -> Array:
+def scaled_residual(x: Array, slope: Array, y: Array, pull: Array) -> Array:
     """Return the largest violation of the optimality conditions, free of units.
 
     At an optimum ``x >= 0``, ``slope >= 0`` and one of them is 0, for every entry. Entries are
-    measured in the component's largest one, slopes in nats per cell for a step of that size.
+    measured in the component's largest one, slopes in nats per cell for a step of that size, and
+    slopes from which the objective falls for a step of at least :func:`step_size`.
     """
     unit = jnp.max(x, axis=1, keepdims=True)
-    tiny = jnp.finfo(x.dtype).tiny
-    return jnp.max(jnp.abs(jnp.minimum(x / jnp.maximum(unit, tiny), slope * unit / n_cells)))
+    n_cells = y.shape[1]
+    rising = jnp.minimum(x / positive(unit), slope * unit / n_cells)
+    falling = slope * step_size(x, y, pull) / n_cells
+    return jnp.max(jnp.abs(jnp.where(slope < 0, falling, rising)))
+
+
+def step_size(x: Array, y: Array, pull: Array) -> Array:
+    """Return the size of a step in each component of `x`: of its largest entry, or more.
+
+    The largest entry of a component that has emptied out says nothing. A step is then one that would
+    give it the share `LEAST` of what the components hold on average: a size that goes with ``1 / y``, as
+    the gradient goes with y. Under a prior that keeps entries off zero no component empties out.
+    """
+    mass, other = jnp.sum(x, axis=1, keepdims=True), jnp.sum(y, axis=1, keepdims=True)
+    fair = jnp.sum(mass * other) / x.size
+    needed = jnp.where((other > 0) & (pull == 0), LEAST * fair / positive(other), 0.0)
+    return jnp.maximum(jnp.max(x, axis=1, keepdims=True), needed)
+
+
+def _resolved(residual: Array, objective: Array, noise: Array, n_cells: Array) -> Array:
+    """Return the residual in nats a cell, or in what the objective resolves where that is more.
+
+    A relative error d of an entry changes an objective of size S by about ``d**2 S``, which rounding
+    hides below the root of its precision. So counts of 1e12 converge as counts of 1 do.
+    """
+    size = jnp.maximum(jnp.abs(objective), noise) / n_cells
+    return residual / jnp.maximum(jnp.finfo(residual.dtype).eps ** 0.5 * size, 1.0)
 
 
 @partial(jax.jit, static_argnames="log_space")
-def certificate(model: NMF, data: Observed, point: Factors, *, log_space: bool) -> Array:
-    """Return the scaled optimality residual of both factors at one point."""
-    W, H, _ = point
+def certificate(
+    model: NMF, data: Observed, point: Factors, objective: Array | float = 0.0, *, log_space: bool
+) -> Array:
+    """Return the scaled optimality residual of both factors at one point of this objective."""
+    W, H, parameters = point
     slope_W, slope_H = _slopes(model, data, point, log_space)
-    return jnp.maximum(
-        scaled_residual(W, slope_W, H.shape[1]), scaled_residual(H, slope_H, W.shape[1])
+    residual = _larger_residual(model, (W, slope_W, H), (H, slope_H, W), log_space)
+    return _resolved(residual, objective, data.rounding(model, parameters), data.n_cells)
+
+
+def _larger_residual(
+    model: NMF, of_W: tuple[Array, ...], of_H: tuple[Array, ...], log_space: bool
+) -> Array:
+    """Return the larger of both factors' residuals, each of a factor, its slope and the other."""
+    parts = zip((model.prior_W, model.prior_H), (of_W, of_H), strict=True)
+    first, second = (
+        scaled_residual(x, slope, y, log_coefficient(prior, x, log_space))
+        for prior, (x, slope, y) in parts
     )
+    return jnp.maximum(first, second)
 
 
 @partial(jax.jit, static_argnames="log_space")
@@ -143,13 +184,15 @@ def release(
     """
     W, H, parameters = point
 
-    def lifted(x: Array, slope: Array, n_cells: int) -> Array:
-        unit = jnp.max(x, axis=1, keepdims=True)
-        locked = (x < LIFT * unit) & (slope * unit / n_cells < -tol)
+    def lifted(x: Array, slope: Array, y: Array, prior: Prior) -> Array:
+        unit = step_size(x, y, log_coefficient(prior, x, log_space))
+        locked = (x < LIFT * unit) & (slope * unit / y.shape[1] < -tol)
         return jnp.where(locked, LIFT * unit, x)
 
     slope_W, slope_H = _slopes(model, data, point, log_space)
-    new = Factors(lifted(W, slope_W, H.shape[1]), lifted(H, slope_H, W.shape[1]), parameters)
+    # One after the other: lifting both factors of an empty component would lift their product twice.
+    new_W = lifted(W, slope_W, H, model.prior_W)
+    new = Factors(new_W, lifted(H, slope_H, new_W, model.prior_H), parameters)
 
     def value(point: Factors) -> Array:
         density = data.density(model, point.W, point.H)(point.parameters)
@@ -165,10 +208,6 @@ def _slopes(model: NMF, data: Observed, point: Factors, log_space: bool) -> tupl
 
     def slope(x: Array, y: Array, prior: Prior, axis: int) -> Array:
         rate, pull = prior_terms(prior, x, log_space)
-        return rate - pull / _lifted(x) - data.gradient(model, x, y, parameters, axis=axis)
+        return rate - pull / off_zero(x) - data.gradient(model, x, y, parameters, axis=axis)
 
     return slope(W, H, given.prior_W, 1), slope(H, W, given.prior_H, 0)
-
-
-def _lifted(x: Array) -> Array:
-    return jnp.maximum(x, jnp.finfo(x.dtype).tiny ** 0.5)

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesnmf.data import Matrix
 from bayesnmf.labels import component_names, matched
+from bayesnmf.likelihoods._base import hair
 from bayesnmf.model import NMF
 from bayesnmf.sparse import AnyMatrix, SparseMatrix
 
@@ -34,7 +35,7 @@ def random_start(model: NMF, matrix: AnyMatrix, key: jax.Array) -> Start:
 
 def random_scale(model: NMF, matrix: AnyMatrix) -> float:
     """Return the scale of the half-normal entries of a random start."""
-    mean = max(model.likelihood.typical_mean(matrix), np.finfo(matrix.dtype).tiny ** 0.5)
+    mean = max(model.likelihood.typical_mean(matrix), hair(matrix.dtype))
     # A half-normal of scale s has mean s sqrt(2 / pi); K products of two make one cell.
     return float(np.sqrt(mean / model.n_components * np.pi / 2))
 
@@ -71,7 +72,7 @@ def nndsvd_start(model: NMF, matrix: AnyMatrix) -> Start:
         if norm_a * norm_b > 0:
             size = np.sqrt(singular[i] * norm_a * norm_b)
             W[:, i], H[i] = size * a / norm_a, size * b / norm_b
-    average = max(average, np.finfo(matrix.dtype).tiny ** 0.5)
+    average = max(average, hair(matrix.dtype))
     for factor in (W, H):
         factor[factor < NEGLIGIBLE * factor.max()] = average
     return W.astype(matrix.dtype), H.astype(matrix.dtype)
@@ -102,6 +103,27 @@ def given_start(model: NMF, matrix: AnyMatrix, factors: tuple[Any, Any]) -> Star
             )
         checked.append(array)
     return checked[0], checked[1]
+
+
+def refuse_dead(start: Start, solver: str) -> None:
+    """Raise for a start of zeros, and for one that holds a component which `solver` cannot move.
+
+    Multiplicative updates never move a zero. The accelerated solvers lift zeros first, but a factor without
+    any other entry says nothing of where to begin.
+    """
+    for name, factor, axis, word in zip("WH", start, (0, 1), ("column", "row"), strict=True):
+        if not factor.any():
+            raise ValueError(
+                f"the initial {name} holds nothing but zeros, from which no step leads away. Give it "
+                "positive entries, or use init='random'"
+            )
+        dead = np.flatnonzero(~factor.any(axis=axis))
+        if solver == "mu" and dead.size:
+            others = f" (and {dead.size - 1} more)" if dead.size > 1 else ""
+            raise ValueError(
+                f"component {dead[0]}{others} of the initial {name} is zero (its {word}), and solver='mu' "
+                "never moves a zero. Give it positive entries, or use another solver, which lifts zeros"
+            )
 
 
 def _singular_vectors(
@@ -148,7 +170,7 @@ def grown_start(model: NMF, matrix: Matrix, factors: tuple[Any, Any]) -> Start:
     """
     W, H = (np.asarray(x, matrix.dtype) for x in factors)
     target = model.likelihood.crude_mean(matrix.filled(model.likelihood.placeholder))
-    tiny = np.finfo(matrix.dtype).tiny ** 0.5
+    tiny = hair(matrix.dtype)
     for _ in range(model.n_components - W.shape[1]):
         mean = np.maximum(W @ H, tiny)
         total = mean.sum()

@@ -13,7 +13,7 @@ from bayesnmf.model import NMF, Model
 from bayesnmf.sparse import AnyMatrix
 
 from .draws import Draws
-from .initial import Start, given_start, nndsvd_start, random_start
+from .initial import Start, given_start, nndsvd_start, random_start, refuse_dead
 from .modes import Search, Solution, find_modes
 from .observed import serves_sparse
 from .options import require_counts, require_tolerance
@@ -147,7 +147,9 @@ class MAP:
 
     def _starts(self, model: NMF, matrix: AnyMatrix, key: jax.Array) -> list[Start]:
         if not isinstance(self.init, str):
-            return [given_start(model, matrix, self.init)]
+            start = given_start(model, matrix, self.init)
+            refuse_dead(start, self.solver)
+            return [start]
         if self.init == "nndsvd":
             return [nndsvd_start(model, matrix)]
         return [random_start(model, matrix, k) for k in jax.random.split(key, self.n_init)]
@@ -156,6 +158,8 @@ class MAP:
 def _describe(model: NMF, matrix: AnyMatrix, best: Solution, ends: list[float]) -> str:
     if best.converged:
         ended = "converged"
+    elif not best.finite:
+        ended = "stopped at numbers that are not finite, not converged,"
     elif best.stalled:
         ended = f"stopped at the precision of {matrix.dtype}, not converged,"
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -50,6 +50,13 @@ class Solution:
     n_iter: int
     converged: bool
     stalled: bool = False
+
+    @property
+    def finite(self) -> bool:
+        """Whether the objective and every site are finite; nothing else can have converged."""
+        return bool(
+            np.isfinite(self.objective) and all(np.isfinite(x).all() for x in self.sites.values())
+        )
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ def find_modes(
                 for group in groups
                 for solution in _accelerated(search, model, data, group, bar)
             ]
-    return sorted(solutions, key=lambda solution: solution.objective)
+    return sorted(solutions, key=lambda solution: (not solution.finite, solution.objective))
 
 
 def refit(search: Search, model: NMF, data: Observed, near: Mapping[str, np.ndarray]) -> Solution:
@@ -140,13 +147,15 @@ def _classic(search: Search, model: NMF, data: Observed, start: Start, bar: Any)
         n_iter += steps
         if search.by_divergence:
             now = float(multiplicative.root_divergence(model, data, point))
-            converged = steps == STRIDE and (before - now) / first < search.tol
+            converged = steps == STRIDE and (before - now < search.tol * first or now == 0)
             before = now
         else:
-            converged = _residual(model, data, _factors(point), search) <= search.tol
+            converged = (
+                _residual(model, data, _factors(point), point.objective, search) <= search.tol
+            )
         _report(bar, n_iter, float(point.objective))
     bar.update()
-    residual = _residual(model, data, _factors(point), search)
+    residual = _residual(model, data, _factors(point), point.objective, search)
     return _solution(model, point, residual, n_iter, converged)
 
 
@@ -198,7 +207,8 @@ def _certified(
     for _ in range(MAX_ROUNDS):
         n_iter += int(state.n_iter)
         stalled = int(state.stalled) >= acceleration.MAX_STALLED
-        accepted, residual = state.accepted, _residual(model, data, state.accepted, search)
+        accepted = state.accepted
+        residual = _residual(model, data, accepted, state.objective, search)
         if residual > search.tol:
             accepted, released = descent.release(model, data, accepted, goal, **options)
             # The loop watches the residual one half step late; where that was too hopeful, aim
@@ -244,8 +254,10 @@ def _factors(point: multiplicative.Point) -> Factors:
     return Factors(point.W.T, point.H, point.parameters)
 
 
-def _residual(model: NMF, data: Observed, point: Factors, search: Search) -> float:
-    return float(descent.certificate(model, data, point, log_space=search.log_space))
+def _residual(
+    model: NMF, data: Observed, point: Factors, objective: jax.Array, search: Search
+) -> float:
+    return float(descent.certificate(model, data, point, objective, log_space=search.log_space))
 
 
 def _solution(
@@ -254,7 +266,9 @@ def _solution(
 ) -> Solution:  # fmt: skip
     rates = mode_rates(model, point.W.T, point.H)
     sites = jax.tree.map(np.asarray, {"W": point.W, "H": point.H, **point.parameters, **rates})
-    return Solution(sites, float(point.objective), residual, n_iter, converged, stalled)
+    solution = Solution(sites, float(point.objective), residual, n_iter, converged, stalled)
+    # Whatever a rule said: numbers that are not finite are no optimum.
+    return solution if solution.finite else replace(solution, converged=False)
 
 
 def _report(bar: Any, n_iter: int, objective: float) -> None:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.likelihoods._base import Array, hair, off_zero
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
 
@@ -53,12 +53,11 @@ def half_step(
     likelihood = model.likelihood
     parameters = {**likelihood.known, **parameters}
     rate, log_weight = prior_terms(prior, x, log_space)
-    floor = jnp.finfo(x.dtype).tiny ** 0.5
-    lifted = jnp.maximum(x, floor)
+    lifted = off_zero(x)
     score = data.kept(likelihood.score(data.values, mean, **parameters))
     curvature = data.kept(likelihood.curvature(data.values, mean, **parameters))
     gradient = rate - log_weight / lifted - contract(y, score, axis)
-    hessian = _hessians(y, curvature, axis, ridge=log_weight / lifted**2 + floor)
+    hessian = _hessians(y, curvature, axis, ridge=log_weight / lifted**2 + hair(x.dtype))
     lowest = -x * jnp.where(log_weight > 0, 1.0 - KEEP, 1.0)
     step = _descend(hessian, gradient, lowest)
     along = product(step, y, axis)

@@ -19,9 +19,14 @@ def prior_terms(prior: Prior, x: Array, log_space: bool) -> tuple[Array, Array]:
     adds one. A prior with shape below 1 has infinite density at 0, so its mode is always sought
     in log space, where it is finite and positive.
     """
-    shape, rate = jnp.asarray(prior.shape, x.dtype), jnp.asarray(prior.rate, x.dtype)
-    pull = shape if log_space else jnp.where(shape < 1.0, shape, shape - 1.0)
-    return (rate[:, None] if rate.ndim else rate), pull
+    rate = jnp.asarray(prior.rate, x.dtype)
+    return (rate[:, None] if rate.ndim else rate), log_coefficient(prior, x, log_space)
+
+
+def log_coefficient(prior: Prior, x: Array, log_space: bool) -> Array:
+    """Return the pull of :func:`prior_terms`, which no rate enters."""
+    shape = jnp.asarray(prior.shape, x.dtype)
+    return shape if log_space else jnp.where(shape < 1.0, shape, shape - 1.0)
 
 
 def penalty(

@@ -55,12 +55,13 @@ def program_mode(model: Program, matrix: Matrix, key: jax.Array, max_iter: int) 
         options={"maxiter": max_iter, "maxfun": 4 * max_iter, "ftol": 1e-12, "gtol": 1e-6},
     )  # fmt: skip
     sites = setup.postprocess_fn(unravel(jnp.asarray(result.x, flat.dtype)))
-    ended = "converged" if result.success else f"not converged ({result.message})"
+    sites = {name: np.asarray(value) for name, value in sites.items()}
+    finite = np.isfinite(result.fun) and all(np.isfinite(x).all() for x in sites.values())
+    why = result.message if finite else "numbers that are not finite"
+    converged = bool(result.success and finite)
+    ended = "converged" if converged else f"not converged ({why})"
     message = f"{ended} after {result.nit} L-BFGS steps in log space, objective {result.fun:.6g}"
-    return ProgramMode(
-        {name: np.asarray(value) for name, value in sites.items()},
-        float(result.fun), int(result.nit), bool(result.success), message,
-    )  # fmt: skip
+    return ProgramMode(sites, float(result.fun), int(result.nit), converged, message)
 
 
 def latent_names(model: Model, matrix: Matrix) -> list[str]:

@@ -124,10 +124,13 @@ class SVI:
         elbo, error = _final_elbo(svi, params, given, key_elbo)
         draws = _draws(svi, params, key_draws, num_samples=self.num_samples)
         sites = deterministic_sites(model, matrix, jax.tree.map(np.asarray, draws))
+        lp = log_joint(model, matrix, jax.tree.map(np.asarray, draws))
         ended = "converged" if converged else "stopped at num_steps, not converged,"
+        if not (np.isfinite(elbo) and all(np.isfinite(x).all() for x in (lp, *sites.values()))):
+            converged, ended = False, "stopped at numbers that are not finite, not converged,"
         return Draws(
             sites,
-            {"lp": log_joint(model, matrix, jax.tree.map(np.asarray, draws))},
+            {"lp": lp},
             converged,
             f"{ended} after {n_steps} steps, ELBO {elbo:.6g} (Monte Carlo error {error:.2g})",
             {"elbo": elbo, "elbo_error": error, "n_iter": n_steps},

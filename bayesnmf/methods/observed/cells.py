@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from bayesnmf.data import Matrix
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.likelihoods._base import Array, off_zero
 from bayesnmf.methods.newton import contract, half_step, product
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
@@ -155,5 +155,4 @@ def cells_of(model: NMF, matrix: Matrix) -> Cells:
 
 def mean_of(x: Array, y: Array, axis: int = 1) -> Array:
     """Return WH, oriented as V and lifted off zero by a hair, so that ratios stay finite."""
-    mean = product(x, y, axis)
-    return jnp.maximum(mean, jnp.finfo(mean.dtype).tiny ** 0.5)
+    return off_zero(product(x, y, axis))

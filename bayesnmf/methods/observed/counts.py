@@ -15,7 +15,7 @@ from scipy.special import gammaln, xlogy
 
 from bayesnmf import kernels
 from bayesnmf.kernels import Rows
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.likelihoods._base import Array, hair
 from bayesnmf.methods.penalty import prior_terms
 from bayesnmf.model import NMF
 from bayesnmf.priors import Prior
@@ -65,7 +65,7 @@ class Counts(NamedTuple):
         self, model: NMF, W: Array, H: Array, *, constants: bool = True
     ) -> Callable[[Parameters], Array]:
         """Return the log density of the data; the Poisson likelihood has no parameters."""
-        kernel = kernels.sum_log(self.rows, W, H, _floor(W))
+        kernel = kernels.sum_log(self.rows, W, H, hair(W.dtype))
         linear = self._linear(model, H, axis=1)
         total = jnp.sum(kernel) - jnp.sum(linear * W)
         if constants:
@@ -88,7 +88,7 @@ class Counts(NamedTuple):
     ) -> tuple[Array, Array]:
         """Return the gradient as numerator minus denominator of the multiplicative update."""
         stored = self.rows if axis == 1 else self.columns
-        numerator = kernels.contract_ratio(stored, x, y, _floor(x))
+        numerator = kernels.contract_ratio(stored, x, y, hair(x.dtype))
         return numerator, jnp.broadcast_to(self._linear(model, y, axis=axis), numerator.shape)
 
     def improve(
@@ -99,7 +99,7 @@ class Counts(NamedTuple):
         rate, pull = prior_terms(prior, x, log_space)
         linear = jnp.broadcast_to(self._linear(model, y, axis=axis), x.shape)
         stored = self.rows if axis == 1 else self.columns
-        new, slope, kernel = kernels.sweep(stored, x, y, linear + rate, pull, _floor(x))
+        new, slope, kernel = kernels.sweep(stored, x, y, linear + rate, pull, hair(x.dtype))
         return Improved(new, slope, jnp.sum(kernel) - jnp.sum(linear * x))
 
     def gradients(
@@ -108,9 +108,9 @@ class Counts(NamedTuple):
         """Return the derivatives of the log density in W and in H, from one visit of each cell."""
         # What is summed out of order is the smaller factor, which then stays in cache.
         if self.rows.n_rows >= self.columns.n_rows:
-            of_W, of_H = kernels.contract_ratio_both(self.rows, W, H, _floor(W))
+            of_W, of_H = kernels.contract_ratio_both(self.rows, W, H, hair(W.dtype))
         else:
-            of_H, of_W = kernels.contract_ratio_both(self.columns, H, W, _floor(W))
+            of_H, of_W = kernels.contract_ratio_both(self.columns, H, W, hair(W.dtype))
         return of_W - self._linear(model, H, axis=1), of_H - self._linear(model, W, axis=0)
 
     def gain(
@@ -119,7 +119,7 @@ class Counts(NamedTuple):
         """Return the change of the log density of every row of x when it goes to `new`."""
         stored = self.rows if axis == 1 else self.columns
         linear = jnp.sum(self._linear(model, y, axis=axis) * (new - x), axis=0)
-        before, after = (kernels.sum_log(stored, z, y, _floor(x)) for z in (x, new))
+        before, after = (kernels.sum_log(stored, z, y, hair(x.dtype)) for z in (x, new))
         return after - before - linear
 
     def joint_gain(
@@ -139,14 +139,14 @@ class Counts(NamedTuple):
         count, and summed over all k and l a row has its count in place of its expected count.
         """
         return (
-            kernels.share_products(self.rows, W, H, _floor(W)),
-            kernels.share_products(self.columns, H, W, _floor(W)),
+            kernels.share_products(self.rows, W, H, hair(W.dtype)),
+            kernels.share_products(self.columns, H, W, hair(W.dtype)),
         )
 
     def _by_rows(self, model: NMF, W: Array, H: Array) -> Array:
         """Return the log density of every row, without constants."""
         linear = jnp.sum(self._linear(model, H, axis=1) * W, axis=0)
-        return kernels.sum_log(self.rows, W, H, _floor(W)) - linear
+        return kernels.sum_log(self.rows, W, H, hair(W.dtype)) - linear
 
     def _linear(self, model: NMF, y: Array, *, axis: int) -> Array:
         """Return the expected count per unit of each entry of x, over observed cells."""
@@ -178,7 +178,3 @@ def counts_of(matrix: SparseMatrix) -> Counts:
 
 def _exposure(model: NMF, like: Array) -> Array:
     return jnp.asarray(model.likelihood.known.get("exposure", 1.0), like.dtype)
-
-
-def _floor(x: Array) -> float:
-    return float(jnp.finfo(x.dtype).tiny ** 0.5)

@@ -22,7 +22,7 @@ from jax import lax
 from bayesnmf import kernels
 from bayesnmf.kernels import Rows
 from bayesnmf.likelihoods import Gaussian
-from bayesnmf.likelihoods._base import Array, positive
+from bayesnmf.likelihoods._base import Array, off_zero, positive
 from bayesnmf.methods.newton import contract
 from bayesnmf.methods.penalty import prior_terms
 from bayesnmf.model import NMF
@@ -99,8 +99,7 @@ class Moments(NamedTuple):
         # In units of the variance the objective is x' G x / 2 - p' x + rate x - pull log x.
         target = projected - variance * rate
         weight = variance * pull
-        tiny = jnp.finfo(x.dtype).tiny
-        slope = gram @ x - target - weight / jnp.maximum(x, tiny**0.5)
+        slope = gram @ x - target - weight / off_zero(x)
 
         def update(k: Array, x: Array) -> Array:
             row = lax.dynamic_index_in_dim(gram, k, keepdims=False)
