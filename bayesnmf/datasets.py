@@ -197,8 +197,6 @@ def _require_between(name: str, value: Any, low: float, high: float) -> None:
 
 
 # -- one sampler a likelihood -----------------------------------------------------------------
-# NumPy's own generators: drawing with JAX would compile for every shape, and would follow its
-# precision setting.
 
 
 def _poisson(rng: np.random.Generator, mean: np.ndarray, given: Any, level: float) -> np.ndarray:

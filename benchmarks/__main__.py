@@ -66,9 +66,12 @@ def main() -> None:
             mcmc.run(problems, samplers, arguments.repeats, arguments.warm)
         case "calibration":
             calibration.run(
-                arguments.likelihood or calibration.LIKELIHOODS, arguments.part or calibration.PARTS,
-                arguments.size, arguments.fits, arguments.folder,
-            )  # fmt: skip
+                arguments.likelihood or calibration.LIKELIHOODS,
+                arguments.part or calibration.PARTS,
+                arguments.size,
+                arguments.fits,
+                arguments.folder,
+            )
         case "rank":
             rank.run(
                 arguments.truth, arguments.datasets, arguments.law, arguments.out, arguments.plot
@@ -77,9 +80,12 @@ def main() -> None:
             alarms.run(arguments.likelihood, arguments.datasets, arguments.out)
         case "comparison":
             comparison.run(
-                arguments.family, arguments.datasets, arguments.escalated, arguments.folded,
+                arguments.family,
+                arguments.datasets,
+                arguments.escalated,
+                arguments.folded,
                 arguments.out,
-            )  # fmt: skip
+            )
 
 
 if __name__ == "__main__":

@@ -84,12 +84,15 @@ def study(family: str, dataset: int, escalate: bool, fold: bool) -> dict[str, An
         warnings.filterwarnings("ignore", "Pareto k|Estimated shape")
         table = bn.compare(fits, escalate=False, seed=dataset)
         record = {
-            "family": family, "dataset": dataset, "refused": refused,
+            "family": family,
+            "dataset": dataset,
+            "refused": refused,
             "converged": {name: fit.converged for name, fit in fits.items()},
             # Of WH, which is all that predictions see; W and H may still trade mass.
             "rhat": {name: _rhat(fit) for name, fit in fits.items()},
-            "seconds": round(time.perf_counter() - begin, 1), "loo": _rows(table),
-        }  # fmt: skip
+            "seconds": round(time.perf_counter() - begin, 1),
+            "loo": _rows(table),
+        }
         if escalate:
             begin = time.perf_counter()
             record["escalated"] = _rows(bn.compare(fits, seed=dataset))
@@ -124,11 +127,14 @@ def report(records: list[dict[str, Any]]) -> None:
     table = pd.DataFrame(rows).groupby(["by", "family"], sort=False)
     print(
         table.agg(
-            n=("first", "size"), first=("first", "sum"), within=("within", "sum"),
-            most_standard_errors=("errors", "max"), rival_by=("rival", "median"),
+            n=("first", "size"),
+            first=("first", "sum"),
+            within=("within", "sum"),
+            most_standard_errors=("errors", "max"),
+            rival_by=("rival", "median"),
             bad_k=("bad_k", "max"),
         ).to_string()
-    )  # fmt: skip
+    )
     for by in ("escalated", "kfold"):
         both = [(record["loo"], record[by]) for record in records if by in record]
         alike = sum(list(loo) == list(other) for loo, other in both)
@@ -149,6 +155,9 @@ def _verdict(family: str, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
     rival = max(row["elpd"] for row in others) - own["elpd"]
     errors = behind / own["dse"] if behind > 0 else 0.0
     return {
-        "first": behind == 0, "within": errors <= 1, "errors": errors, "rival": rival,
+        "first": behind == 0,
+        "within": errors <= 1,
+        "errors": errors,
+        "rival": rival,
         "bad_k": own["bad_k"],
-    }  # fmt: skip
+    }

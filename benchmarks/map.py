@@ -22,10 +22,10 @@ from sklearn.decomposition import NMF as SklearnNMF
 import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Beta, Gamma, Gaussian, Likelihood, NegativeBinomial, Poisson
-from bayesnmf.methods import acceleration, descent, multiplicative
-from bayesnmf.methods.acceleration import Factors
-from bayesnmf.methods.modes import Search, warm_up
-from bayesnmf.methods.observed import observe
+from bayesnmf.methods.optimise import acceleration, descent, multiplicative
+from bayesnmf.methods.optimise.acceleration import Factors
+from bayesnmf.methods.optimise.search import Search, warm_up
+from bayesnmf.observed import observe
 from benchmarks import peers
 
 GAPS = (1e-4, 1e-6, 1e-8)

@@ -21,9 +21,9 @@ import pandas as pd
 
 import bayesnmf as bn
 from bayesnmf.methods import MAP
-from bayesnmf.rank_measures import folds_of
-from bayesnmf.rank_rule import LEVEL
-from bayesnmf.rank_settings import settings_of
+from bayesnmf.rank.measures import folds_of
+from bayesnmf.rank.rule import LEVEL
+from bayesnmf.rank.settings import settings_of
 from benchmarks import rank_figure as figure
 from benchmarks import rank_peers as peers
 from benchmarks.records import Record, append, read
@@ -44,9 +44,12 @@ SIGNATURES = Path("shared/data/cosmic/COSMIC_v3.4_SBS_GRCh37.txt")
 
 
 def run(
-    truths: Iterable[int], datasets: Iterable[int], laws: Iterable[str], out: Path,
+    truths: Iterable[int],
+    datasets: Iterable[int],
+    laws: Iterable[str],
+    out: Path,
     plot: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Do what is not in the file yet, print a line for each sweep and the rates, and draw them."""
     signatures = read_signatures()
     if signatures is None:
@@ -87,9 +90,7 @@ def catalogue(signatures: np.ndarray, truth: int, seed: int, drawn: str) -> np.n
     return rng.poisson(mean).astype(float)
 
 
-def sweep(
-    signatures: np.ndarray, truth: int, dataset: int, drawn: str, fitted: str
-) -> Record:  # fmt: skip
+def sweep(signatures: np.ndarray, truth: int, dataset: int, drawn: str, fitted: str) -> Record:
     """Return the rank that each rule chooses for one data set."""
     V = catalogue(signatures, truth, dataset, drawn)
     ranks = list(range(max(1, truth - SPAN), truth + SPAN + 1))
@@ -104,25 +105,39 @@ def sweep(
         # Of a wrong likelihood the question is whether it is noticed.
         chosen |= classic_choices(V, ranks, fitted, dataset)
     return {
-        "truth": truth, "dataset": dataset, "drawn": drawn, "fitted": fitted,
-        "chosen": chosen, "p_at_truth": float(selection.table["residual_p"][truth]),
-        "warned": "Overdispersed" in selection.message, "seconds": round(seconds, 1),
+        "truth": truth,
+        "dataset": dataset,
+        "drawn": drawn,
+        "fitted": fitted,
+        "chosen": chosen,
+        "p_at_truth": float(selection.table["residual_p"][truth]),
+        "warned": "Overdispersed" in selection.message,
+        "seconds": round(seconds, 1),
         "elpd_diff": selection.table["elpd_diff"].round(1).to_dict(),
         "dse": selection.table["dse"].round(1).to_dict(),
         "residual_p": selection.table["residual_p"].to_dict(),
-    }  # fmt: skip
+    }
 
 
 def held_out_choices(
     V: np.ndarray, ranks: list[int], fitted: str, selection: bn.RankSelection, seed: int
-) -> dict[str, int]:  # fmt: skip
+) -> dict[str, int]:
     """Return the choices of rules that look at the error of one held-out fold.
 
     That is this package's own density of those cells.
     """
     settings = settings_of(
-        V, None, fitted, "map", "gamma", "gamma", "kfold", k=5, n_replicates=N_REPLICATES, seed=seed,
-    )  # fmt: skip
+        V,
+        None,
+        fitted,
+        "map",
+        "gamma",
+        "gamma",
+        "kfold",
+        k=5,
+        n_replicates=N_REPLICATES,
+        seed=seed,
+    )
     folds, _ = folds_of(settings)
     assert folds is not None
     held = folds[settings.matrix.observed] == 0
@@ -184,8 +199,10 @@ def report(records: list[Record]) -> None:
             print((ours.astype(str) + "/" + of.astype(str)).to_string())
             own = [r for r in records if (r["drawn"], r["fitted"]) == (drawn, fitted)]
             rejected = sum(r["p_at_truth"] <= LEVEL for r in own)
-            print(f"of {len(own)}: rejected at the true rank {rejected}, overdispersion warned of "
-                  f"{sum(r['warned'] for r in own)}")  # fmt: skip
+            print(
+                f"of {len(own)}: rejected at the true rank {rejected}, overdispersion warned of "
+                f"{sum(r['warned'] for r in own)}"
+            )
 
 
 def _key(record: Record) -> tuple[object, ...]:

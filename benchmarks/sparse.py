@@ -20,11 +20,11 @@ import scipy.sparse
 from sklearn.decomposition import NMF as SklearnNMF
 
 import bayesnmf as bn
-from bayesnmf.methods import acceleration, descent, multiplicative
-from bayesnmf.methods.acceleration import Factors
-from bayesnmf.methods.modes import WARM_UP
-from bayesnmf.methods.observed import observe
-from bayesnmf.sparse import SparseMatrix
+from bayesnmf.data import SparseMatrix
+from bayesnmf.methods.optimise import acceleration, descent, multiplicative
+from bayesnmf.methods.optimise.acceleration import Factors
+from bayesnmf.methods.optimise.search import WARM_UP
+from bayesnmf.observed import observe
 
 #: Rows, columns, components, counts in all, and gamma shapes of the entries of W and H.
 PROBLEMS = {
@@ -77,11 +77,15 @@ def _compare(name: str, repeats: int) -> None:
     ours, update = (np.median(part) for part in zip(*runs, strict=True))
     print(f"\n{name}: {V.nnz:,} stored counts")
     print(f"scikit-learn mu: {theirs:.1f} s for {ITERATIONS} iterations, divergence {target:.6g}")
-    print(f"to that divergence: {ours:.2f} s warm ({theirs / ours:.3g} times as fast), "
-          f"{first[0]:.2f} s with compilation ({theirs / first[0]:.3g} times)")  # fmt: skip
+    print(
+        f"to that divergence: {ours:.2f} s warm ({theirs / ours:.3g} times as fast), "
+        f"{first[0]:.2f} s with compilation ({theirs / first[0]:.3g} times)"
+    )
     print(f"one multiplicative update: {theirs / ITERATIONS / update:.3g} times as fast")
-    print(f"memory at the peak: {(peak - factors) / own:.2g} times the data ({own / 2**20:.0f} MiB), "
-          "beyond data and factors")  # fmt: skip
+    print(
+        f"memory at the peak: {(peak - factors) / own:.2g} times the data ({own / 2**20:.0f} MiB), "
+        "beyond data and factors"
+    )
 
 
 def _sklearn(

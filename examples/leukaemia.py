@@ -37,10 +37,12 @@ truth = {2: np.where(finest == "AML", "AML", "ALL"), 3: finest}
 # %%
 def misplaced(labels: np.ndarray, groups: np.ndarray) -> int:
     """Return how many patients lie outside their group when components are named as well as can be."""
-    table = np.array([
-        [np.sum((labels == component) & (groups == group)) for group in np.unique(groups)]
-        for component in np.unique(labels)
-    ])  # fmt: skip
+    table = np.array(
+        [
+            [np.sum((labels == component) & (groups == group)) for group in np.unique(groups)]
+            for component in np.unique(labels)
+        ]
+    )
     return len(labels) - int(table[linear_sum_assignment(table, maximize=True)].sum())
 
 

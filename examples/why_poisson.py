@@ -92,8 +92,11 @@ def at_ceiling(V: np.ndarray) -> str:
 
 CASES = {
     "breast21": Case(
-        "breast21: mutation counts", breast21, 4,
-        ("poisson", "negative_binomial", "gaussian", "gamma"), "negative_binomial",
+        "breast21: mutation counts",
+        breast21,
+        4,
+        ("poisson", "negative_binomial", "gaussian", "gamma"),
+        "negative_binomial",
     ),
     "piano": Case("piano: power spectrogram", piano, 4, ("gaussian", "gamma"), "gamma"),
     "methylation50": Case(
@@ -103,7 +106,7 @@ CASES = {
     "ccle_measured": Case(
         "ccle_ic50 below its ceiling", ccle_measured, 2, ("gaussian", "gamma"), "gamma"
     ),
-}  # fmt: skip
+}
 
 
 def verdict(name: str, case: Case) -> pd.DataFrame:
@@ -116,8 +119,11 @@ def verdict(name: str, case: Case) -> pd.DataFrame:
     for likelihood in case.likelihoods:
         fit = bn.fit(V, bn.NMF(case.rank, likelihood), DRAWS, progress=False)
         found = bn.check(fit).table["rhat"]
-        print(f"  R-hat of WH {found['WH']:.3f}, of its factors {found[['W', 'H']].max():.3f}: "
-              f"{likelihood}", flush=True)  # fmt: skip
+        print(
+            f"  R-hat of WH {found['WH']:.3f}, of its factors {found[['W', 'H']].max():.3f}: "
+            f"{likelihood}",
+            flush=True,
+        )
         fits[likelihood] = fit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the share of bad k is in the table

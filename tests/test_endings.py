@@ -11,9 +11,9 @@ import scipy.sparse
 import small
 
 import bayesnmf as bn
-from bayesnmf.endings import EMPTY, describe_empty, warn_of_ending
-from bayesnmf.rank_ard import kept_by_ard
-from bayesnmf.rank_settings import settings_of
+from bayesnmf.posterior.endings import EMPTY, describe_empty, warn_of_ending
+from bayesnmf.rank.ard import kept_by_ard
+from bayesnmf.rank.settings import settings_of
 
 TINY = small.METHODS | {"map": bn.MAP(n_init=1, max_iter=20)}
 #: Shares of each row: the whole matrix sums to 6, against 22 coefficients.
@@ -65,8 +65,9 @@ def test_an_interrupted_fit_warns_even_where_its_draws_agree():
 
 def test_fits_inside_other_functions_leave_it_to_them(as_users_see_them):
     """A sweep or a cross-validation reports in its own words."""
-    settings = settings_of(COUNTS, None, "poisson", "map", "gamma", "gamma", "auto", k=2,
-                           n_replicates=19, seed=0)  # fmt: skip
+    settings = settings_of(
+        COUNTS, None, "poisson", "map", "gamma", "gamma", "auto", k=2, n_replicates=19, seed=0
+    )
     kept_by_ard(settings, 2)
     assert not as_users_see_them
 
@@ -87,16 +88,21 @@ def test_counts_on_a_small_scale_leave_components_empty_and_fit_says_why(likelih
     V = SHARES.copy()
     if storage == "masked":
         V[0, 0] = np.nan
-    with pytest.warns(UserWarning, match="1 of 2 components is empty: the .* takes V for counts") as caught:  # fmt: skip
+    with pytest.warns(
+        UserWarning, match="1 of 2 components is empty: the .* takes V for counts"
+    ) as caught:
         small.run(
             scipy.sparse.csr_array(V) if storage == "sparse" else V,
-            bn.NMF(2, likelihood), bn.MAP(n_init=1),
-        )  # fmt: skip
+            bn.NMF(2, likelihood),
+            bn.MAP(n_init=1),
+        )
     (sentence,) = (str(warning.message) for warning in caught)
     for words in (
-        f"sum of {np.nansum(V):.4g} is small against the 22 coefficients", "prior_W='flat'",
-        "multiply V by a constant", "'ard'",
-    ):  # fmt: skip
+        f"sum of {np.nansum(V):.4g} is small against the 22 coefficients",
+        "prior_W='flat'",
+        "multiply V by a constant",
+        "'ard'",
+    ):
         assert words in sentence
     assert "round" not in sentence.casefold()
 

@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from bayesnmf import files
+from bayesnmf.data import files
 
 BUDGET = 2**18
 
@@ -56,7 +56,7 @@ def test_what_expands_beyond_the_budget_is_refused(name, tmp_path, monkeypatch):
     with pytest.raises(MemoryError, match="GiB of memory when read, above the budget") as caught:
         files.read(path)
     assert str(path) in str(caught.value)
-    assert "raise bayesnmf.files.READ_BUDGET" in str(caught.value)
+    assert "raise bayesnmf.data.files.READ_BUDGET" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["zeros.npz", "sparse.npz", "V.parquet"])

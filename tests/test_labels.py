@@ -13,12 +13,12 @@ import small
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf import crossvalidation
+from bayesnmf.comparison import kfold as crossvalidation
+from bayesnmf.comparison.pointwise import jacobian
 from bayesnmf.data import Matrix
-from bayesnmf.labels import matched, positions
+from bayesnmf.data.labels import matched, positions
 from bayesnmf.likelihoods import REGISTRY
-from bayesnmf.pointwise import jacobian
-from bayesnmf.rank_settings import settings_of
+from bayesnmf.rank.settings import settings_of
 
 ROWS, COLUMNS = pd.Index(list("abcdef")), pd.Index(list("vwxyz"))
 RNG = np.random.default_rng(4)
@@ -87,7 +87,9 @@ def test_initial_factors_are_matched_with_the_data_and_with_each_other():
     expected = fitted(V, method=initial(W, H))
     for pair in ((named_W, named_H), moved, (moved[0], H), (W, named_H.iloc[:, SHUFFLE[1]])):
         assert small.same(fitted(V, method=initial(*pair)), expected)
-    with pytest.raises(ValueError, match="rows of the initial H have other names than those of the initial W"):  # fmt: skip
+    with pytest.raises(
+        ValueError, match="rows of the initial H have other names than those of the initial W"
+    ):
         fitted(V, method=initial(named_W, named_H.rename({"p": "r"})))
 
 
@@ -158,8 +160,9 @@ def test_the_jacobian_of_a_criterion_is_matched():
 def test_a_sweep_knows_the_names_of_its_data():
     def settings(V, exposure):
         likelihood = REGISTRY["poisson"](exposure=exposure)
-        return settings_of(V, None, likelihood, "map", "gamma", "gamma", "auto", k=2,
-                           n_replicates=19, seed=0).describe()  # fmt: skip
+        return settings_of(
+            V, None, likelihood, "map", "gamma", "gamma", "auto", k=2, n_replicates=19, seed=0
+        ).describe()
 
     one = settings(frame(VALUES), CELLS)
     assert settings(frame(VALUES), shuffled(CELLS)) == one
@@ -179,7 +182,10 @@ def test_what_has_no_names_goes_by_position():
 
 
 def test_names_on_one_side_alone_are_refused():
-    with pytest.raises(ValueError, match=r"the rows of sigma have names \('a', 'b', 'c' and 3 more\), but those of V have none"):  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"the rows of sigma have names \('a', 'b', 'c' and 3 more\), but those of V have none",
+    ):
         matched(frame(CELLS), pd.RangeIndex(6), pd.RangeIndex(5), "sigma")
     with pytest.raises(ValueError, match=r"the rows of sigma have no names, but those of V have"):
         matched(pd.DataFrame(CELLS), ROWS, COLUMNS, "sigma")

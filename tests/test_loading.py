@@ -17,8 +17,10 @@ from cli.command import run
 from fuzz import results
 
 import bayesnmf as bn
-from bayesnmf import checksums, posterior, storage
 from bayesnmf.model import Program
+from bayesnmf.posterior import archive as storage
+from bayesnmf.posterior import checksums
+from bayesnmf.posterior import result as posterior
 
 FIT = synthetic.assembled(*synthetic.draws(2, 4))
 MODEL = storage.MODEL_ATTRIBUTE
@@ -48,9 +50,10 @@ def test_code_that_a_file_names_does_not_run(where, ending, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     path, sign = tmp_path / f"fit{ending}", tmp_path / "sign"
     payload = {
-        "absolute": tmp_path / "payload.py", "relative": Path("payload.py"),
+        "absolute": tmp_path / "payload.py",
+        "relative": Path("payload.py"),
         "inside": Path(f"fit{ending}/payload.py"),
-    }[where]  # fmt: skip
+    }[where]
     names_a_program(path, payload)
     if path.is_dir() or where != "inside":
         payload.write_text(f"open({str(sign)!r}, 'w').close()")
@@ -232,26 +235,35 @@ def without(group, name):
 NMF_RECORD = json.loads(FIT.tree.attrs[MODEL])
 
 
-@pytest.mark.parametrize("change", [
-    record("{"), record("[1]"), record("null"), record("[" * 100_000), record('{"program": 1}'),
-    record(json.dumps(NMF_RECORD | {"n_components": 2})),
-    record(json.dumps(NMF_RECORD | {"n_components": 10**400})),
-    record(json.dumps(NMF_RECORD | {"likelihood": {"name": "magic"}})),
-    record(json.dumps(NMF_RECORD | {"likelihood": {"name": "gaussian", "sigma": "array"}})),
-    record(json.dumps(NMF_RECORD | {"prior_W": None})),
-    lambda tree: tree.attrs.pop("method"),
-    lambda tree: tree.attrs.update(converged="maybe"),
-    lambda tree: tree.__delitem__("observed_data"),
-    lambda tree: tree.__delitem__("posterior"),
-    without("posterior", "H"), without("posterior", "row"), without("sample_stats", "scale"),
-    put("posterior", "W", lambda x: x.transpose("chain", "draw", "component", "row")),
-    put("posterior", "W", lambda x: x.astype(str)),
-    put("posterior", "H", lambda x: x.isel(draw=0, drop=True)),
-    put("observed_data", "V", lambda x: x.astype(str)),
-    lambda tree: setattr(
-        tree["observed_data"], "dataset", tree["observed_data"].to_dataset().isel(row=slice(2))
-    ),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        record("{"),
+        record("[1]"),
+        record("null"),
+        record("[" * 100_000),
+        record('{"program": 1}'),
+        record(json.dumps(NMF_RECORD | {"n_components": 2})),
+        record(json.dumps(NMF_RECORD | {"n_components": 10**400})),
+        record(json.dumps(NMF_RECORD | {"likelihood": {"name": "magic"}})),
+        record(json.dumps(NMF_RECORD | {"likelihood": {"name": "gaussian", "sigma": "array"}})),
+        record(json.dumps(NMF_RECORD | {"prior_W": None})),
+        lambda tree: tree.attrs.pop("method"),
+        lambda tree: tree.attrs.update(converged="maybe"),
+        lambda tree: tree.__delitem__("observed_data"),
+        lambda tree: tree.__delitem__("posterior"),
+        without("posterior", "H"),
+        without("posterior", "row"),
+        without("sample_stats", "scale"),
+        put("posterior", "W", lambda x: x.transpose("chain", "draw", "component", "row")),
+        put("posterior", "W", lambda x: x.astype(str)),
+        put("posterior", "H", lambda x: x.isel(draw=0, drop=True)),
+        put("observed_data", "V", lambda x: x.astype(str)),
+        lambda tree: setattr(
+            tree["observed_data"], "dataset", tree["observed_data"].to_dataset().isel(row=slice(2))
+        ),
+    ],
+)
 def test_what_lacks_a_part_of_a_fit_is_refused_in_one_sentence(change, tmp_path):
     path = changed(tmp_path / "fit.nc", change)
     with warnings.catch_warnings():
@@ -267,12 +279,15 @@ def test_commands_refuse_a_damaged_result_with_exit_status_2(verb, tmp_path):
     assert run(verb, path).error().startswith(f"{path} is damaged (")
 
 
-@pytest.mark.parametrize("change", [
-    put("observed_data", "V_column", lambda x: x + 100),
-    put("observed_data", "V_column", lambda x: x - 100),
-    put("observed_data", "V_start", lambda x: x.copy(data=x.to_numpy()[::-1])),
-    put("constant_data", "held_out_row", lambda x: x + 100),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("observed_data", "V_column", lambda x: x + 100),
+        put("observed_data", "V_column", lambda x: x - 100),
+        put("observed_data", "V_start", lambda x: x.copy(data=x.to_numpy()[::-1])),
+        put("constant_data", "held_out_row", lambda x: x + 100),
+    ],
+)
 def test_sparse_data_that_point_outside_are_refused(change, sparse_fit, tmp_path):
     path = changed(tmp_path / "fit.nc", change, sparse_fit.tree.copy(deep=True))
     with pytest.raises(ValueError, match=r"fit\.nc is damaged \("):
@@ -297,9 +312,8 @@ def test_a_sweep_that_lacks_a_part_is_refused_in_one_sentence(tmp_path):
     for change in (
         without("criteria", "elpd_i"),
         lambda tree: tree.attrs.update({storage.SWEEP_ATTRIBUTE: "{}"}),
-
         lambda tree: tree["fits"].__delitem__("rank_3"),
-    ):  # fmt: skip
+    ):
         tree = storage.read(path, (storage.SWEEP_ATTRIBUTE,))
         change(tree)
         storage.write(tree, tmp_path / "other.nc")
@@ -314,9 +328,12 @@ def test_a_small_file_that_claims_terabytes_is_refused(tmp_path):
     FIT.save(path)
     group = zarr.open_group(path, mode="r+")
     group["posterior"].create_array(
-        "huge", shape=(2, 4, 10**6, 10**6), dtype="float64", chunks=(1, 1, 1000, 1000),
+        "huge",
+        shape=(2, 4, 10**6, 10**6),
+        dtype="float64",
+        chunks=(1, 1, 1000, 1000),
         dimension_names=("chain", "draw", "i", "j"),
-    )  # fmt: skip
+    )
     checksums.seal(path)
     with pytest.raises(ValueError, match="claim to hold 64,000,"):
         bn.load(path)

@@ -12,13 +12,15 @@ import scipy.sparse
 import small
 
 import bayesnmf as bn
-from bayesnmf import data, log_likelihood, memory
-from bayesnmf.cell_blocks import CellBlocks
-from bayesnmf.data import Matrix
-from bayesnmf.fitting import matrix_for
-from bayesnmf.methods import log_mode, programs
-from bayesnmf.rank_settings import settings_of
-from bayesnmf.sparse import SparseMatrix
+from bayesnmf import data
+from bayesnmf.comparison import log_likelihood
+from bayesnmf.data import Matrix, SparseMatrix, memory
+from bayesnmf.data.blocks import CellBlocks
+from bayesnmf.methods.draws import COPIES, require_room
+from bayesnmf.methods.optimise import lbfgs as programs
+from bayesnmf.methods.optimise import log_mode
+from bayesnmf.posterior.fitting import matrix_for
+from bayesnmf.rank.settings import settings_of
 
 V = small.data(small.LIKELIHOODS["poisson"])
 #: Bytes of one draw of a model of rank 2: W and H.
@@ -31,7 +33,7 @@ ONE_DRAW = 8 * 2 * sum(small.SHAPE)
 @pytest.mark.parametrize("kernel", ["structured", "nuts"])
 def test_mcmc_says_before_it_starts_that_its_draws_will_not_fit(monkeypatch, kernel):
     method = bn.MCMC(kernel=kernel, num_samples=1000, num_chains=4)
-    monkeypatch.setattr(memory, "available_memory", lambda: programs.COPIES * 4000 * ONE_DRAW - 1)
+    monkeypatch.setattr(memory, "available_memory", lambda: COPIES * 4000 * ONE_DRAW - 1)
     monkeypatch.setattr(programs, "program_mode", None)  # what would come first
     with pytest.raises(MemoryError) as error:
         bn.fit(V, bn.NMF(2), method, progress=False)
@@ -65,7 +67,7 @@ def test_the_example_of_the_documentation_would_not_fit(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 64 * 2**30)
     matrix = Matrix.of(np.ones((2000, 1000)))
     with pytest.raises(MemoryError, match=r"107\.3 GiB, and 64\.0 GiB of memory are free"):
-        programs.require_room(bn.NMF(20), matrix, 4 * 20_000, "Ask for fewer samples")
+        require_room(bn.NMF(20), matrix, 4 * 20_000, "Ask for fewer samples")
 
 
 # -- what the machine has -----------------------------------------------------------------------
@@ -77,8 +79,11 @@ def test_available_memory_is_the_least_that_anyone_grants(monkeypatch, tmp_path)
     monkeypatch.setattr(memory, "MEMINFO", meminfo)
     monkeypatch.setattr(memory, "CGROUPS", ((limit, used),))
     assert memory.available_memory() == 3000 * 1024
-    for whole, taken, left in (("max", "5", 3000 * 1024), ("100000", "20000", 80000),
-                               ("100000", "99000", 50000)):  # fmt: skip
+    for whole, taken, left in (
+        ("max", "5", 3000 * 1024),
+        ("100000", "20000", 80000),
+        ("100000", "99000", 50000),
+    ):
         limit.write_text(whole)
         used.write_text(taken)
         assert memory.available_memory() == left
@@ -110,9 +115,9 @@ def no_budget(monkeypatch):
         (bn.plots.reconstruction, r"an image of shape \(6, 5\)"),
         (log_likelihood.log_likelihood, r"the log likelihood of shape \(40, 6, 5\)"),
     ],
-)  # fmt: skip
+)
 def test_what_has_a_number_for_every_cell_obeys_the_budget(make, words):
-    with pytest.raises(MemoryError, match=f"{words}.*raise bayesnmf.data.DENSE_BUDGET"):
+    with pytest.raises(MemoryError, match=f"{words}.*raise bayesnmf.data.matrix.DENSE_BUDGET"):
         make(small.fitted("poisson", "mcmc"))
 
 
@@ -153,11 +158,12 @@ def test_mean_at_takes_the_names_of_the_data():
     [
         lambda V: matrix_for(V, bn.NMF(2, "gamma"), bn.MAP()),
         lambda V: matrix_for(V, bn.NMF(2), bn.SVI()),
-        lambda V: settings_of(V, None, "poisson", "map", "gamma", "gamma", "auto", k=2,
-                              n_replicates=19, seed=0),
+        lambda V: settings_of(
+            V, None, "poisson", "map", "gamma", "gamma", "auto", k=2, n_replicates=19, seed=0
+        ),
         lambda V: bn.kfold(V, bn.NMF(2, "gamma"), "map"),
     ],
-)  # fmt: skip
+)
 def test_large_sparse_data_are_not_expanded_without_a_word(expand, monkeypatch):
     sparse = scipy.sparse.csr_array(V)
     monkeypatch.setattr(memory, "NOTED", 8 * V.size - 1)
@@ -181,9 +187,12 @@ def test_a_large_start_is_one_short_search_on_the_cheapest_storage(monkeypatch, 
     monkeypatch.setattr(log_mode, "LARGE", 30)
     monkeypatch.setattr(log_mode, "FILLED", 0.5)
     monkeypatch.setattr(
-        log_mode, "find_modes",
-        lambda search, model, matrix, starts, progress: asked.append((search, matrix, starts)) or asked,
-    )  # fmt: skip
+        log_mode,
+        "find_modes",
+        lambda search, model, matrix, starts, progress: (
+            asked.append((search, matrix, starts)) or asked
+        ),
+    )
     monkeypatch.setattr(log_mode, "Search", lambda solver, **options: options)
     mostly_zero = Matrix.of(np.eye(6, 5) + np.eye(6, 5, -1))
     key = jax.random.key(0)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesnmf.files import describe, read
+from bayesnmf.data.files import describe, read
 
 COUNTS = np.array([[3, 1, 4], [1, 5, 9], [2, 6, 5]])
 
@@ -38,9 +38,19 @@ def written(request, tmp_path):
 
 @pytest.mark.parametrize(
     "header",
-    ["sample_id", "SampleID", "id", "row", "Row Names", "index", "patient", "tumourID", "Unnamed: 0",
-     "__index_level_0__"],
-)  # fmt: skip
+    [
+        "sample_id",
+        "SampleID",
+        "id",
+        "row",
+        "Row Names",
+        "index",
+        "patient",
+        "tumourID",
+        "Unnamed: 0",
+        "__index_level_0__",
+    ],
+)
 def test_integers_below_a_word_for_names_are_names(written, header):
     frame = read(written(table([1001, 1002, 1007], header)))
     assert list(map(str, frame.index)) == ["1001", "1002", "1007"]
@@ -115,9 +125,15 @@ def test_arrays_have_no_column_of_names(tmp_path):
 
 @pytest.mark.parametrize(
     "first",
-    [["1,000", "2,000", "950"], ["3,5", "4,5", "5"], ["1.000,5", "2.000,5", "3.000,5"],
-     ["12 %", "13 %", "9 %"], ["$ 3", "$ 4", "$ 5.5"], ["1 days 00:00:01", "2 days 10:00:00", "3 days"]],
-)  # fmt: skip
+    [
+        ["1,000", "2,000", "950"],
+        ["3,5", "4,5", "5"],
+        ["1.000,5", "2.000,5", "3.000,5"],
+        ["12 %", "13 %", "9 %"],
+        ["$ 3", "$ 4", "$ 5.5"],
+        ["1 days 00:00:01", "2 days 10:00:00", "3 days"],
+    ],
+)
 def test_formatted_numbers_are_refused_as_names(written, first):
     path = written(table(first, "amount"))
     with pytest.raises(
@@ -128,8 +144,15 @@ def test_formatted_numbers_are_refused_as_names(written, first):
     assert list(read(path, names="amount").index) == first
 
 
-@pytest.mark.parametrize("first", [["2020-01-01", "2020-01-02", "2020-01-03"], ["1.2.3", "7", "s1"],
-                                   ["08:00", "09:00", "10:00"], ["NA", "x", "y"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "first",
+    [
+        ["2020-01-01", "2020-01-02", "2020-01-03"],
+        ["1.2.3", "7", "s1"],
+        ["08:00", "09:00", "10:00"],
+        ["NA", "x", "y"],
+    ],
+)
 def test_other_text_is_names(written, first):
     assert list(read(written(table(first, "when"))).index) == first
 
@@ -164,7 +187,7 @@ def test_durations_decimals_and_dates_of_parquet(tmp_path):
         ("4000,3990,3970,3960\n" + 3 * "0.3,0.1,0.4,0.1\n", ["4000", "3990", "3970", "3960"]),
         ("1,2,4,5,7,8,9,12\n" + 3 * "3,1,4,1,5,9,2,6\n", ["1", "2", "4", "5", "7", "8", "9", "12"]),
     ],
-)  # fmt: skip
+)
 def test_a_rising_line_of_numbers_is_a_header(tmp_path, content, columns):
     path = tmp_path / "data.csv"
     path.write_text(content)

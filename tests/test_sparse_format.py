@@ -9,10 +9,9 @@ import small
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf.data import Matrix
-from bayesnmf.files import read
-from bayesnmf.sparse import SparseMatrix
-from bayesnmf.sparse_format import sound
+from bayesnmf.data import Matrix, SparseMatrix
+from bayesnmf.data.files import read
+from bayesnmf.data.sparse_format import sound
 
 V = np.array([[0.0, 2.0, 0.0, 1.0], [3.0, 0.0, 4.0, 0.0], [5.0, 1.0, 0.0, 2.0]])
 
@@ -157,7 +156,7 @@ def _bsr(name, where, value):
         (_dok((0, -5)), "column index -5 is outside 0 to 3"),
         (_dok("ab"), "malformed dok matrix"),
     ],
-)  # fmt: skip
+)
 def test_every_format_is_checked(matrix, sentence):
     with pytest.raises(ValueError, match="V is a malformed ") as caught:
         SparseMatrix.of(matrix)

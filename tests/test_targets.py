@@ -12,8 +12,8 @@ import pytest
 import synthetic
 
 import bayesnmf as bn
-from bayesnmf import targets
-from bayesnmf.targets import RESULTS, replacing, require_target, save_or_rescue
+from bayesnmf.posterior import targets
+from bayesnmf.posterior.targets import RESULTS, replacing, require_target, save_or_rescue
 
 FIRST, SECOND = (synthetic.assembled(*synthetic.draws(2, 4, seed=seed)) for seed in (0, 5))
 every_ending = pytest.mark.parametrize("ending", [".nc", ".zarr"])
@@ -117,10 +117,13 @@ def with_a_note(path):
     (path / "thesis.txt").write_text("precious")
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (of_the_user, "is not a result of bayesnmf, so it is not replaced"),
-    (with_a_note, r"holds thesis\.txt beside a result"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (of_the_user, "is not a result of bayesnmf, so it is not replaced"),
+        (with_a_note, r"holds thesis\.txt beside a result"),
+    ],
+)
 def test_only_results_are_replaced(make, message, tmp_path):
     path = tmp_path / "out.zarr"
     make(path)
@@ -137,16 +140,24 @@ def test_an_empty_folder_may_become_a_result(tmp_path):
     assert bn.load(path).tree.identical(FIRST.tree)
 
 
-@pytest.mark.parametrize(("name", "make", "error", "message"), [
-    ("fit\0.nc", None, ValueError, "cannot hold a NUL character"),
-    ("x" * 253 + ".nc", None, ValueError, "the name has 256 bytes, and 255 are allowed"),
-    ("é" * 127 + ".nc", None, ValueError, "the name has 257 bytes"),
-    ("fit\ud800.nc", None, ValueError, "no such characters"),
-    ("fit.nc", Path.mkdir, ValueError, "that is a folder"),
-    ("fit.zarr", Path.touch, ValueError, "is no folder"),
-    ("fit.nc", os.mkfifo if hasattr(os, "mkfifo") else Path.mkdir, ValueError, "regular file|folder"),
-    ("nowhere/fit.nc", None, FileNotFoundError, "there is no folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "make", "error", "message"),
+    [
+        ("fit\0.nc", None, ValueError, "cannot hold a NUL character"),
+        ("x" * 253 + ".nc", None, ValueError, "the name has 256 bytes, and 255 are allowed"),
+        ("é" * 127 + ".nc", None, ValueError, "the name has 257 bytes"),
+        ("fit\ud800.nc", None, ValueError, "no such characters"),
+        ("fit.nc", Path.mkdir, ValueError, "that is a folder"),
+        ("fit.zarr", Path.touch, ValueError, "is no folder"),
+        (
+            "fit.nc",
+            os.mkfifo if hasattr(os, "mkfifo") else Path.mkdir,
+            ValueError,
+            "regular file|folder",
+        ),
+        ("nowhere/fit.nc", None, FileNotFoundError, "there is no folder"),
+    ],
+)
 def test_names_that_cannot_be_written_are_refused_before_the_fit(
     name, make, error, message, tmp_path
 ):
@@ -192,8 +203,10 @@ def test_a_full_disk_is_an_error_and_no_crash(tmp_path):
         FIRST.save(path)
     done = subprocess.run(
         [sys.executable, "-c", FULL, tmp_path / "large.nc", tmp_path / "fit"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split("\n") == [*[f"27 {paths[0]}"] * 4, *[f"27 {paths[1]}"] * 2, ""]
     assert names(tmp_path) == ["fit.nc", "fit.zarr", "large.nc"]

@@ -56,9 +56,11 @@ def dask():
 
 
 POOLS = {
-    "spawn": lambda: processes("spawn"), "forkserver": lambda: processes("forkserver"),
-    "loky": loky, "dask": dask,
-}  # fmt: skip
+    "spawn": lambda: processes("spawn"),
+    "forkserver": lambda: processes("forkserver"),
+    "loky": loky,
+    "dask": dask,
+}
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +145,13 @@ def test_a_forked_process_says_what_it_cannot_do(tmp_path):
     script.write_text(FORKED)
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True,
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
         env={**os.environ, "PYTHONPATH": here},
-    )  # fmt: skip
+    )
     before, fit, folds = done.stdout.splitlines()
     assert before == "['svi']"
     for sentence in (fit, folds):
@@ -221,13 +227,18 @@ def session_model(V=None, shape=None, n_components=2):
 @pytest.mark.parametrize(
     "sent",
     [
-        *small.LIKELIHOODS.values(), *small.METHODS.values(),
-        *(prior() for prior in (bn.priors.Gamma, bn.priors.Exponential, bn.priors.ARD, bn.priors.Flat)),
-        bn.NMF(2, "negative_binomial", "ard", "gamma"), Program(session_model, {"n_components": 3}),
+        *small.LIKELIHOODS.values(),
+        *small.METHODS.values(),
+        *(
+            prior()
+            for prior in (bn.priors.Gamma, bn.priors.Exponential, bn.priors.ARD, bn.priors.Flat)
+        ),
+        bn.NMF(2, "negative_binomial", "ard", "gamma"),
+        Program(session_model, {"n_components": 3}),
         bn.load_model("schmidt2009", n_components=3, k=2.5),
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_models_and_their_parts_pickle(sent):
     again = pickle.loads(pickle.dumps(sent))
     assert type(again) is type(sent)
@@ -236,8 +247,10 @@ def test_models_and_their_parts_pickle(sent):
 
 def test_a_fit_pickles():
     program = bn.load_model("cemgil2009", n_components=3)
-    for fit in (synthetic.assembled(*synthetic.draws()),
-                synthetic.assembled(*synthetic.draws(), model=program)):  # fmt: skip
+    for fit in (
+        synthetic.assembled(*synthetic.draws()),
+        synthetic.assembled(*synthetic.draws(), model=program),
+    ):
         again = pickle.loads(pickle.dumps(fit))
         assert again.tree.identical(fit.tree)
         assert repr(again.model) == repr(fit.model)

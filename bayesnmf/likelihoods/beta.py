@@ -10,10 +10,9 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import digamma, polygamma
 
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import Array, Likelihood, positive, refuse_magnitudes, stirling_remainder
+from bayesnmf.arrays import Array, positive, pytree
+from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods.base import Likelihood, refuse_magnitudes, stirling_remainder
 
 
 @final
@@ -116,23 +115,28 @@ class Beta(Likelihood):
         # Stirling's formula is taken out of the beta function, which leaves a Kullback-Leibler
         # divergence that a large precision can multiply.
         return (
-            a * jnp.log(v / mu) + b * (jnp.log1p(-v) - jnp.log(complement))
-            - jnp.log(v) - jnp.log1p(-v) + 0.5 * jnp.log(a * complement / (2 * jnp.pi))
-            + stirling_remainder(precision) - stirling_remainder(a) - stirling_remainder(b)
-        )  # fmt: skip
+            a * jnp.log(v / mu)
+            + b * (jnp.log1p(-v) - jnp.log(complement))
+            - jnp.log(v)
+            - jnp.log1p(-v)
+            + 0.5 * jnp.log(a * complement / (2 * jnp.pi))
+            + stirling_remainder(precision)
+            - stirling_remainder(a)
+            - stirling_remainder(b)
+        )
 
     def saturated(self, v: Array, precision: Array) -> Array:
         """Return the log density at ``mu = v``."""
         mean = -jnp.log1p(-v) if self.link == "cloglog" else v / (1.0 - v)
         return self.log_density(v, mean, precision)
 
-    def weight(self, v: Array, mean: Array, precision: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, precision: Array) -> Array:
         """Return ``phi**2 c**2 (trigamma(phi mu) + trigamma(phi (1 - mu)))``, c = dmu/dmean."""
         mu, complement, slope = self.proportion(mean)
         trigammas = polygamma(1, precision * mu) + polygamma(1, precision * complement)
         return (precision * slope) ** 2 * trigammas
 
-    def split(self, v: Array, mean: Array, precision: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, precision: Array) -> tuple[Array, Array]:
         """Return two non-negative parts whose difference is the score.
 
         ``digamma(x) = [digamma(x + 1) + gamma_E] - [1 / x + gamma_E]`` with both brackets
@@ -145,11 +149,16 @@ class Beta(Likelihood):
         return precision * slope * numerator, precision * slope * denominator
 
     def update(
-        self, w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array,
+        self,
+        w: Array,
+        numerator: Array,
+        denominator: Array,
+        log_coefficient: Array,
+        rate: Array,
         exponent: Array,
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         """Return the heuristic ``w (numerator / denominator) ** exponent``."""
-        ratio = (w * numerator + pull) / positive(w * (denominator + rate))
+        ratio = (w * numerator + log_coefficient) / positive(w * (denominator + rate))
         return w * ratio**exponent
 
     def log_mass(self, v: Array, mean: Array, precision: Array) -> Array:

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import gammainc, gammaincc
 
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import Array, Likelihood, positive, refuse_magnitudes, stirling_remainder
+from bayesnmf.arrays import Array, positive, pytree
+from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods.base import Likelihood, refuse_magnitudes, stirling_remainder
 
 
 @final
@@ -78,11 +77,13 @@ class Gamma(Likelihood):
         # that a large shape does not cancel large logarithms.
         ratio = v / mean
         return (
-            shape * (jnp.log(ratio) - (ratio - 1.0)) - jnp.log(v)
-            + 0.5 * jnp.log(shape / (2 * jnp.pi)) - stirling_remainder(shape)
-        )  # fmt: skip
+            shape * (jnp.log(ratio) - (ratio - 1.0))
+            - jnp.log(v)
+            + 0.5 * jnp.log(shape / (2 * jnp.pi))
+            - stirling_remainder(shape)
+        )
 
-    def gain(self, v: Array, mean: Array, step: Array, shape: Array) -> Array:
+    def log_density_change(self, v: Array, mean: Array, step: Array, shape: Array) -> Array:
         """Return ``shape (v step / (mean (mean + step)) - log1p(step / mean))``."""
         return shape * (v / mean * (step / (mean + step)) - jnp.log1p(step / mean))
 
@@ -90,22 +91,27 @@ class Gamma(Likelihood):
         """Return ``-shape (v / mean + log mean)``."""
         return -shape * (v / mean + jnp.log(mean))
 
-    def weight(self, v: Array, mean: Array, shape: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, shape: Array) -> Array:
         """Return ``shape / mean**2``."""
         return shape / (mean * mean)
 
-    def split(self, v: Array, mean: Array, shape: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, shape: Array) -> tuple[Array, Array]:
         """Return ``shape v / mean**2`` and ``shape / mean``."""
         return shape * (v / mean) / mean, shape / mean
 
     def update(
-        self, w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array,
+        self,
+        w: Array,
+        numerator: Array,
+        denominator: Array,
+        log_coefficient: Array,
+        rate: Array,
         exponent: Array,
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         """Minimise ``numerator w**2 / x + (denominator + rate) x - pull log x``."""
         slope = denominator + rate
-        root = jnp.sqrt(pull * pull + 4.0 * slope * numerator * w * w)
-        return (pull + root) / positive(2.0 * slope)
+        root = jnp.sqrt(log_coefficient * log_coefficient + 4.0 * slope * numerator * w * w)
+        return (log_coefficient + root) / positive(2.0 * slope)
 
     def log_mass(self, v: Array, mean: Array, shape: Array) -> Array:
         """Return the log probability that the cell rounds to the count `v`."""

@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import Array, Likelihood, positive, refuse_magnitudes
+from bayesnmf.arrays import Array, positive, pytree
+from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods.base import Likelihood, refuse_magnitudes
 
 
 @final
@@ -72,7 +71,7 @@ class Gaussian(Likelihood):
         """Check a known sigma, or set the scale of an inferred one from the data."""
         if self.sigma is not None or self.scale is not None:
             return super().resolve(matrix)
-        return replace(self, scale=matrix.spread() or matrix.largest() or 1.0)
+        return replace(self, scale=matrix.std() or matrix.largest() or 1.0)
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Accept every real number that the arithmetic can carry."""
@@ -81,7 +80,7 @@ class Gaussian(Likelihood):
     def typical_mean(self, matrix: AnyMatrix) -> float:
         """Return the grand mean, or the root mean square where negative cells outweigh it."""
         mean = super().typical_mean(matrix)
-        return mean if mean > 0 else math.hypot(mean, matrix.spread())  # root mean square
+        return mean if mean > 0 else math.hypot(mean, matrix.std())  # root mean square
 
     def distribution(self, mean: Array, sigma: Array) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
@@ -92,7 +91,7 @@ class Gaussian(Likelihood):
         z = (v - mean) / sigma
         return -0.5 * z * z - jnp.log(sigma) - 0.5 * jnp.log(2 * jnp.pi)
 
-    def gain(self, v: Array, mean: Array, step: Array, sigma: Array) -> Array:
+    def log_density_change(self, v: Array, mean: Array, step: Array, sigma: Array) -> Array:
         """Return ``step (v - mean - step / 2) / sigma**2``."""
         return step * (v - mean - 0.5 * step) / (sigma * sigma)
 
@@ -100,19 +99,24 @@ class Gaussian(Likelihood):
         """Return ``-(v - mean)**2 / (2 sigma**2)``."""
         return -0.5 * ((v - mean) / sigma) ** 2
 
-    def weight(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, sigma: Array) -> Array:
         """Return ``1 / sigma**2``."""
         return jnp.broadcast_to(1.0 / (sigma * sigma), jnp.shape(mean))
 
-    def split(self, v: Array, mean: Array, sigma: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, sigma: Array) -> tuple[Array, Array]:
         """Return ``v / sigma**2`` and ``mean / sigma**2``; the first has the sign of `v`."""
         precision = 1.0 / (sigma * sigma)
         return precision * v, precision * mean
 
     def update(
-        self, w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array,
+        self,
+        w: Array,
+        numerator: Array,
+        denominator: Array,
+        log_coefficient: Array,
+        rate: Array,
         exponent: Array,
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         """Minimise ``(denominator + rate) x**2 / (2 w) - numerator x - pull log x``.
 
         The linear penalty is majorised by ``rate (x**2 / w + w) / 2``, which keeps the step
@@ -120,7 +124,7 @@ class Gaussian(Likelihood):
         """
         slope = w * numerator
         curvature = denominator + rate
-        root = jnp.sqrt(slope * slope + 4.0 * pull * curvature * w)
+        root = jnp.sqrt(slope * slope + 4.0 * log_coefficient * curvature * w)
         return (slope + root) / positive(2.0 * curvature)
 
     def log_mass(self, v: Array, mean: Array, sigma: Array) -> Array:

@@ -9,11 +9,9 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlog1py, xlogy
 
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import (
-    Array,
+from bayesnmf.arrays import Array, pytree
+from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods.base import (
     Likelihood,
     has_fractions,
     refuse_fractions,
@@ -83,12 +81,17 @@ class NegativeBinomial(Likelihood):
         # is subtracted from two of them by hand, and the terms grouped so that each is small.
         r = concentration
         return (
-            (r - 0.5) * jnp.log1p(v / r) - r * jnp.log1p(mean / r)
-            + v * jnp.log((v + r) / (mean + r)) + stirling_remainder(v + r) - stirling_remainder(r)
-            + xlogy(v, mean) - v - gammaln(v + 1.0)
-        )  # fmt: skip
+            (r - 0.5) * jnp.log1p(v / r)
+            - r * jnp.log1p(mean / r)
+            + v * jnp.log((v + r) / (mean + r))
+            + stirling_remainder(v + r)
+            - stirling_remainder(r)
+            + xlogy(v, mean)
+            - v
+            - gammaln(v + 1.0)
+        )
 
-    def gain(self, v: Array, mean: Array, step: Array, concentration: Array) -> Array:
+    def log_density_change(self, v: Array, mean: Array, step: Array, concentration: Array) -> Array:
         """Return the difference of the two logarithmic terms."""
         tail = jnp.log1p(step / (mean + concentration))
         return xlog1py(v, step / mean) - (v + concentration) * tail
@@ -97,7 +100,7 @@ class NegativeBinomial(Likelihood):
         """Return ``v log mean - (v + r) log(1 + mean / r)``."""
         return xlogy(v, mean) - (v + concentration) * jnp.log1p(mean / concentration)
 
-    def weight(self, v: Array, mean: Array, concentration: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, concentration: Array) -> Array:
         """Return ``r / (mean (mean + r))``."""
         return concentration / (mean * (mean + concentration))
 
@@ -105,7 +108,7 @@ class NegativeBinomial(Likelihood):
         """Return the Fisher weight times ``v / mean``: non-negative, and 0 in an empty cell."""
         return v / mean / mean * (concentration / (mean + concentration))
 
-    def split(self, v: Array, mean: Array, concentration: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, concentration: Array) -> tuple[Array, Array]:
         """Return ``v / mean`` and ``(v + r) / (mean + r)``.
 
         The second part of the negative log density, ``(v + r) log(mean + r)``, is concave in

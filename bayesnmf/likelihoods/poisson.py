@@ -10,11 +10,9 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlog1py, xlogy
 
-from bayesnmf.data import Matrix
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import Array, Likelihood, has_fractions, refuse_fractions, refuse_magnitudes
+from bayesnmf.arrays import Array, pytree
+from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.likelihoods.base import Likelihood, has_fractions, refuse_fractions, refuse_magnitudes
 
 
 @final
@@ -83,7 +81,9 @@ class Poisson(Likelihood):
         expected = exposure * mean
         return xlogy(v, expected) - expected - gammaln(v + 1.0)
 
-    def gain(self, v: Array, mean: Array, step: Array, exposure: Array = 1.0) -> Array:
+    def log_density_change(
+        self, v: Array, mean: Array, step: Array, exposure: Array = 1.0
+    ) -> Array:
         """Return ``v log1p(step / mean) - E step``."""
         return xlog1py(v, step / mean) - exposure * step
 
@@ -95,7 +95,7 @@ class Poisson(Likelihood):
         """Return the log mass at an expected count of `v`, whatever the exposure."""
         return self.log_density(v, v)
 
-    def weight(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+    def fisher_information(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
         """Return ``E / mean``."""
         return exposure / mean
 
@@ -103,7 +103,7 @@ class Poisson(Likelihood):
         """Return the observed information ``v / mean**2``, which an empty cell leaves finite."""
         return v / mean / mean
 
-    def split(self, v: Array, mean: Array, exposure: Array = 1.0) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, exposure: Array = 1.0) -> tuple[Array, Array]:
         """Return ``v / mean`` and ``E``."""
         return v / mean, exposure * jnp.ones_like(mean)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .draws import Draws
-from .map import MAP
-from .mcmc import MCMC
-from .svi import SVI
+from bayesnmf.methods.draws import Draws
+from bayesnmf.methods.map import MAP
+from bayesnmf.methods.mcmc import MCMC
+from bayesnmf.methods.svi import SVI
 
 __all__ = ["MAP", "MCMC", "SVI", "Draws", "Method", "as_method"]
 
+
 type Method = MAP | SVI | MCMC
+
 
 METHODS: dict[str, type[MAP] | type[SVI] | type[MCMC]] = {cls.name: cls for cls in (MAP, SVI, MCMC)}
 

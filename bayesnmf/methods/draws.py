@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+
+from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.data.memory import require_memory
+from bayesnmf.model import NMF, Model
+from bayesnmf.model.sites import _sites
 
 
 @dataclass(frozen=True)
@@ -39,3 +45,38 @@ class Draws:
     info: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, np.ndarray] | None = None
     interrupted: bool = False
+
+
+#: How often draws are in memory at most: as the chains made them, joined, scaled and matched. Measured:
+#: 2.5 times under the structured sampler, 3.2 times under SVI.
+COPIES = 3
+
+
+def require_room(model: Model, matrix: AnyMatrix, num_draws: int, hint: str) -> None:
+    """Raise ``MemoryError`` before a run whose draws would not fit into the machine's memory.
+
+    Parameters
+    ----------
+    model : NMF or Program
+    matrix : Matrix or SparseMatrix
+    num_draws : int
+        Draws of all chains.
+    hint : str
+        How to ask for less.
+    """
+    if isinstance(model, NMF):
+        size = model.n_components * (matrix.n_rows + matrix.n_columns)
+    else:
+        assert isinstance(matrix, Matrix)  # no method keeps the data of a program sparse
+        size = sum(
+            int(np.prod(jnp.shape(site["value"])))
+            for site in _sites(model, matrix).values()
+            if site["type"] in ("sample", "deterministic") and not site.get("is_observed")
+        )
+    single = matrix.dtype == np.float32
+    half = "" if single else ", give V as float32, which halves it"
+    require_memory(
+        COPIES * num_draws * size * matrix.dtype.itemsize,
+        f"{num_draws} draws of the {size} numbers in W, H and the parameters",
+        f"{hint}{half}, use fewer components, or method='map'",
+    )

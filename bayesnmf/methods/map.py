@@ -8,16 +8,20 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from bayesnmf.data import Matrix
+from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.methods.draws import Draws
+from bayesnmf.methods.optimise.initial import (
+    Start,
+    given_start,
+    nndsvd_start,
+    random_start,
+    refuse_dead,
+)
+from bayesnmf.methods.optimise.lbfgs import program_mode
+from bayesnmf.methods.optimise.search import Search, Solution, find_modes
+from bayesnmf.methods.options import require_counts, require_tolerance
 from bayesnmf.model import NMF, Model
-from bayesnmf.sparse import AnyMatrix
-
-from .draws import Draws
-from .initial import Start, given_start, nndsvd_start, random_start, refuse_dead
-from .modes import Search, Solution, find_modes
-from .observed import serves_sparse
-from .options import require_counts, require_tolerance
-from .programs import program_mode
+from bayesnmf.observed import serves_sparse
 
 #: Above this many components the Hessians cost more than they save.
 MAX_NEWTON_COMPONENTS = 32
@@ -116,9 +120,11 @@ class MAP:
             sites, converged = best.sites, best.converged
             message = _describe(model, matrix, best, ends)
             info: dict[str, Any] = {
-                "n_iter": best.n_iter, "objective": best.objective, "objectives": ends,
+                "n_iter": best.n_iter,
+                "objective": best.objective,
+                "objectives": ends,
                 "residual": best.residual,
-            }  # fmt: skip
+            }
         else:
             assert isinstance(matrix, Matrix)  # keeps_sparse is False of a program
             self._refuse_for_programs()

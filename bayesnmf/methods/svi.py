@@ -18,25 +18,33 @@ from numpyro.optim import Adam
 from tqdm.auto import tqdm
 
 from bayesnmf.data import Matrix
+from bayesnmf.methods.draws import Draws, require_room
+from bayesnmf.methods.optimise.log_mode import log_mode, log_scales
+from bayesnmf.methods.options import require_counts, require_tolerance
 from bayesnmf.model import NMF, Model
-
-from .draws import Draws
-from .log_mode import log_mode, log_scales
-from .options import require_counts, require_tolerance
-from .programs import deterministic_sites, log_joint, require_room
+from bayesnmf.model.sites import deterministic_sites, log_joint
 
 #: Steps between two looks at the evidence lower bound.
 CHUNK = 1000
+
+
 #: Looks in a row without improvement after which the bound has converged: one alone is often
 #: noise, since the bound climbs slowly along the ridge where W and H trade scale.
 PATIENCE = 3
+
+
 #: First step size of Adam, and the number of steps after which it has halved. The decay in
 #: 1 / step meets the Robbins-Monro conditions.
 STEP_SIZE, HALF_LIFE = 2e-2, 2000
+
+
 #: Draws of the guide that estimate the final bound.
 NUM_FINAL = 256
+
+
 #: A shared guide learns its sites while it is first compiled, which one thread must do alone.
 _LEARNING = Lock()
+
 
 type Given = tuple[Any, jax.Array]  # the model, as a pytree, and V
 

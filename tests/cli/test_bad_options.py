@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from cli.command import run
 
-from bayesnmf import targets
+from bayesnmf.posterior import targets
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,13 @@ def test_bad_options_are_refused_in_one_line(counts, options, named):
 
 @pytest.mark.parametrize(
     ("out", "named"),
-    [("fit.pkl", "must end in .nc or .zarr"), ("fit", "must end in .nc or .zarr"),
-     ("nowhere/fit.nc", "there is no folder"), ("folder.nc", "that is a folder")],
-)  # fmt: skip
+    [
+        ("fit.pkl", "must end in .nc or .zarr"),
+        ("fit", "must end in .nc or .zarr"),
+        ("nowhere/fit.nc", "there is no folder"),
+        ("folder.nc", "that is a folder"),
+    ],
+)
 def test_fit_looks_at_its_target_before_anything_else(tmp_path, out, named):
     (tmp_path / "folder.nc").mkdir()
     error = run("fit", tmp_path / "absent.csv", "--rank", 2, "--out", tmp_path / out).error()
@@ -89,8 +93,10 @@ def test_file_that_is_no_result_is_refused(tmp_path, verb, content):
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [("--kind pie", "unknown --kind 'pie'; valid: components, reconstruction"),
-     ("--out mode.jpg", "must end in .png or .pdf or .svg")],
-)  # fmt: skip
+    [
+        ("--kind pie", "unknown --kind 'pie'; valid: components, reconstruction"),
+        ("--out mode.jpg", "must end in .png or .pdf or .svg"),
+    ],
+)
 def test_plot_refuses_what_it_cannot_draw(mode, options, named):
     assert named in run("plot", mode, *options.split()).error()

@@ -10,7 +10,8 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf import cli, cli_rank
+from bayesnmf.cli import app as cli
+from bayesnmf.cli import rank as cli_rank
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.methods import METHODS
 from bayesnmf.priors import REGISTRY as PRIORS
@@ -116,10 +117,14 @@ def test_rank_and_compare_pass_known_parameters_on(counts, known, monkeypatch):
     [
         ("", "row names: column 'sample_id' (11, 12, 13); data: 3 columns (plate, A, B)", 3),
         ("--names none", "row names: none; data: 4 columns (sample_id, plate, A, …)", 4),
-        ("--names plate", "row names: column 'plate' (7, 8, 5); data: 3 columns (sample_id, A, B)", 3),
+        (
+            "--names plate",
+            "row names: column 'plate' (7, 8, 5); data: 3 columns (sample_id, A, B)",
+            3,
+        ),
         ("--names 2", "row names: column 'plate' (7, 8, 5); data: 3 columns (sample_id, A, B)", 3),
     ],
-)  # fmt: skip
+)
 def test_names_are_recognised_or_chosen_and_told(tmp_path, no_fit, options, note, columns):
     data = tmp_path / "data.csv"
     data.write_text("sample_id,plate,A,B\n11,7,3,1\n12,8,4,1\n13,5,9,2\n")

@@ -8,11 +8,12 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf import demo, row_blocks
-from bayesnmf.assembly import assemble
+from bayesnmf.cli import story as demo
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior.assembly import assemble
+from bayesnmf.posterior.result import Fit
+from bayesnmf.predictive import blocks as row_blocks
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

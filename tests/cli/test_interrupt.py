@@ -12,7 +12,7 @@ import pytest
 import synthetic
 from cli.command import run
 
-from bayesnmf import startup
+from bayesnmf.cli import startup
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows sends no SIGINT to one process"
@@ -40,9 +40,12 @@ def interrupted(arguments, tmp_path, module, delay=0.0):
     (tmp_path / "sitecustomize.py").write_text(MARK.format(module=module))
     with subprocess.Popen(
         [sys.executable, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
-    ) as process:  # fmt: skip
+    ) as process:
         try:
             assert process.stdout.readline() == "begun\n"
             time.sleep(delay)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli.command import run
 
-from bayesnmf import cli
+from bayesnmf.cli import app as cli
 
 
 def test_version_and_help():
@@ -34,9 +34,12 @@ def test_other_failures_keep_their_traceback(counts, monkeypatch):
 
 @pytest.mark.parametrize(
     ("failure", "sentence"),
-    [(MemoryError(), "out of memory"), (OSError(28, "No space left", "fit.nc"), "fit.nc: No space"),
-     (ImportError("needs zarr:\n pip install zarr"), "needs zarr: pip install zarr")],
-)  # fmt: skip
+    [
+        (MemoryError(), "out of memory"),
+        (OSError(28, "No space left", "fit.nc"), "fit.nc: No space"),
+        (ImportError("needs zarr:\n pip install zarr"), "needs zarr: pip install zarr"),
+    ],
+)
 def test_failures_of_the_machine_are_one_line(counts, monkeypatch, failure, sentence):
     def fail(*_: object, **__: object) -> None:
         raise failure
@@ -90,8 +93,11 @@ def test_interrupt_ends_compiled_code(number, tmp_path):
     """Python alone would deliver it when the compiled loop is done, which is never."""
     with subprocess.Popen(
         [sys.executable, "-c", NEVER_ENDS],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    ) as process:
         try:
             assert any(line == "running\n" for line in process.stdout)
             process.send_signal(number)

@@ -6,7 +6,7 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf import fitting, targets
+from bayesnmf.posterior import fitting, targets
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

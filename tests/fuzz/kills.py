@@ -33,12 +33,16 @@ def run(n: int, seed: int) -> list[str]:
             fits[0].save(path)
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
-            "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",  # threads do not survive a fork
-        }  # fmt: skip
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",  # threads do not survive a fork
+        }
         with subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "fuzz.kills", folder], env=environment,
-            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        ) as parent:  # fmt: skip
+            [sys.executable, "-W", "ignore", "-m", "fuzz.kills", folder],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as parent:
             for case in range(n):
                 path = paths[case % len(paths)]
                 _kill_one(parent, path, rng.uniform(0, SAVES))

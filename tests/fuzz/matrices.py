@@ -26,8 +26,8 @@ import scipy.sparse
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf import fitting
 from bayesnmf.data import Matrix
+from bayesnmf.posterior import fitting
 
 #: The one shape that is fitted, so that each program compiles once; others meet the door alone.
 SHAPE, RANK = (6, 5), 2
@@ -117,8 +117,23 @@ def _choice(rng: np.random.Generator, options: list[Any]) -> Any:
 def _numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     """Return numbers of some kind and scale, perhaps with missing or odd cells."""
     values = np.asarray(rng.gamma(0.7, size=shape))
-    kind = _choice(rng, ["scaled", "counts", "bool", "zeros", "negative", "float32", "int8",
-                         "uint64", "half", "long", "mixed scales", "constant"])  # fmt: skip
+    kind = _choice(
+        rng,
+        [
+            "scaled",
+            "counts",
+            "bool",
+            "zeros",
+            "negative",
+            "float32",
+            "int8",
+            "uint64",
+            "half",
+            "long",
+            "mixed scales",
+            "constant",
+        ],
+    )
     scale = 10.0 ** rng.uniform(-320, 308)
     with np.errstate(all="ignore"):
         made: dict[str, Callable[[], np.ndarray]] = {
@@ -147,17 +162,54 @@ def _numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarr
 
 def _objects(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
     mixed = values.astype(object)
-    odd = _choice(rng, [None, pd.NA, pd.NaT, "7", b"7", Decimal("0.5"), Fraction(1, 3), 10**400, 2j,
-                        True, np.float32(2), [1], {}, np.ones(1), pd.Timestamp("2020"),
-                        pd.Timedelta(3), Decimal("NaN"), Decimal("1e999"), "x" * 10_000])  # fmt: skip
+    odd = _choice(
+        rng,
+        [
+            None,
+            pd.NA,
+            pd.NaT,
+            "7",
+            b"7",
+            Decimal("0.5"),
+            Fraction(1, 3),
+            10**400,
+            2j,
+            True,
+            np.float32(2),
+            [1],
+            {},
+            np.ones(1),
+            pd.Timestamp("2020"),
+            pd.Timedelta(3),
+            Decimal("NaN"),
+            Decimal("1e999"),
+            "x" * 10_000,
+        ],
+    )
     for index in np.ndindex(mixed.shape):
         if rng.random() < 0.2:
             mixed[index] = odd
     return mixed
 
 
-_LABELS = ["a", "", "a" * 10_000, "\0", "\x1b[1m", "<b>$x$", "a\nb", "é😀", 7, 7.5, np.nan, None,
-           ("a", 1), True, pd.Timestamp("2020"), "\ud800"]  # fmt: skip
+_LABELS = [
+    "a",
+    "",
+    "a" * 10_000,
+    "\0",
+    "\x1b[1m",
+    "<b>$x$",
+    "a\nb",
+    "é😀",
+    7,
+    7.5,
+    np.nan,
+    None,
+    ("a", 1),
+    True,
+    pd.Timestamp("2020"),
+    "\ud800",
+]
 
 
 def _frame(rng: np.random.Generator, values: Any) -> pd.DataFrame:
@@ -224,8 +276,10 @@ CONTAINERS: dict[str, Callable[[np.random.Generator, np.ndarray], Any]] = {
     ),
     "text": lambda rng, values: values.astype(str),
     "dict": lambda rng, values: dict(enumerate(values)),
-    "dates": lambda rng, values: np.zeros(values.shape, _choice(rng, ["M8[s]", "m8[s]", "c16", "S1"])),
-}  # fmt: skip
+    "dates": lambda rng, values: np.zeros(
+        values.shape, _choice(rng, ["M8[s]", "m8[s]", "c16", "S1"])
+    ),
+}
 
 
 # -- damaged files ------------------------------------------------------------------------------
@@ -271,7 +325,7 @@ def _sound(ending: str) -> bytes:
 
 _FRAME = pd.DataFrame(
     np.random.default_rng(1).poisson(3.0, (40, 6)), [f"s{i}" for i in range(40)], list("ABCDEF")
-)  # fmt: skip
+)
 
 
 def _stream(write: Callable[[Any], Any]) -> bytes:

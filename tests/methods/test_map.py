@@ -10,9 +10,9 @@ import small
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.initial import nndsvd_start, random_start
-from bayesnmf.methods.multiplicative import objective
-from bayesnmf.methods.observed import Cells
+from bayesnmf.methods.optimise.initial import nndsvd_start, random_start
+from bayesnmf.methods.optimise.multiplicative import objective
+from bayesnmf.observed.cells import Cells
 from bayesnmf.priors import Exponential, Flat, Gamma
 
 every_likelihood = pytest.mark.parametrize("name", small.DISTINCT)
@@ -189,8 +189,9 @@ def test_permutations_change_no_reported_number(name, method, tolerance):
     V = small.data(likelihood, missing=0.2)
     W, H = rng.gamma(2.0, 0.5, (6, 2)), rng.gamma(2.0, 0.5, (2, 5))
     rows, columns, components = rng.permutation(6), rng.permutation(5), [1, 0]
-    known = {p: np.asarray(x)[rows][:, columns] if np.ndim(x) else x
-             for p, x in likelihood.known.items()}  # fmt: skip
+    known = {
+        p: np.asarray(x)[rows][:, columns] if np.ndim(x) else x for p, x in likelihood.known.items()
+    }
     shuffled = type(likelihood)(**known, **{"link": likelihood.link} if name[:4] == "beta" else {})
 
     def fit(V, likelihood, W, H):

@@ -14,10 +14,10 @@ import small
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.log_mode import log_mode
-from bayesnmf.methods.nuts import JITTER, _jittered
-from bayesnmf.methods.programs import log_joint
+from bayesnmf.methods.optimise.log_mode import log_mode
 from bayesnmf.methods.sampler import chains
+from bayesnmf.methods.sampler.nuts import JITTER, _jittered
+from bayesnmf.model.sites import log_joint
 
 plain = pytest.mark.parametrize("name", small.PLAIN)
 SHORT = bn.MCMC(num_warmup=5, num_samples=5, num_chains=1)

@@ -76,8 +76,10 @@ def test_steps_raise_the_bound_until_it_stops():
     assert few.message.startswith("stopped at num_steps, not converged, after 1 steps")
     assert many.converged
     assert many.message.startswith(f"converged after {many.tree.attrs['n_iter']} steps")
-    gain = many.tree.attrs["elbo"] - few.tree.attrs["elbo"]
-    assert gain > 4 * np.hypot(many.tree.attrs["elbo_error"], few.tree.attrs["elbo_error"])
+    log_density_change = many.tree.attrs["elbo"] - few.tree.attrs["elbo"]
+    assert log_density_change > 4 * np.hypot(
+        many.tree.attrs["elbo_error"], few.tree.attrs["elbo_error"]
+    )
 
 
 @pytest.mark.parametrize("name", ["poisson", "beta"])

@@ -16,8 +16,8 @@ import replicates
 from scipy import stats
 
 from bayesnmf.likelihoods import REGISTRY
-from bayesnmf.methods.observed import Cells
 from bayesnmf.methods.sampler import Plan, plan_for
+from bayesnmf.observed.cells import Cells
 
 pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64", "optimised")]
 

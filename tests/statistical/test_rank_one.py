@@ -78,8 +78,12 @@ def test_the_oracle_by_brute_force(shape):
         mean = (mass * x).sum() / evidence
         return mean, np.sqrt((mass * (x - mean) ** 2).sum() / evidence)
 
-    by_hand = {"W/sum W": w1 / (w1 + w2), "H/sum H": h1 / (h1 + h2),
-               "sum W": w1 + w2, "sum H": h1 + h2}  # fmt: skip
+    by_hand = {
+        "W/sum W": w1 / (w1 + w2),
+        "H/sum H": h1 / (h1 + h2),
+        "sum W": w1 + w2,
+        "sum H": h1 + h2,
+    }
     for name, (mean, sd) in exact.moments().items():
         np.testing.assert_allclose((mean[0], sd[0]), moments(by_hand[name]), rtol=1e-5)
 

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.arrays import Array
 
 #: Acceptance that the step sizes aim at.
 TARGET = 0.7
+
+
 #: Constants of Hoffman and Gelman (2014): shrinkage, delay and forgetting.
 SHRINKAGE, DELAY, FORGETTING = 0.05, 10.0, 0.75
 

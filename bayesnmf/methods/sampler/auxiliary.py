@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from bayesnmf.arrays import Array
 from bayesnmf.likelihoods import Gaussian
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Gram, Sampled
 from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Gram, Sampled
 
 #: Shrinkages of a slice before the chain stays where it is, which rounding alone can need.
 MAX_SHRINKAGES = 100
@@ -72,9 +72,14 @@ def slice_move(
 
 
 def parameter_move(
-    model: NMF, data: Sampled, W: Array, H: Array, parameters: dict[str, Array],
-    log_width: dict[str, Array], key: Array,
-) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
+    model: NMF,
+    data: Sampled,
+    W: Array,
+    H: Array,
+    parameters: dict[str, Array],
+    log_width: dict[str, Array],
+    key: Array,
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """Move every inferred parameter given the factors.
 
     A Gaussian sigma is drawn from its conditional distribution; any other parameter by slice

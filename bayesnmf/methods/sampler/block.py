@@ -9,23 +9,32 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.metric import unwhiten, whiten
+from bayesnmf.methods.sampler.noise import Trajectory
 from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Sampled
 from bayesnmf.priors import Prior
-
-from .metric import unwhiten, whiten
-from .noise import Trajectory
-from .target import log_slope, prior_changes
+from bayesnmf.priors.terms import log_slope, prior_changes
 
 #: Relative half-width of the uniform jitter of step sizes, which breaks periodic orbits.
 JITTER = 0.3
 
 
 def block_move(
-    model: NMF, data: Sampled, x: Array, y: Array, parameters: dict[str, Array], prior: Prior,
-    metric: Array, step: Array, noise: Trajectory, *, axis: int, n_leapfrogs: int,
-) -> tuple[Array, Array]:  # fmt: skip
+    model: NMF,
+    data: Sampled,
+    x: Array,
+    y: Array,
+    parameters: dict[str, Array],
+    prior: Prior,
+    metric: Array,
+    step: Array,
+    noise: Trajectory,
+    *,
+    axis: int,
+    n_leapfrogs: int,
+) -> tuple[Array, Array]:
     """Move every row of a factor by one Hamiltonian trajectory.
 
     Parameters
@@ -66,7 +75,7 @@ def block_move(
         return x, momentum + 0.5 * step[None] * force, force
 
     new_x, new_momentum, _ = lax.fori_loop(0, n_leapfrogs, leap, (x, momentum, slope(x)))
-    change = data.gain(model, jnp.exp(x), jnp.exp(new_x), y, parameters, axis=axis)
+    change = data.log_density_change(model, jnp.exp(x), jnp.exp(new_x), y, parameters, axis=axis)
     change += jnp.sum(prior_changes(prior, x, new_x), axis=0)
     change += 0.5 * jnp.sum(momentum**2 - new_momentum**2, axis=0)
     accepted, acceptance = decide(noise.accept, change)

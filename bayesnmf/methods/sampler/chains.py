@@ -14,19 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.kernel import NMFKernel, NMFState
+from bayesnmf.methods.sampler.plan import Plan
+from bayesnmf.methods.sampler.target import sites_of
 from bayesnmf.model import NMF
-
-from .kernel import NMFKernel, NMFState
-from .plan import Plan
-from .target import sites_of
+from bayesnmf.observed.interface import Sampled
 
 #: Steps between returns to Python, where a run can be stopped, shown and saved. On a CPU the loop
 #: may copy its buffer of draws at every step, so the buffer is kept small.
 CHUNK = 25
+
+
 #: Sampler statistics that are kept, as fields of the state.
 STATISTICS = ("log_joint", "accept_prob", "block_accept_prob")
+
+
 #: Fields of the state that all chains share.
 SHARED = ("num_warmup", "i", "end")
 
@@ -103,7 +106,7 @@ def draw(
     Examples
     --------
     >>> from bayesnmf.data import Matrix
-    >>> from bayesnmf.methods.observed import cells_of
+    >>> from bayesnmf.observed import cells_of
     >>> V = np.array([[3.0, 1.0, 0.0], [1.0, 4.0, 2.0]], np.float32)
     >>> model = NMF(1).resolve(V)
     >>> data = cells_of(model, Matrix.of(V))

@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
-from bayesnmf.methods.rates import conditional
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.block import decide
+from bayesnmf.methods.sampler.target import Position, conditioned
 from bayesnmf.model import NMF
-
-from .block import decide
-from .target import Position, conditioned
+from bayesnmf.model.rates import conditional
+from bayesnmf.observed.interface import Sampled
 
 #: Range of the standard deviations of the proposed shifts, in units of ``log b``.
 NARROWEST, WIDEST = 0.03, 3.0
@@ -82,8 +81,8 @@ def shift_rates(model: NMF, data: Sampled, position: Position, name: str, key: A
             w.at[k].multiply(jnp.exp(moved[0] * shift[k])),
             h.at[k].multiply(jnp.exp(moved[1] * shift[k])),
         )
-        gain = data.joint_gain(model, (w, h), new, parameters)
-        accepted, _ = decide(uniform[1, k], change[k] + gain)
+        log_density_change = data.joint_log_density_change(model, (w, h), new, parameters)
+        accepted, _ = decide(uniform[1, k], change[k] + log_density_change)
         w, h = (jnp.where(accepted, x, y) for x, y in zip(new, (w, h), strict=True))
         return w, h, kept.at[k].set(accepted)
 

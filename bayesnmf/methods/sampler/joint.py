@@ -13,22 +13,29 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.block import decide, jittered
+from bayesnmf.methods.sampler.metric import unwhiten, whiten
+from bayesnmf.methods.sampler.noise import Trajectory
+from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
-
-from .block import decide, jittered
-from .metric import unwhiten, whiten
-from .noise import Trajectory
-from .target import Position, log_slope, prior_changes
+from bayesnmf.observed.interface import Sampled
+from bayesnmf.priors.terms import log_slope, prior_changes
 
 type Pair = tuple[Array, Array]
 
 
 def joint_move(
-    model: NMF, data: Sampled, position: Position, metric: Pair, step: Array,
-    noise: Trajectory, *, n_leapfrogs: int, rough: bool = False,
-) -> tuple[Position, Array]:  # fmt: skip
+    model: NMF,
+    data: Sampled,
+    position: Position,
+    metric: Pair,
+    step: Array,
+    noise: Trajectory,
+    *,
+    n_leapfrogs: int,
+    single_precision: bool = False,
+) -> tuple[Position, Array]:
     """Move all of log W and log H by one Hamiltonian trajectory.
 
     Parameters
@@ -59,7 +66,7 @@ def joint_move(
     step = jittered(step, noise.jitter)
 
     dtype = start[0].dtype
-    cells = _single((data, model, position.parameters)) if rough else None
+    cells = _single((data, model, position.parameters)) if single_precision else None
 
     def slopes(x: Pair) -> Pair:
         w, h = (jnp.exp(z) for z in x)
@@ -83,7 +90,7 @@ def joint_move(
 
     end, new_momentum, _ = lax.fori_loop(0, n_leapfrogs, leap, (start, momentum, slopes(start)))
     before, after = ((jnp.exp(x[0]), jnp.exp(x[1])) for x in (start, end))
-    change = data.joint_gain(model, before, after, position.parameters)
+    change = data.joint_log_density_change(model, before, after, position.parameters)
     for i, prior in enumerate((model.prior_W, model.prior_H)):
         change += jnp.sum(prior_changes(prior, start[i], end[i]))
         change += 0.5 * jnp.sum(momentum[i] ** 2 - new_momentum[i] ** 2)

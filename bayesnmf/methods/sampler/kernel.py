@@ -10,15 +10,14 @@ import jax.numpy as jnp
 from jax import lax
 from numpyro.infer.mcmc import MCMCKernel
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler import tuning as warmup
+from bayesnmf.methods.sampler.plan import Plan
+from bayesnmf.methods.sampler.sweep import Acceptance, sweep
+from bayesnmf.methods.sampler.target import Position, conditioned, log_joint, position_of, sites_of
+from bayesnmf.methods.sampler.tuning import Tuning
 from bayesnmf.model import NMF
-
-from . import tuning as warmup
-from .plan import Plan
-from .sweep import Acceptance, sweep
-from .target import Position, conditioned, log_joint, position_of, sites_of
-from .tuning import Tuning
+from bayesnmf.observed.interface import Sampled
 
 
 class NMFState(NamedTuple):
@@ -77,7 +76,7 @@ class NMFKernel(MCMCKernel):
     >>> import numpy as np
     >>> from numpyro.infer import MCMC
     >>> from bayesnmf.data import Matrix
-    >>> from bayesnmf.methods.observed import cells_of
+    >>> from bayesnmf.observed import cells_of
     >>> V = np.array([[3.0, 1.0, 0.0], [1.0, 4.0, 2.0]], np.float32)
     >>> model = NMF(1).resolve(V)
     >>> run = MCMC(NMFKernel(), num_warmup=20, num_samples=10, progress_bar=False, jit_model_args=True)
@@ -111,9 +110,13 @@ class NMFKernel(MCMCKernel):
         return sites_of
 
     def init(
-        self, rng_key: Array, num_warmup: int, init_params: dict[str, Array], model_args: Any,
+        self,
+        rng_key: Array,
+        num_warmup: int,
+        init_params: dict[str, Array],
+        model_args: Any,
         model_kwargs: Any,
-    ) -> NMFState:  # fmt: skip
+    ) -> NMFState:
         """Return the state at given values; with a batch of keys, a batch of chains."""
         if init_params is None:
             raise ValueError("the structured sampler starts at given values: pass init_params")
@@ -168,14 +171,27 @@ def _step(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
         tuning = lax.cond(
             warming,
             lambda: warmup.adapt(
-                model, data, state.tuning, position, acceptance.steps, acceptance.effort,
-                state.i, state.num_warmup,
+                model,
+                data,
+                state.tuning,
+                position,
+                acceptance.steps,
+                acceptance.effort,
+                state.i,
+                state.num_warmup,
             ),
             lambda: state.tuning,
-        )  # fmt: skip
+        )
     steps = acceptance.steps
     block = 0.5 * (jnp.mean(steps.W) + jnp.mean(steps.H))
     return NMFState(
-        position, log_joint(model, data, position), steps.joint if plan.joint_moves else block, block, tuning,
-        state.num_warmup, state.i + 1, state.end, key,
-    )  # fmt: skip
+        position,
+        log_joint(model, data, position),
+        steps.joint if plan.joint_moves else block,
+        block,
+        tuning,
+        state.num_warmup,
+        state.i + 1,
+        state.end,
+        key,
+    )

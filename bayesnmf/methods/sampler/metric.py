@@ -11,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
-from bayesnmf.methods.observed.interface import pairs
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.target import Position, conditioned
 from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Sampled, pairs
 from bayesnmf.priors import Prior
-
-from .target import Position, conditioned, terms
+from bayesnmf.priors.terms import terms
 
 
 def metrics(model: NMF, data: Sampled, position: Position) -> tuple[Array, Array]:

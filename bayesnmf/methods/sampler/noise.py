@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from bayesnmf.likelihoods._base import Array
-
-from .scale import N_PROPOSALS
-from .target import Position
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.scale import N_PROPOSALS
+from bayesnmf.methods.sampler.target import Position
 
 
 class Trajectory(NamedTuple):
@@ -77,14 +76,28 @@ def draw_noise(key: Array, position: Position, joint_moves: int) -> Noise:
     (n_components, n), m = W.shape, H.shape[1]
     J = joint_moves
     normal = _pieces(
-        jax.random.normal, key_normal, W.dtype,
+        jax.random.normal,
+        key_normal,
+        W.dtype,
         [W.shape, H.shape, (J, n_components, n), (J, n_components, m)],
-    )  # fmt: skip
+    )
     uniform = _pieces(
-        jax.random.uniform, key_uniform, W.dtype,
-        [(n,), (n,), (m,), (m,), (J,), (J,), (2, n_components), (3, N_PROPOSALS, n_components),
-         W.shape, H.shape],
-    )  # fmt: skip
+        jax.random.uniform,
+        key_uniform,
+        W.dtype,
+        [
+            (n,),
+            (n,),
+            (m,),
+            (m,),
+            (J,),
+            (J,),
+            (2, n_components),
+            (3, N_PROPOSALS, n_components),
+            W.shape,
+            H.shape,
+        ],
+    )
     return Noise(
         Trajectory(normal[0], *uniform[0:2]),
         Trajectory(normal[1], *uniform[2:4]),

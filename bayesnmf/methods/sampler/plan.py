@@ -8,13 +8,18 @@ from typing import Literal
 import numpy as np
 
 from bayesnmf.likelihoods import Gaussian
-from bayesnmf.methods.observed import Cells, Sampled
 from bayesnmf.model import NMF
+from bayesnmf.observed.cells import Cells
+from bayesnmf.observed.interface import Sampled
 
 #: Steps of a joint trajectory in a problem of a thousand unknowns.
 LEAPFROGS = 32
+
+
 #: Unknowns above which a joint trajectory would take a hundred times as long as a truncated sweep.
 MANY = 10_000
+
+
 #: Data up to this size, and down to its inverse, are met in single precision on the way.
 LARGEST = 1e12
 
@@ -51,7 +56,7 @@ class Plan:
     block_leapfrogs: int = 2
     joint_leapfrogs: int = LEAPFROGS
     joint_moves: int = 1
-    rough: bool = False
+    single_precision: bool = False
 
     @property
     def adapts(self) -> bool:
@@ -87,8 +92,13 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
         return Plan("truncated", joint_moves=int(unknowns <= MANY), joint_leapfrogs=leapfrogs)
     # An inferred level of noise leaves the masses of components freer, so that they mix slower.
     thin = 4 if model.likelihood.priors else 2
-    rough = isinstance(data, Cells) and _in_single_range(model, data)
-    return Plan(exponential=exponential, thin=thin, joint_leapfrogs=leapfrogs, rough=rough)
+    single_precision = isinstance(data, Cells) and _in_single_range(model, data)
+    return Plan(
+        exponential=exponential,
+        thin=thin,
+        joint_leapfrogs=leapfrogs,
+        single_precision=single_precision,
+    )
 
 
 def _in_single_range(model: NMF, data: Cells) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
-
-from .target import Position, terms
+from bayesnmf.priors.terms import terms
 
 #: Proposals of one draw, each accepted more often than every other time. When all are rejected the
 #: scale stays. That leaves its distribution invariant too: whether they are does not depend on
@@ -132,13 +132,14 @@ def _centred(uniform: Array, A: Array, B: Array) -> tuple[Array, Array]:
     tail = -jnp.log1p(-uniform[1])
     in_top = piece < top[None]
     proposal = jnp.where(
-        in_top, uniform[1] * top[None] - edge_left[None],
+        in_top,
+        uniform[1] * top[None] - edge_left[None],
         jnp.where(
             piece < (top + mass_right)[None],
             edge_right[None] + tail * mass_right[None],
             -edge_left[None] - tail * mass_left[None],
         ),
-    )  # fmt: skip
+    )
     height = jnp.log1p(-uniform[2]) - jnp.where(in_top, 0.0, tail)
     accepted = height <= _density(proposal, A[None], B[None])[0]
     first = jnp.argmax(accepted, axis=0)

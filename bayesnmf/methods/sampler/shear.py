@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.auxiliary import slice_move
+from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
-
-from .auxiliary import slice_move
-from .target import Position, terms
+from bayesnmf.priors.terms import terms
 
 
 def shear_move(

@@ -8,21 +8,20 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Gram, Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.auxiliary import parameter_move
+from bayesnmf.methods.sampler.block import block_move
+from bayesnmf.methods.sampler.hyper import rate_moves
+from bayesnmf.methods.sampler.joint import joint_move
+from bayesnmf.methods.sampler.noise import Noise, draw_noise
+from bayesnmf.methods.sampler.plan import Plan
+from bayesnmf.methods.sampler.scale import scale_move
+from bayesnmf.methods.sampler.shear import shear_move
+from bayesnmf.methods.sampler.target import Position, conditioned
+from bayesnmf.methods.sampler.truncated import truncated_move
+from bayesnmf.methods.sampler.tuning import Steps, Tuning
 from bayesnmf.model import NMF
-
-from .auxiliary import parameter_move
-from .block import block_move
-from .hyper import rate_moves
-from .joint import joint_move
-from .noise import Noise, draw_noise
-from .plan import Plan
-from .scale import scale_move
-from .shear import shear_move
-from .target import Position, conditioned
-from .truncated import truncated_move
-from .tuning import Steps, Tuning
+from bayesnmf.observed.interface import Gram, Sampled
 
 
 class Acceptance(NamedTuple):
@@ -61,9 +60,15 @@ def sweep(
 
         def jointly(j: Array, state: tuple[Position, Array]) -> tuple[Position, Array]:
             return joint_move(
-                model, data, state[0], tuning.metric, jnp.exp(steps.joint.log_step),
-                jax.tree.map(lambda x: x[j], noise.joint), n_leapfrogs=plan.joint_leapfrogs, rough=plan.rough,
-            )  # fmt: skip
+                model,
+                data,
+                state[0],
+                tuning.metric,
+                jnp.exp(steps.joint.log_step),
+                jax.tree.map(lambda x: x[j], noise.joint),
+                n_leapfrogs=plan.joint_leapfrogs,
+                single_precision=plan.single_precision,
+            )
 
         position, accept_joint = lax.fori_loop(
             0, plan.joint_moves, jointly, (position, accept_joint)
@@ -71,9 +76,14 @@ def sweep(
     effort: dict[str, Array] = {}
     if parameters:
         parameters, effort = parameter_move(
-            model, data, jnp.exp(position.W), jnp.exp(position.H), parameters, tuning.log_width,
+            model,
+            data,
+            jnp.exp(position.W),
+            jnp.exp(position.H),
+            parameters,
+            tuning.log_width,
             jax.random.fold_in(noise.slices, 1),
-        )  # fmt: skip
+        )
         position = position._replace(parameters=parameters)
     if rates:
         position = position._replace(parameters={**parameters, **rates})
@@ -87,13 +97,31 @@ def _blocks(
     """Move W given H, then H given W, by row-parallel trajectories."""
     W, H, parameters = position
     W, accept_W = block_move(
-        model, data, W, jnp.exp(H), parameters, model.prior_W, tuning.metric[0],
-        jnp.exp(tuning.steps.W.log_step), noise.W, axis=1, n_leapfrogs=plan.block_leapfrogs,
-    )  # fmt: skip
+        model,
+        data,
+        W,
+        jnp.exp(H),
+        parameters,
+        model.prior_W,
+        tuning.metric[0],
+        jnp.exp(tuning.steps.W.log_step),
+        noise.W,
+        axis=1,
+        n_leapfrogs=plan.block_leapfrogs,
+    )
     H, accept_H = block_move(
-        model, data, H, jnp.exp(W), parameters, model.prior_H, tuning.metric[1],
-        jnp.exp(tuning.steps.H.log_step), noise.H, axis=0, n_leapfrogs=plan.block_leapfrogs,
-    )  # fmt: skip
+        model,
+        data,
+        H,
+        jnp.exp(W),
+        parameters,
+        model.prior_H,
+        tuning.metric[1],
+        jnp.exp(tuning.steps.H.log_step),
+        noise.H,
+        axis=0,
+        n_leapfrogs=plan.block_leapfrogs,
+    )
     return Position(W, H, parameters), (accept_W, accept_H)
 
 

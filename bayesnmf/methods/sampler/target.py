@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
 from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Sampled
 from bayesnmf.priors import Prior
+from bayesnmf.priors.terms import terms
 
 
 class Position(NamedTuple):
@@ -70,24 +71,6 @@ def conditioned(model: NMF, position: Position) -> tuple[NMF, Position]:
         return model, position
     others = {name: x for name, x in parameters.items() if name not in names}
     return model.with_rates(parameters), position._replace(parameters=others)
-
-
-def terms(prior: Prior, like: Array) -> tuple[Array, Array]:
-    """Return the prior's shape and rate as arrays that broadcast against (component, row)."""
-    rate = jnp.asarray(prior.rate, like.dtype).reshape(-1, 1)
-    return jnp.asarray(prior.shape, like.dtype).reshape(1, 1), rate
-
-
-def log_slope(prior: Prior, w: Array, gradient: Array) -> Array:
-    """Return the gradient of the log posterior in ``log w``, given the log likelihood's in w."""
-    shape, rate = terms(prior, w)
-    return shape + w * (gradient - rate)
-
-
-def prior_changes(prior: Prior, x: Array, new_x: Array) -> Array:
-    """Return the change of the log prior density of every ``log w``."""
-    shape, rate = terms(prior, x)
-    return shape * (new_x - x) - rate * (jnp.exp(new_x) - jnp.exp(x))
 
 
 def log_joint(model: NMF, data: Sampled, position: Position) -> Array:

@@ -11,15 +11,16 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import ndtr, ndtri
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.newton import contract
-from bayesnmf.methods.observed import Gram
+from bayesnmf.arrays import Array
+from bayesnmf.observed.interface import Gram
+from bayesnmf.observed.products import contract
 from bayesnmf.priors import Prior
-
-from .target import terms
+from bayesnmf.priors.terms import terms
 
 #: Standard deviations from which the tail is inverted by Mills' ratio.
 FAR = 4.0
+
+
 #: Terms of the continued fraction of Mills' ratio: from `FAR` on it is exact to 1e-10.
 N_TERMS = 16
 

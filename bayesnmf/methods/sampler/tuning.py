@@ -8,16 +8,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler import adaptation
+from bayesnmf.methods.sampler.metric import metrics
+from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
-
-from . import adaptation
-from .metric import metrics
-from .target import Position
+from bayesnmf.observed.interface import Sampled
 
 #: Shares of the warm-up after which the masses are taken anew, at the mean of the draws since.
 REFRESHES = (0.05, 0.15, 0.3, 0.5)
+
+
 #: Proposals that a slice of the likelihood's parameter aims at.
 EFFORT = 2.5
 
@@ -69,9 +70,15 @@ def begin(model: NMF, data: Sampled, position: Position) -> Tuning:
 
 
 def adapt(
-    model: NMF, data: Sampled, tuning: Tuning, position: Position, acceptance: Steps,
-    effort: dict[str, Array], i: Array, num_warmup: Array,
-) -> Tuning:  # fmt: skip
+    model: NMF,
+    data: Sampled,
+    tuning: Tuning,
+    position: Position,
+    acceptance: Steps,
+    effort: dict[str, Array],
+    i: Array,
+    num_warmup: Array,
+) -> Tuning:
     """Learn from warm-up step `i`, counted from 0.
 
     Parameters
@@ -82,9 +89,9 @@ def adapt(
         Proposals that the slices needed.
     """
     steps = Steps(*map(adaptation.update, tuning.steps, acceptance))
-    gain = 2.0 / jnp.sqrt(1.0 + i.astype(position.W.dtype))
+    log_density_change = 2.0 / jnp.sqrt(1.0 + i.astype(position.W.dtype))
     log_width = {
-        name: x + gain * jnp.clip(EFFORT - effort[name], -3.0, 3.0)
+        name: x + log_density_change * jnp.clip(EFFORT - effort[name], -3.0, 3.0)
         for name, x in tuning.log_width.items()
     }
     total = jax.tree.map(jnp.add, tuning.total, position)

@@ -13,10 +13,10 @@ from scipy import stats
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.log_mode import log_mode
-from bayesnmf.methods.observed import cells_of
-from bayesnmf.methods.programs import log_joint
+from bayesnmf.methods.optimise.log_mode import log_mode
 from bayesnmf.methods.sampler import NMFKernel, Plan, chains, plan_for
+from bayesnmf.model.sites import log_joint
+from bayesnmf.observed.cells import cells_of
 
 pytestmark = pytest.mark.usefixtures("float64")
 FALSE_ALARM = 1e-3
@@ -48,10 +48,12 @@ def starts(model, matrix, num_chains):
 def collected(pieces):
     pieces = list(pieces)
     joined = [
-        {name: np.concatenate([getattr(p, kind)[name] for p in pieces], axis=1)
-         for name in getattr(pieces[0], kind)}
+        {
+            name: np.concatenate([getattr(p, kind)[name] for p in pieces], axis=1)
+            for name in getattr(pieces[0], kind)
+        }
         for kind in ("sites", "stats")
-    ]  # fmt: skip
+    ]
     return *joined, pieces[-1].state
 
 
@@ -66,9 +68,12 @@ def test_rank_one_poisson_against_the_exact_posterior(shape):
     priors = bn.priors
     model = bn.NMF(1, "poisson", priors.Gamma(shape, 0.7), priors.Gamma(shape, 1.3))
     sites, _, _ = draws_of(
-        V_ONE, model, num_samples=10_000, num_chains=4,
-        plan=Plan(exponential=False, rough=shape != 1.0),
-    )  # fmt: skip
+        V_ONE,
+        model,
+        num_samples=10_000,
+        num_chains=4,
+        plan=Plan(exponential=False, single_precision=shape != 1.0),
+    )
     w, h = sites["W"][..., 0], sites["H"][..., 0, :]
     z = rank_one_scores(w, h, RankOne(V_ONE, shape, 0.7, shape, 1.3))
     limit = stats.norm.isf(FALSE_ALARM / z.size / 2)
@@ -88,9 +93,13 @@ def test_it_agrees_with_nuts():
     matrix = Matrix.of(V)
     model = model.resolve(matrix)
     nuts = MCMC(
-        NUTS(model), num_warmup=400, num_samples=1000, num_chains=2, chain_method="vectorized",
+        NUTS(model),
+        num_warmup=400,
+        num_samples=1000,
+        num_chains=2,
+        chain_method="vectorized",
         progress_bar=False,
-    )  # fmt: skip
+    )
     nuts.run(jax.random.key(0), jnp.asarray(V))
     theirs = nuts.get_samples(group_by_chain=True)
     axes, z = {"chain_axis": 0, "draw_axis": 1}, []
@@ -125,11 +134,13 @@ def hard_cases():
     enormous[3, 2] = 1e6
     missing, _, _ = bn.datasets.make_nmf(25, 24, 2, seed=1, missing=0.95)
     return {
-        "empty rows and columns": (empty, 2), "one enormous count": (enormous, 2),
-        "nearly all missing": (missing, 2), "rank above the sides": (empty, 8),
+        "empty rows and columns": (empty, 2),
+        "one enormous count": (enormous, 2),
+        "nearly all missing": (missing, 2),
+        "rank above the sides": (empty, 8),
         "one row": (np.array([[3.0, 0.0, 5.0, 1.0]]), 2),
         "one column": (np.array([[3.0], [0.0], [5.0]]), 2),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
@@ -168,8 +179,13 @@ def test_plans_follow_the_model():
     gamma = bn.NMF(2, "gaussian", bn.priors.Gamma(2.0), "exponential")
     known = bn.NMF(2, small.LIKELIHOODS["gaussian-known"], "exponential", "exponential")
     gaps = np.where(np.eye(*V.shape) > 0, np.nan, V)
-    expected = [(exponential, V, "truncated"), (gamma, V, "block"), (known, V, "block"),
-                (exponential, gaps, "block"), (bn.NMF(2), np.abs(V).round(), "block")]  # fmt: skip
+    expected = [
+        (exponential, V, "truncated"),
+        (gamma, V, "block"),
+        (known, V, "block"),
+        (exponential, gaps, "block"),
+        (bn.NMF(2), np.abs(V).round(), "block"),
+    ]
     for model, values, factors in expected:
         matrix = Matrix.of(values)
         resolved = model.resolve(matrix)
@@ -224,13 +240,22 @@ def _with_state(given, seed=0):
 def test_numpyro_drives_the_kernel(chain_method):
     model, matrix, data, plan = setting()
     run = MCMC(
-        NMFKernel(plan), num_warmup=20, num_samples=10, num_chains=2, thinning=2,
-        chain_method=chain_method, progress_bar=False, jit_model_args=True,
-    )  # fmt: skip
+        NMFKernel(plan),
+        num_warmup=20,
+        num_samples=10,
+        num_chains=2,
+        thinning=2,
+        chain_method=chain_method,
+        progress_bar=False,
+        jit_model_args=True,
+    )
     run.run(
-        jax.random.key(0), model, data, init_params=starts(model, matrix, 2),
+        jax.random.key(0),
+        model,
+        data,
+        init_params=starts(model, matrix, 2),
         extra_fields=("block_accept_prob",),
-    )  # fmt: skip
+    )
     sites, extra = run.get_samples(group_by_chain=True), run.get_extra_fields(group_by_chain=True)
     assert sites["W"].shape == (2, 5, 6, 2)
     assert sites["H"].shape == (2, 5, 2, 5)
@@ -264,10 +289,10 @@ def test_chains_start_at_the_mode_without_losing_it():
         ("gaussian", [[3.0, np.nan], [1.0, 2.0]], False),
     ],
 )
-def test_single_precision_is_left_to_data_that_it_can_hold(likelihood, V, rough):
+def test_single_precision_is_left_to_data_that_it_can_hold(likelihood, V, single_precision):
     matrix = Matrix.of(np.array(V))
     model = bn.NMF(1, likelihood).resolve(matrix)
-    assert plan_for(model, cells_of(model, matrix)).rough == rough
+    assert plan_for(model, cells_of(model, matrix)).single_precision == single_precision
 
 
 @pytest.mark.parametrize("mean", [1e-6, 1.0, 30.0])
@@ -280,10 +305,11 @@ def test_scores_hold_in_single_precision(name, mean):
     known |= {k: jnp.asarray(x) for k, x in likelihood.start().items()}
     scores = [
         likelihood.score(
-            jnp.asarray(V, dtype), jnp.full(V.shape, mean, dtype),
+            jnp.asarray(V, dtype),
+            jnp.full(V.shape, mean, dtype),
             **{k: x.astype(dtype) for k, x in known.items()},
         )
         for dtype in (jnp.float32, jnp.float64)
-    ]  # fmt: skip
+    ]
     assert jnp.isfinite(scores[0]).all()
     np.testing.assert_allclose(scores[0], scores[1], rtol=2e-3, atol=1e-3)

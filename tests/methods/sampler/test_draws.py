@@ -19,9 +19,15 @@ gig = jax.jit(log_gig)
 
 #: Orders and rates, the last few where SciPy's own density over- or underflows.
 ORDERS = [
-    (0.5, 1.0, 1.0), (-3.0, 0.1, 2.0), (0.0, 1e-8, 1e-8), (40.0, 30.0, 1e-6), (0.0, 1e6, 1e6),
-    (5000.0, 1e3, 2e3), (-5000.0, 1.0, 10.0), (0.1, 5.0, 1e-12),
-]  # fmt: skip
+    (0.5, 1.0, 1.0),
+    (-3.0, 0.1, 2.0),
+    (0.0, 1e-8, 1e-8),
+    (40.0, 30.0, 1e-6),
+    (0.0, 1e6, 1e6),
+    (5000.0, 1e3, 2e3),
+    (-5000.0, 1.0, 10.0),
+    (0.1, 5.0, 1e-12),
+]
 
 
 def gig_draws(order, alpha, beta, size=SIZE):

@@ -41,13 +41,31 @@ def blocks(model, data, position, noise, step=0.6):
     W, H, parameters = position
     steps = [jnp.exp(s.log_step) for s in tuning.steps]
     W, _ = block_move(
-        model, data, W, jnp.exp(H), parameters, model.prior_W, tuning.metric[0], steps[0],
-        noise.W, axis=1, n_leapfrogs=3,
-    )  # fmt: skip
+        model,
+        data,
+        W,
+        jnp.exp(H),
+        parameters,
+        model.prior_W,
+        tuning.metric[0],
+        steps[0],
+        noise.W,
+        axis=1,
+        n_leapfrogs=3,
+    )
     H, _ = block_move(
-        model, data, H, jnp.exp(W), parameters, model.prior_H, tuning.metric[1], steps[1],
-        noise.H, axis=0, n_leapfrogs=3,
-    )  # fmt: skip
+        model,
+        data,
+        H,
+        jnp.exp(W),
+        parameters,
+        model.prior_H,
+        tuning.metric[1],
+        steps[1],
+        noise.H,
+        axis=0,
+        n_leapfrogs=3,
+    )
     return Position(W, H, parameters)
 
 
@@ -60,9 +78,7 @@ def joint(model, data, position, noise):
 def parameters(model, data, position, noise):
     W, H, values = position
     widths = {name: jnp.ones_like(x) for name, x in values.items()}
-    values, _ = parameter_move(
-        model, data, jnp.exp(W), jnp.exp(H), values, widths, noise.slices
-    )  # fmt: skip
+    values, _ = parameter_move(model, data, jnp.exp(W), jnp.exp(H), values, widths, noise.slices)
     return Position(W, H, values)
 
 

@@ -14,13 +14,16 @@ from exact import RankOne, rank_one_scores
 from scipy import stats
 
 import bayesnmf as bn
-from bayesnmf import data, kernels
-from bayesnmf.methods.observed import Counts, Moments, observe_for_sampling
+from bayesnmf import data
+from bayesnmf.data import SparseMatrix
 from bayesnmf.methods.sampler import Plan, chains, plan_for
 from bayesnmf.methods.sampler.sweep import sweep
 from bayesnmf.methods.sampler.target import log_joint
+from bayesnmf.observed import observe_for_sampling
+from bayesnmf.observed.counts import Counts
+from bayesnmf.observed.moments import Moments
+from bayesnmf.observed.stored_rows import rows_of
 from bayesnmf.priors import Exponential, Gamma
-from bayesnmf.sparse import SparseMatrix
 
 pytestmark = pytest.mark.usefixtures("float64")
 FALSE_ALARM = 1e-3
@@ -71,7 +74,7 @@ def test_a_sweep_is_the_dense_one(name):
     assert isinstance(sparse, Counts if name == "poisson" else Moments)
     plan = plan_for(model, sparse)
     # The dense sampler finds its way in single precision.
-    assert plan == replace(plan_for(model, dense), rough=False)
+    assert plan == replace(plan_for(model, dense), single_precision=False)
     state = chains.begin(model, dense, starts(model, dense.shape), jax.random.key(0), 0)
     position, tuning = jax.tree.map(lambda x: x[0], (state.z, state.tuning))
     once = jax.jit(sweep, static_argnums=0)
@@ -92,11 +95,15 @@ def test_a_sweep_is_the_dense_one(name):
 def plain(counts):
     """Return stored counts for XLA in place of native code."""
     matrix = KEPT[-1]
-    parts = {"rows": matrix.stored, "columns": matrix.stored_columns,
-             "held_rows": matrix.held_out, "held_columns": matrix.held_out_columns}  # fmt: skip
-    return counts._replace(**{
-        k: v if v is None else kernels.rows_of(v, native=False) for k, v in parts.items()
-    })  # fmt: skip
+    parts = {
+        "rows": matrix.stored,
+        "columns": matrix.stored_columns,
+        "held_rows": matrix.held_out,
+        "held_columns": matrix.held_out_columns,
+    }
+    return counts._replace(
+        **{k: v if v is None else rows_of(v, native=False) for k, v in parts.items()}
+    )
 
 
 @pytest.mark.parametrize("kind", ["native", "xla", "transposed", "gaussian"])
@@ -109,18 +116,21 @@ def test_it_answers_as_every_cell_does(kind):
     sparse = plain(sparse) if kind == "xla" else sparse
     rng = np.random.default_rng(0)
     (W, H), (new_W, new_H) = (
-        (jnp.asarray(rng.gamma(1.0, size=(2, V.shape[0]))),
-         jnp.asarray(rng.gamma(1.0, size=(2, V.shape[1])))) for _ in range(2)
-    )  # fmt: skip
+        (
+            jnp.asarray(rng.gamma(1.0, size=(2, V.shape[0]))),
+            jnp.asarray(rng.gamma(1.0, size=(2, V.shape[1]))),
+        )
+        for _ in range(2)
+    )
     parameters = {"sigma": jnp.asarray(0.7)} if kind == "gaussian" else {}
 
     def answers(data):
         return (
             data.gradients(model, W, H, parameters),
             data.gradient(model, W, H, parameters, axis=1),
-            data.gain(model, W, new_W, H, parameters, axis=1),
-            data.gain(model, H, new_H, W, parameters, axis=0),
-            data.joint_gain(model, (W, H), (new_W, new_H), parameters),
+            data.log_density_change(model, W, new_W, H, parameters, axis=1),
+            data.log_density_change(model, H, new_H, W, parameters, axis=0),
+            data.joint_log_density_change(model, (W, H), (new_W, new_H), parameters),
             data.density(model, W, H)(parameters),
             data.information(model, W, H, parameters) if kind == "gaussian" else (),
         )

@@ -1,0 +1,43 @@
+"""The command that writes a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesnmf.posterior.targets import PAGES, require_target
+from bayesnmf.rank.result import load
+from bayesnmf.reporting.report import report as write_report
+
+EXAMPLES = (
+    "\b\nExamples:\n"
+    "  bayesnmf report fit.nc --out report.html\n"
+    "  bayesnmf report sweep.nc --title 'Signatures of 21 tumours'"
+)
+
+
+def report(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A result of bayesnmf fit or bayesnmf rank.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write.", show_default="FILE.html")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the predictive checks.")] = 0,
+) -> None:
+    """Write one HTML page about a fit, or about a sweep over ranks and its best fit.
+
+    Model, data, convergence, components and loadings with intervals, and predictive checks. The
+    page needs no network: it can be sent by mail and read on a phone.
+    """
+    out = file.with_suffix(".html") if out is None else out
+    require_target(out, PAGES)
+    result = load(file)
+    import matplotlib
+
+    matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had
+    write_report(result, out, title=title, seed=seed)
+    typer.echo(out)

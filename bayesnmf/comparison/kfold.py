@@ -1,0 +1,222 @@
+"""K-fold cross-validation: the model is refitted without the cells that it has to predict."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import scipy.sparse
+
+from bayesnmf.comparison.folds import Scheme, make_folds
+from bayesnmf.comparison.pointwise import Measure, Pointwise, jacobian, mean_density
+from bayesnmf.comparison.refits import Fold, method_of, run_folds, served
+from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
+from bayesnmf.data.blocks import CellBlocks
+from bayesnmf.data.labels import labels_of
+from bayesnmf.data.memory import note_expansion
+from bayesnmf.methods import Method, as_method
+from bayesnmf.model import Model, as_model, name_of, own_measure
+from bayesnmf.posterior.result import Fit
+from bayesnmf.workers import require_executor
+
+if TYPE_CHECKING:
+    from arviz_stats.utils import ELPDDataLOOKFold
+
+
+def kfold(
+    V: Any,
+    model: Any,
+    method: Any = "mcmc",
+    k: int = 5,
+    *,
+    mask: Any = None,
+    scheme: Scheme = "cells",
+    measure: Measure | None = None,
+    log_jacobian: Any = 0.0,
+    executor: Executor | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> ELPDDataLOOKFold:
+    r"""Estimate predictive density by refitting without the cells that are predicted.
+
+    The referee where importance sampling fails, and for the rank: it sees no cell twice.
+    Each held-out cell gets :math:`\log \frac1S \sum_s p(v \mid \theta_s)` over the draws of the
+    fit that did not see it.
+
+    Parameters
+    ----------
+    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
+        Data; NaN means missing.
+    model : NMF, Program or callable
+        As for :func:`bayesnmf.fit`. Defaults that are taken from the data are taken from each
+        fold's own training data.
+    method : {"mcmc", "svi"} or record, default "mcmc"
+        As for :func:`bayesnmf.fit`; a mode has no predictive density.
+    k : int, default 5
+        Number of folds; with ``scheme="blocks"``, of groups of rows and groups of columns.
+    mask : array of bool of shape (n_rows, n_columns), optional
+        True where a cell is observed.
+    scheme : {"cells", "rows", "blocks"}, default "cells"
+        "cells": speckled cells, balanced over rows and columns. "rows": whole rows, with their w
+        integrated out given H. "blocks": a group of rows crossed with a group of columns
+        (bi-cross-validation), ``k**2`` fits; the hardest of the three tasks about cells.
+    measure : {"counting", "lebesgue"}, optional
+        As for :func:`bayesnmf.loo`.
+    log_jacobian : float or array of shape (n_rows, n_columns), default 0.0
+        As for :func:`bayesnmf.loo`.
+    executor : concurrent.futures.Executor, optional
+        Where folds run; None: here, one after another. Processes run folds at the same time; they
+        need a model that can be pickled, and the start method "spawn" or "forkserver", because JAX
+        does not survive a fork. Threads take turns, because NumPyro is not thread-safe.
+    seed : int, default 0
+        Seed of the folds and of every fit. The same seed gives the same folds for every model.
+    progress : bool, default True
+        Whether to show a progress bar over folds.
+
+    Returns
+    -------
+    arviz_stats.ELPDDataLOOKFold
+        ``elpd``, ``se`` (standard error over cells, or rows), ``elpd_i`` (pointwise, of dim
+        "cell" with coordinates row and column, or "row"), ``n_folds``. ``p`` is NaN, since it
+        needs a fit to all data. ``elpd_i.attrs`` has the task, the measure, the time and the
+        number of folds that converged.
+
+    Raises
+    ------
+    ValueError
+        For an executor that forks, method="map", a bad `k` or scheme, a row or column that a fold would leave without
+        an observed cell, and everything that :func:`bayesnmf.fit` raises.
+
+    Notes
+    -----
+    Folds share most of their data, so the standard error, which takes cells as independent, is
+    a little too small. Cost: `k` fits.
+
+    References
+    ----------
+    Owen, A. B. and Perry, P. O. (2009). Bi-cross-validation of the SVD and the nonnegative
+    matrix factorization. Annals of Applied Statistics 3, 564-594. doi:10.1214/08-AOAS227
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(16, 12, 1, "poisson", seed=1)
+    >>> svi = bn.SVI(num_steps=1000, num_samples=1000)
+    >>> result = kfold(V, bn.NMF(1), svi, k=2, progress=False)
+    >>> result.n_folds, result.n_data_points, result.elpd_i.dims
+    (2, 192, ('cell',))
+    """
+    require_executor(executor)
+    model, method = as_model(model), as_method(method)
+    if scipy.sparse.issparse(V) and method.keeps_sparse(model, True):
+        V = SparseMatrix.of(V, mask)
+    else:
+        note_expansion(V, stacklevel=2)
+        V = Matrix.of(V, mask)
+    # Folds are arrays without names: what has names is matched here.
+    return _kfold(
+        V,
+        model.matched(V),
+        method,
+        k,
+        scheme,
+        measure,
+        log_jacobian,
+        executor,
+        seed,
+        progress,
+    )
+
+
+def kfold_of_fit(
+    fit: Fit,
+    k: int = 5,
+    *,
+    scheme: Scheme = "cells",
+    measure: Measure | None = None,
+    executor: Executor | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> ELPDDataLOOKFold:
+    """Cross-validate the model and method of a fit on its data; `p` is then known for cells."""
+    pointwise, method = Pointwise(fit, measure), method_of(fit)
+    result = _kfold(
+        served(pointwise.matrix, pointwise.model, method),
+        pointwise.model,
+        method,
+        k,
+        scheme,
+        measure,
+        0.0,
+        executor,
+        seed,
+        progress,
+    )
+    if scheme != "rows":
+        lppd = np.full(pointwise.cells.shape, np.nan)
+        for tile in pointwise.tiles():
+            lppd[tile.rows, tile.columns] = mean_density(tile.values)
+        p_i = lppd[pointwise.cells.observed] - result.elpd_i.to_numpy()
+        result.p_kfold_i = result.elpd_i.copy(data=p_i).rename("p_kfold_i")
+        result.p = float(p_i.sum())
+    return result
+
+
+def _kfold(
+    matrix: AnyMatrix,
+    model: Model,
+    method: Method,
+    k: int,
+    scheme: Scheme,
+    measure: Measure | None,
+    log_jacobian: Any,
+    executor: Executor | None,
+    seed: int,
+    progress: bool,
+) -> ELPDDataLOOKFold:
+    from bayesnmf.comparison.records import Estimates, describe, kfold_record
+
+    if method.name == "map":
+        raise ValueError(
+            "a mode has no draws to estimate a predictive density from: use method='mcmc' or "
+            "method='svi'"
+        )
+    begin = perf_counter()
+    with jax.enable_x64(matrix.dtype == np.float64):
+        model.check(matrix, draws=True)
+    cells = CellBlocks(matrix)
+    folds = make_folds(cells.observed, k, scheme, np.random.default_rng(seed))
+    numbers = range(int(folds.max()) + 1)
+    results = run_folds(
+        (
+            Fold(matrix, folds == number, model, method, seed, measure, scheme == "rows")
+            for number in numbers
+        ),
+        executor,
+        progress,
+    )
+    offset = jacobian(log_jacobian, matrix)
+    estimates = Estimates.empty("row" if scheme == "rows" else "cell", cells.observed, "kfold")
+    for number, (elpd, _, _) in zip(numbers, results, strict=True):
+        held = folds == number
+        if scheme == "rows":
+            rows = np.flatnonzero(held.any(axis=1))
+            estimates.elpd[rows] = elpd + np.where(held, offset, 0.0).sum(axis=1)[rows]
+        else:
+            estimates.elpd[held[cells.observed]] = elpd + offset[held]
+    attrs = describe(
+        None,
+        cells,
+        task=estimates.task,
+        measure=measure or own_measure(model, matrix),
+        rescaled=bool(np.any(offset)),
+        seconds=perf_counter() - begin,
+        likelihood=name_of(model),
+    )
+    converged = sum(converged for *_, converged in results)
+    attrs |= {"scheme": scheme, "n_folds": len(results), "converged_folds": converged}
+    names = {"row": labels_of(matrix.row_names), "column": labels_of(matrix.column_names)}
+    return kfold_record(estimates, names, results[0][1], len(results), attrs)

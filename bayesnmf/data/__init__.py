@@ -1,0 +1,8 @@
+"""Data: validated matrices, dense or sparse, their labels, and files that hold them."""
+
+from __future__ import annotations
+
+from bayesnmf.data.matrix import Matrix
+from bayesnmf.data.sparse import AnyMatrix, SparseMatrix
+
+__all__ = ["AnyMatrix", "Matrix", "SparseMatrix"]

@@ -1,0 +1,325 @@
+"""The one door through which data enter: validation, missing cells, labels, storage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+import xarray as xr
+
+from bayesnmf.data.containers import refuse_foreign, refuse_kind, require_writable
+from bayesnmf.data.labels import matched
+from bayesnmf.data.sparse_format import sound
+
+#: Sparse input is expanded only while the dense array stays below this many bytes.
+DENSE_BUDGET = 4 * 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A validated data matrix with its missing cells and its names.
+
+    Build it with :meth:`Matrix.of`; the constructor trusts its arguments.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+        Float32 or float64. Missing cells are NaN.
+    observed : ndarray of bool of shape (n_rows, n_columns)
+        True where the cell is observed.
+    row_names, column_names : pandas.Index
+        Labels; 0, 1, 2, … where the input had none.
+
+    Examples
+    --------
+    >>> matrix = Matrix.of([[1.0, float("nan")], [3.0, 4.0]])
+    >>> matrix.shape, int(matrix.observed.sum())
+    ((2, 2), 3)
+    """
+
+    values: np.ndarray
+    observed: np.ndarray
+    row_names: pd.Index
+    column_names: pd.Index
+
+    @classmethod
+    def of(cls, V: Any, mask: Any = None, held_out: Any = None) -> Matrix:
+        """Validate `V` and wrap it; a `Matrix` passes through.
+
+        Parameters
+        ----------
+        V : array, DataFrame, DataArray, SciPy sparse matrix or array, or Matrix
+            Shape (n_rows, n_columns), rows are samples. NaN means missing. The names of a
+            DataFrame or DataArray become the labels of every result. Float32 stays float32;
+            every other numeric type becomes float64.
+        mask : array of bool of shape (n_rows, n_columns), optional
+            True where a cell is observed. Combined with NaN: a cell counts when the mask is
+            True and the value is not NaN. A DataFrame or DataArray is matched by its names.
+        held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
+            True where a cell is to be left out: the complement of a mask, which can be sparse.
+            Names are matched, as those of a mask.
+
+        Returns
+        -------
+        Matrix
+
+        Raises
+        ------
+        TypeError
+            When `V` holds something other than real numbers, or is a path, a dict or an AnnData.
+        ValueError
+            When `V` is empty or not two-dimensional, holds an infinite cell, has a row or a
+            column with no observed cell, is a malformed sparse matrix, has a control character in
+            a name, or when `mask` has another shape or other names. The message names the first
+            offending cell.
+        """
+        if isinstance(V, Matrix):
+            if mask is None and held_out is None:
+                return V
+            V = V.frame()
+        values, row_names, column_names = _unwrap(V)
+        values = _as_float(values, row_names, column_names)
+        if values.ndim != 2:
+            raise ValueError(
+                f"V has {values.ndim} dimension(s); it must have two, rows (samples) by columns "
+                "(features)"
+            )
+        if 0 in values.shape:
+            raise ValueError(f"V is empty: its shape is {values.shape}")
+        observed = ~np.isnan(values)
+        names = (
+            _index(row_names, values.shape[0], "row"),
+            _index(column_names, values.shape[1], "column"),
+        )
+        if mask is not None:
+            observed &= _as_mask(mask, values.shape, names)
+        if held_out is not None:
+            observed &= held_out_pattern(held_out, values.shape, "held_out", names).toarray() == 0
+        # A fresh array, so that neither the caller's edits nor a masked cell's value leak in.
+        values = np.where(observed, values, np.asarray(np.nan, values.dtype))
+        matrix = cls(values, observed, *names)
+        matrix.refuse(np.isinf, "is infinite", "Replace it with a number, or NaN if missing")
+        matrix._refuse_unobserved()
+        return matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n_rows, n_columns)."""
+        return self.values.shape
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows (samples)."""
+        return self.shape[0]
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns (features)."""
+        return self.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating-point type, which sets the precision of the arithmetic."""
+        return self.values.dtype
+
+    @property
+    def cells(self) -> np.ndarray:
+        """The observed values, one-dimensional, in row order."""
+        return self.values[self.observed]
+
+    @property
+    def n_observed(self) -> int:
+        """Number of observed cells."""
+        return int(self.observed.sum())
+
+    def mean(self) -> float:
+        """Return the mean of the observed cells."""
+        return float(self.cells.mean())
+
+    def std(self) -> float:
+        """Return the standard deviation of the observed cells."""
+        return float(self.cells.std())
+
+    def largest(self) -> float:
+        """Return the largest absolute value of an observed cell."""
+        return float(np.abs(self.cells).max())
+
+    def filled(self, value: float) -> np.ndarray:
+        """Return the values with `value` in place of every missing cell."""
+        return np.where(self.observed, self.values, np.asarray(value, self.dtype))
+
+    def frame(self) -> pd.DataFrame:
+        """Return the labelled values, NaN where missing."""
+        return pd.DataFrame(self.values, self.row_names, self.column_names)
+
+    def holds(self, predicate: Callable[[np.ndarray], np.ndarray]) -> bool:
+        """Return whether `predicate` is True of any observed cell."""
+        return bool(predicate(self.cells).any())
+
+    def refuse(self, predicate: Callable[[np.ndarray], np.ndarray], what: str, hint: str) -> None:
+        """Raise ``ValueError`` naming the first observed cell of which `predicate` is True."""
+        bad = predicate(self.values) & self.observed
+        if not bad.any():
+            return
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        value, more = self.values[row, column], int(bad.sum()) - 1
+        names = self.row_names, self.column_names
+        raise ValueError(describe_cell(names, row, column, value, more, what, hint))
+
+    def _refuse_unobserved(self) -> None:
+        for axis, word, names in ((1, "row", self.row_names), (0, "column", self.column_names)):
+            empty = np.flatnonzero(~self.observed.any(axis=axis))
+            if empty.size:
+                others = f" (and {empty.size - 1} more)" if empty.size > 1 else ""
+                raise ValueError(
+                    f"{word} {label(names, empty[0])} has no observed cell{others}: nothing can be "
+                    f"learned about it. Drop that {word}."
+                )
+
+
+def _unwrap(V: Any) -> tuple[np.ndarray, Any, Any]:
+    """Split a container into its array and its row and column names (None: unnamed)."""
+    if isinstance(V, np.ma.MaskedArray):
+        refuse_kind(np.ma.getdata(V))
+        # np.asarray would bring the masked values back.
+        return np.where(np.ma.getmaskarray(V), np.nan, np.ma.getdata(V)), None, None
+    if isinstance(V, pd.DataFrame):
+        return V.to_numpy(), V.index, V.columns
+    if isinstance(V, xr.DataArray):
+        if V.ndim != 2:
+            return V.to_numpy(), None, None
+        rows, columns = (V.indexes.get(dim) for dim in V.dims)
+        return V.to_numpy(), rows, columns
+    if scipy.sparse.issparse(V):
+        size = 8 * math.prod(V.shape)
+        if size > DENSE_BUDGET:
+            raise MemoryError(
+                f"this sparse matrix of shape {V.shape} would take {size / 2**30:.1f} GiB when "
+                f"dense, above the budget of {DENSE_BUDGET / 2**30:.0f} GiB. Use fewer columns "
+                "(features), or raise bayesnmf.data.matrix.DENSE_BUDGET."
+            )
+        return sound(V).toarray(), None, None
+    refuse_foreign(V)
+    try:
+        return np.asarray(V), None, None
+    except ValueError:
+        raise ValueError("V is a nested sequence whose rows differ in length") from None
+
+
+def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarray:
+    """Convert to float32 or float64, or say which cell is not a number."""
+    if values.dtype == np.float32:
+        return values
+    if values.dtype.kind in "biuf":
+        with np.errstate(over="ignore"):  # a long double may overflow, and is refused as infinite
+            return values.astype(np.float64)
+    refuse_kind(values)
+    # NumPy would read the text "1.5" as a number.
+    if values.dtype.kind == "O" and not any(isinstance(x, (str, bytes)) for x in values.flat):
+        # Mixed columns of a DataFrame arrive as objects; None and pandas.NA mean missing.
+        try:
+            return np.where(pd.isna(values), np.nan, values).astype(np.float64)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    for position, value in np.ndenumerate(values):
+        if not _is_real(value):
+            where = ", ".join(str(i) for i in position)
+            names = ""
+            if row_names is not None and column_names is not None and len(position) == 2:
+                row, column = position
+                names = f" (row {label(row_names, row)}, column {label(column_names, column)})"
+            if isinstance(value, int):
+                raise ValueError(
+                    f"V[{where}]{names} is an integer above 1e308, the largest number that can be "
+                    "computed with. Divide V by a constant."
+                )
+            raise TypeError(
+                f"V[{where}] = {_shown(value)}{names} is not a real number. Drop columns of text, "
+                "or pass them as the index."
+            )
+    raise TypeError(f"V has dtype {values.dtype}; it must hold real numbers")
+
+
+def _is_real(value: Any) -> bool:
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, np.complexfloating):
+        return False
+    try:
+        float(value)
+    except (OverflowError, TypeError):
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    """Return what a cell or a label holds in one line that is not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _as_mask(mask: Any, shape: tuple[int, ...], names: tuple[pd.Index, pd.Index]) -> np.ndarray:
+    mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else mask
+    mask = np.asarray(matched(mask, *names, "mask"))
+    if mask.shape != shape:
+        raise ValueError(f"mask has shape {mask.shape}, but V has shape {shape}")
+    if mask.dtype != bool:
+        raise TypeError(
+            f"mask has dtype {mask.dtype}; it must be boolean, True where a cell is observed"
+        )
+    return mask
+
+
+def held_out_pattern(
+    held_out: Any, shape: tuple[int, ...], word: str, names: tuple[pd.Index, pd.Index]
+) -> scipy.sparse.csr_array:
+    """Return left-out cells, sparse or dense booleans, as a pattern of ones.
+
+    A labelled table is matched by its names with those of the rows and columns.
+    """
+    sparse = scipy.sparse.issparse(held_out)
+    array = sound(held_out, word) if sparse else np.asarray(matched(held_out, *names, word))
+    if array.shape != shape:
+        raise ValueError(f"{word} has shape {array.shape}, but V has shape {shape}")
+    if array.dtype != bool:
+        raise TypeError(f"{word} has dtype {array.dtype}; it must be boolean")
+    pattern = scipy.sparse.csr_array(array.astype(np.float64))
+    pattern.eliminate_zeros()
+    return pattern
+
+
+def describe_cell(
+    names: tuple[pd.Index, pd.Index],
+    row: int,
+    column: int,
+    value: float,
+    more: int,
+    what: str,
+    hint: str,
+) -> str:
+    """Say what is wrong with one cell, how many others share it, and how to mend it."""
+    parts = [
+        f"{word} {label(index, i)}"
+        for word, index, i in zip(("row", "column"), names, (row, column), strict=True)
+        if not index.equals(pd.RangeIndex(len(index)))  # the default says nothing new
+    ]
+    named = f" ({', '.join(parts)})" if parts else ""
+    others = f" (and {more} more)" if more else ""
+    return f"V[{row}, {column}] = {value:g}{named} {what}{others}. {hint}."
+
+
+def label(names: Any, position: int) -> str:
+    """Return one label as a reader would write it, without its NumPy type, and not too long."""
+    label = names[position]
+    return _shown(label.item() if isinstance(label, np.generic) else label)
+
+
+def _index(names: Any, size: int, word: str) -> pd.Index:
+    if names is None:
+        return pd.RangeIndex(size)
+    index = pd.Index(names)
+    require_writable(index, word)
+    return index

@@ -1,0 +1,238 @@
+"""A sparse matrix of observed cells, most of them zero, that is never expanded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+
+from bayesnmf.data.labels import matched
+from bayesnmf.data.matrix import Matrix, describe_cell, held_out_pattern, label
+from bayesnmf.data.sparse_format import sound
+
+
+@dataclass(frozen=True, eq=False)
+class SparseMatrix:
+    """A validated sparse matrix; cells that are not stored are observed zeros.
+
+    Build it with :meth:`SparseMatrix.of`; the constructor trusts its arguments.
+
+    Parameters
+    ----------
+    stored : scipy.sparse.csr_array of shape (n_rows, n_columns)
+        Non-zero observed cells, sorted, without duplicates; in single precision where that
+        loses nothing, as for counts.
+    held_out : scipy.sparse.csr_array of shape (n_rows, n_columns), optional
+        1 at every missing cell; none of them is stored. None: every cell is observed.
+    row_names, column_names : pandas.Index
+        0, 1, 2, …: SciPy's matrices carry no names.
+
+    Examples
+    --------
+    >>> matrix = SparseMatrix.of(scipy.sparse.csr_array(np.diag([1.0, 2.0])))
+    >>> matrix.shape, matrix.n_observed, matrix.mean()
+    ((2, 2), 4, 0.75)
+    """
+
+    stored: scipy.sparse.csr_array
+    held_out: scipy.sparse.csr_array | None
+    row_names: pd.Index
+    column_names: pd.Index
+
+    @classmethod
+    def of(cls, V: Any, mask: Any = None, held_out: Any = None) -> SparseMatrix:
+        """Validate a SciPy sparse matrix and wrap it; duplicates are summed.
+
+        Parameters
+        ----------
+        V : scipy.sparse matrix or array of shape (n_rows, n_columns)
+            A stored NaN means missing; cells that are not stored are zeros.
+        mask : array of bool of shape (n_rows, n_columns), optional
+            True where a cell is observed.
+        held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
+            True where a cell is to be left out, whether stored in V or not.
+
+        Raises
+        ------
+        TypeError
+            When `V` holds something other than real numbers.
+        ValueError
+            When `V` is empty or malformed, holds an infinite cell, or has a row or a column
+            with no observed cell.
+        """
+        if 0 in V.shape:
+            raise ValueError(f"V is empty: its shape is {V.shape}")
+        stored = sound(V)
+        # A copy, so that the caller's own matrix stays as it is.
+        stored = scipy.sparse.csr_array(stored, dtype=np.float64, copy=V.format == "csr")
+        stored.sum_duplicates()
+        missing = _missing(stored, mask, held_out)
+        stored.data[np.isnan(stored.data)] = 0.0  # noted as missing, and NaN times 0 is NaN
+        if missing is not None:
+            stored = scipy.sparse.csr_array(stored.multiply(_complement(stored, missing)))
+        stored.eliminate_zeros()
+        stored.sort_indices()
+        matrix = cls(_narrowed(stored), missing, *(pd.RangeIndex(size) for size in V.shape))
+        matrix.refuse(np.isinf, "is infinite", "Replace it with a number, or NaN if missing")
+        matrix._refuse_unobserved()
+        return matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n_rows, n_columns)."""
+        return self.stored.shape
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows (samples)."""
+        return self.shape[0]
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns (features)."""
+        return self.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Float64: the arithmetic on sparse matrices is double."""
+        return np.dtype(np.float64)
+
+    @cached_property
+    def stored_columns(self) -> scipy.sparse.csr_array:
+        """The stored cells by columns, of shape (n_columns, n_rows)."""
+        return self.stored.T.tocsr()
+
+    @cached_property
+    def held_out_columns(self) -> scipy.sparse.csr_array | None:
+        """The held-out cells by columns."""
+        return None if self.held_out is None else self.held_out.T.tocsr()
+
+    @property
+    def n_observed(self) -> int:
+        """Number of observed cells, zeros included."""
+        held = 0 if self.held_out is None else self.held_out.nnz
+        return self.n_rows * self.n_columns - held
+
+    def mean(self) -> float:
+        """Return the mean of the observed cells."""
+        return float(self.stored.data.sum(dtype=np.float64) / self.n_observed)
+
+    def std(self) -> float:
+        """Return the standard deviation of the observed cells."""
+        mean = self.mean()
+        squares = np.sum((self.stored.data - np.float64(mean)) ** 2)
+        squares += (self.n_observed - self.stored.nnz) * mean**2
+        return float(np.sqrt(squares / self.n_observed))
+
+    def largest(self) -> float:
+        """Return the largest absolute value of an observed cell."""
+        return float(np.abs(self.stored.data).max(initial=0.0))
+
+    def holds(self, predicate: Callable[[np.ndarray], np.ndarray]) -> bool:
+        """Return whether `predicate` is True of any observed cell."""
+        return bool(predicate(self.stored.data).any()) or (
+            self._has_zeros() and bool(predicate(np.zeros(1))[0])
+        )
+
+    def refuse(self, predicate: Callable[[np.ndarray], np.ndarray], what: str, hint: str) -> None:
+        """Raise ``ValueError`` naming the first observed cell of which `predicate` is True."""
+        bad = np.flatnonzero(predicate(self.stored.data))
+        if bad.size:
+            row = int(np.searchsorted(self.stored.indptr, bad[0], side="right")) - 1
+            column, value = int(self.stored.indices[bad[0]]), self.stored.data[bad[0]]
+        elif self._has_zeros() and predicate(np.zeros(1))[0]:
+            (row, column), value = self._first_zero(), 0.0
+            bad = np.zeros(self.n_observed - self.stored.nnz)
+        else:
+            return
+        names = self.row_names, self.column_names
+        raise ValueError(describe_cell(names, row, column, value, len(bad) - 1, what, hint))
+
+    def _has_zeros(self) -> bool:
+        return self.stored.nnz < self.n_observed
+
+    def _first_zero(self) -> tuple[int, int]:
+        """Return the first observed cell that is not stored."""
+        for row in range(self.n_rows):
+            taken = self.stored.indices[slice(*self.stored.indptr[row : row + 2])]
+            if self.held_out is not None:
+                held = self.held_out.indices[slice(*self.held_out.indptr[row : row + 2])]
+                taken = np.union1d(taken, held)
+            free = np.setdiff1d(np.arange(self.n_columns), taken)
+            if free.size:
+                return row, int(free[0])
+        raise AssertionError("called with a zero cell")
+
+    def _refuse_unobserved(self) -> None:
+        if self.held_out is None:
+            return
+        for axis, word, names in ((1, "row", self.row_names), (0, "column", self.column_names)):
+            count = np.asarray(self.held_out.sum(axis=axis)).ravel()
+            empty = np.flatnonzero(count == self.shape[axis])
+            if empty.size:
+                others = f" (and {empty.size - 1} more)" if empty.size > 1 else ""
+                raise ValueError(
+                    f"{word} {label(names, empty[0])} has no observed cell{others}: nothing can be "
+                    f"learned about it. Drop that {word}."
+                )
+
+
+#: What a method is given: cells in one storage or the other.
+type AnyMatrix = Matrix | SparseMatrix
+
+
+def _missing(
+    stored: scipy.sparse.csr_array, mask: Any, held_out: Any
+) -> scipy.sparse.csr_array | None:
+    """Collect NaN cells, masked ones and held-out ones in one pattern of ones."""
+    pattern = scipy.sparse.csr_array(stored.shape)
+    if np.isnan(stored.data).any():
+        pattern = stored.copy()
+        pattern.data = np.isnan(stored.data).astype(np.float64)
+    names = pd.RangeIndex(stored.shape[0]), pd.RangeIndex(stored.shape[1])
+    if mask is not None:
+        mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else mask
+        mask = np.asarray(matched(mask, *names, "mask"))
+        if mask.dtype != bool:
+            raise TypeError(
+                f"mask has dtype {mask.dtype}; it must be boolean, True where a cell is observed"
+            )
+        pattern = pattern + held_out_pattern(~mask, stored.shape, "mask", names)
+    if held_out is not None:
+        pattern = pattern + held_out_pattern(held_out, stored.shape, "held_out", names)
+    pattern = scipy.sparse.csr_array(pattern)
+    pattern.eliminate_zeros()
+    if not pattern.nnz:
+        return None
+    pattern.data = np.ones_like(pattern.data)
+    pattern.sort_indices()
+    return pattern
+
+
+def _complement(
+    stored: scipy.sparse.csr_array, missing: scipy.sparse.csr_array
+) -> scipy.sparse.csr_array:
+    """Return ones at the stored cells that are not missing."""
+    ones = scipy.sparse.csr_array(stored, copy=True)
+    ones.data = np.ones_like(stored.data)
+    return ones - ones.multiply(missing)
+
+
+def _narrowed(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    """Halve the memory of values and indices where that loses nothing."""
+    with np.errstate(over="ignore"):
+        values = matrix.data.astype(np.float32)
+    exact = np.array_equal(values, matrix.data, equal_nan=True)
+    parts = (
+        values if exact else matrix.data,
+        *(
+            part.astype(np.int32) if part.max(initial=0) < 2**31 else part
+            for part in (matrix.indices, matrix.indptr)
+        ),
+    )
+    return scipy.sparse.csr_array(parts, matrix.shape)

@@ -1,0 +1,357 @@
+"""What a likelihood has to offer; an algorithm uses this interface and nothing else."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.scipy.special import gammaln
+
+from bayesnmf.arrays import Array, positive
+from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.data.labels import is_labelled, matched
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood(ABC):
+    """Distribution of one cell V_ij around its mean (WH)_ij, with its mathematics.
+
+    Every function of the cell takes `v` and `mean` (arrays that broadcast) and the likelihood's
+    parameters by name, and returns one number a cell. The instance holds what the user fixed;
+    what is left at None is inferred.
+    """
+
+    name: ClassVar[str]
+    #: The measure that the log density refers to; only equal ones can be compared.
+    base_measure: ClassVar[Literal["counting", "lebesgue"]]
+    #: A value inside the support, standing in for missing cells so that no NaN is computed.
+    placeholder: ClassVar[float] = 1.0
+    #: Exponent of the multiplicative update.
+    exponent: ClassVar[float] = 1.0
+    #: Whether the multiplicative update is proven never to increase the objective.
+    majorises: ClassVar[bool] = True
+    #: Largest power of a value, or of its inverse, that the arithmetic forms; with room to spare.
+    power: ClassVar[float] = 2.5
+    #: Whether the log density cancels terms of the size of V, so that its whole numbers have to be exact.
+    cancels: ClassVar[bool] = False
+    #: Whether every cell of V, and not only the largest, has to be in the range that this allows.
+    every_cell: ClassVar[bool] = False
+    #: Names of the parameters beside the mean.
+    parameters: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.default is None:  # what the user may give: a number or an array
+                value = require_positive(self._described(field.name), getattr(self, field.name))
+                object.__setattr__(self, field.name, value)
+
+    # -- parameters ---------------------------------------------------------------------------
+
+    @property
+    def known(self) -> dict[str, Array]:
+        """Return the parameters that are given, by name: numbers or per-cell arrays."""
+        values = ((name, getattr(self, name)) for name in self.parameters)
+        return {name: value for name, value in values if value is not None}
+
+    @property
+    def priors(self) -> dict[str, dist.Distribution]:
+        """Return the weak prior of each parameter that is inferred, by name."""
+        return {}
+
+    def start(self) -> dict[str, float]:
+        """Return a starting value for each inferred parameter."""
+        return dict.fromkeys(self.priors, 1.0)
+
+    def resolve(self, matrix: AnyMatrix) -> Self:
+        """Return this likelihood with known arrays checked against `matrix`."""
+        changes = {}
+        for name, value in self.matched(matrix).known.items():
+            if np.ndim(value):
+                changes[name] = _known_array(self.name, name, value, matrix)
+        return replace(self, **changes) if changes else self
+
+    def matched(self, matrix: AnyMatrix) -> Self:
+        """Return this likelihood with labelled tables as plain arrays, in the order of `matrix`.
+
+        Raises
+        ------
+        ValueError
+            When a table has other names than the data.
+        """
+        names = matrix.row_names, matrix.column_names
+        changes = {
+            name: matched(value, *names, self._described(name))
+            for name, value in self.known.items()
+            if is_labelled(value)
+        }
+        return replace(self, **changes) if changes else self
+
+    def require_plain(self) -> None:
+        """Raise while a labelled table waits for the data whose names it is matched by."""
+        for name, value in self.known.items():
+            if is_labelled(value):
+                raise ValueError(
+                    f"{self._described(name)} is a labelled table, which is matched with the names "
+                    "of V: call model.resolve(V) first"
+                )
+
+    def _described(self, name: str) -> str:
+        return f"the {name} of the {self.name.replace('_', ' ')} likelihood"
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return all(_same(a, b) for a, b in pairs)
+
+    def __hash__(self) -> int:
+        values = (getattr(self, f.name) for f in fields(self))
+        return hash((type(self), *(None if np.ndim(v) else v for v in values)))
+
+    # -- data ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
+        """Raise ``ValueError`` naming the first cell outside the support.
+
+        With `quasi`, cells at which the log density is still a sensible objective pass.
+        """
+
+    def is_quasi(self, matrix: AnyMatrix) -> bool:
+        """Return whether `matrix` makes this a quasi-likelihood: an objective, no density."""
+        return False
+
+    def crude_mean(self, values: Array) -> Array:
+        """Return, cell by cell, the non-negative WH that the value itself suggests."""
+        return np.maximum(values, 0.0)
+
+    def typical_mean(self, matrix: AnyMatrix) -> float:
+        """Return the average of WH that the data suggest, from their grand mean."""
+        return matrix.mean()
+
+    # -- the density and its derivatives in the mean ------------------------------------------
+
+    @abstractmethod
+    def distribution(self, mean: Array, **parameters: Array) -> dist.Distribution:
+        """Return the NumPyro distribution of the cells."""
+
+    @abstractmethod
+    def log_density(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the log density, normalising constants included."""
+
+    def log_density_change(self, v: Array, mean: Array, step: Array, **parameters: Array) -> Array:
+        """Return the log density at ``mean + step`` minus the log density at `mean`.
+
+        Overridden where the difference can be had without cancellation, so that a line search
+        still sees the sign of the last tiny improvements.
+        """
+        after = self.log_density(v, mean + step, **parameters)
+        return after - self.log_density(v, mean, **parameters)
+
+    def log_kernel(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the log density without the terms that do not involve the mean."""
+        return self.log_density(v, mean, **parameters)
+
+    def saturated(self, v: Array, **parameters: Array) -> Array:
+        """Return the log density at the mean that `v` itself suggests: the end of a perfect fit."""
+        return self.log_density(v, v, **parameters)
+
+    def score(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the derivative of the log density in the mean."""
+        numerator, denominator = self.score_parts(v, mean, **parameters)
+        return numerator - denominator
+
+    @abstractmethod
+    def fisher_information(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the Fisher information about the mean: the variance of the score."""
+
+    def curvature(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return a non-negative stand-in for the negative second derivative in the mean.
+
+        Its expectation is the Fisher weight, which is the default.
+        """
+        return self.fisher_information(v, mean, **parameters)
+
+    @abstractmethod
+    def score_parts(self, v: Array, mean: Array, **parameters: Array) -> tuple[Array, Array]:
+        """Return the score as numerator minus denominator of the multiplicative update.
+
+        Both are non-negative wherever `v` is.
+        """
+
+    def update(
+        self,
+        w: Array,
+        numerator: Array,
+        denominator: Array,
+        log_coefficient: Array,
+        rate: Array,
+        exponent: Array,
+    ) -> Array:
+        """Minimise the surrogate of the objective in one factor.
+
+        Parameters
+        ----------
+        w : array
+            The factor's current entries.
+        numerator, denominator : array
+            :meth:`split`, contracted with the other factor over observed cells.
+        pull, rate : array
+            The prior's part of the objective is ``rate * w - pull * log(w)``; `pull` is at least 0.
+        exponent : array
+            Exponent of the update, where the surrogate has no closed form.
+        """
+        return log_linear_step(w, numerator, denominator, log_coefficient, rate)
+
+    # -- counts -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def log_mass(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the log probability of the unit interval around the count `v`.
+
+        This puts a continuous likelihood of counts on the base measure of the discrete ones;
+        the mass below one half belongs to the count 0.
+        """
+
+
+def log_linear_step(
+    w: Array, numerator: Array, denominator: Array, log_coefficient: Array, rate: Array
+) -> Array:
+    """Minimise ``(denominator + rate) x - (numerator w + pull) log x`` over x >= 0.
+
+    The surrogate of every likelihood whose log density is ``v log(mean)`` plus a convex part.
+    """
+    return (w * numerator + log_coefficient) / positive(denominator + rate)
+
+
+def safe_range(likelihood: Likelihood, dtype: Any) -> tuple[float, float]:
+    """Return the range in which the largest absolute value of V must lie.
+
+    Examples
+    --------
+    >>> from bayesnmf.likelihoods import Gaussian
+    >>> [f"{x:.0e}" for x in safe_range(Gaussian(), np.float64)]
+    ['3e-103', '6e+102']
+    """
+    limits, power = np.finfo(dtype), likelihood.power
+    most = 1.0 / float(limits.eps) if likelihood.cancels else float(limits.max) ** (1 / power)
+    return float(limits.tiny) ** (1 / power), most
+
+
+def refuse_magnitudes(likelihood: Likelihood, matrix: AnyMatrix) -> None:
+    """Raise where values are so large or small that the likelihood's arithmetic cannot carry them."""
+    least, most = safe_range(likelihood, matrix.dtype)
+    kind = f"the arithmetic of the {likelihood.name.replace('_', ' ')} likelihood in {matrix.dtype}"
+    remedy = "Multiply V by a constant that brings its values near 1"
+    largest = matrix.largest()
+    if largest > most:
+        matrix.refuse(
+            # Sparse counts may be stored in less precision than they are computed in.
+            lambda v: np.abs(v) > np.float64(most),
+            f"is too large for {kind}, which ends at {most:.0e}",
+            remedy,
+        )
+    if 0 < largest < least:
+        raise ValueError(
+            f"the largest value of V is {largest:g}, too small for {kind}, which begins at "
+            f"{least:.0e}. {remedy}."
+        )
+    if likelihood.every_cell:
+        matrix.refuse(
+            lambda v: np.abs(v) < least,
+            f"is too small for {kind}, which begins at {least:.0e}",
+            f"{remedy}, or mark that cell as missing",
+        )
+
+
+def stirling_remainder(x: Array) -> Array:
+    """Return ``log Gamma(x) - [(x - 1/2) log x - x + log(2 pi) / 2]`` for x > 0.
+
+    Densities written with it keep their digits where differences of large log gamma functions
+    cancel. JAX's ``betaln`` is no way out: it is off by up to 1e-6 in float64.
+
+    References
+    ----------
+    Abramowitz, M. and Stegun, I. A. (1964). Handbook of mathematical functions, 6.1.41.
+    """
+    small = x < 10.0
+    near, far = jnp.where(small, x, 1.0), jnp.where(small, 10.0, x)
+    direct = gammaln(near) - ((near - 0.5) * jnp.log(near) - near + 0.5 * math.log(2 * math.pi))
+    square = 1.0 / (far * far)
+    series = jnp.zeros_like(far)
+    for coefficient in (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
+        series = series * square + coefficient
+    return jnp.where(small, direct, series / far)
+
+
+def refuse_fractions(likelihood: Likelihood, matrix: AnyMatrix) -> None:
+    """Raise where a count is not an integer."""
+    matrix.refuse(
+        _is_fraction,
+        f"is not an integer, so the {likelihood.name.replace('_', ' ')} likelihood gives it no density",
+        "Choose the gamma or Gaussian likelihood, or use method='map', where the Poisson and the "
+        "negative binomial one serve as quasi-likelihoods",
+    )
+
+
+def has_fractions(matrix: AnyMatrix) -> bool:
+    """Return whether any observed cell is not an integer."""
+    return matrix.holds(_is_fraction)
+
+
+def _is_fraction(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values != np.round(values))
+
+
+def require_positive(what: str, value: Any) -> Any:
+    """Return `value`, a single number as a plain float, if it is None or positive and finite.
+
+    In arrays NaN is allowed, for missing cells.
+    """
+    if value is None:
+        return None
+    try:
+        array = np.asarray(value)
+    except ValueError:  # nested lists of unequal length
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf":  # NumPy would read the text "0.5" as a number
+        given = f"an array of {array.dtype}" if array.ndim else repr(value)
+        raise TypeError(f"{what} must be a positive number or an array of them, not {given}")
+    bad = ~((array > 0) & np.isfinite(array))
+    if array.ndim:
+        bad &= ~np.isnan(array)
+    if bad.any():
+        where = f" at {tuple(int(i) for i in np.argwhere(bad)[0])}" if array.ndim else ""
+        raise ValueError(f"{what} must be positive and finite, not {array[bad].flat[0]:g}{where}")
+    return value if array.ndim else float(array)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Return whether two fields are equal, NaN counting as equal to NaN in arrays."""
+    if is_labelled(a) or is_labelled(b):
+        return type(a) is type(b) and bool(a.equals(b))
+    if np.ndim(a) or np.ndim(b):
+        return np.array_equal(a, b, equal_nan=True)
+    return bool(a == b)
+
+
+def _known_array(likelihood: str, name: str, value: Array, matrix: AnyMatrix) -> np.ndarray:
+    assert isinstance(matrix, Matrix)  # no sparse storage serves per-cell arrays
+    array = np.asarray(value, matrix.dtype)
+    try:
+        array = np.broadcast_to(array, matrix.shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} of the {likelihood} likelihood has shape {np.shape(value)}, but V has shape "
+            f"{matrix.shape}"
+        ) from None
+    unknown = np.isnan(array) & matrix.observed
+    if unknown.any():
+        row, column = (int(i) for i in np.argwhere(unknown)[0])
+        raise ValueError(f"{name} is NaN at the observed cell V[{row}, {column}]")
+    return np.where(np.isnan(array), np.asarray(1.0, matrix.dtype), array)

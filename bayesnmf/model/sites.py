@@ -1,0 +1,93 @@
+"""The sites of a NumPyro program: their names, dimensions, and joint density."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.util import log_density
+
+from bayesnmf.data import Matrix
+from bayesnmf.model import Model
+from bayesnmf.model.nmf import NMF
+
+
+def latent_names(model: Model, matrix: Matrix) -> list[str]:
+    """Return the names of the program's latent sample sites."""
+    return [
+        name
+        for name, site in _sites(model, matrix).items()
+        if site["type"] == "sample" and not site["is_observed"]
+    ]
+
+
+def deterministic_sites(
+    model: Model, matrix: Matrix, draws: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Add the deterministic sites of a program to draws of its latent ones."""
+    sites = _sites(model, matrix)
+    names = [name for name, site in sites.items() if site["type"] == "deterministic"]
+    if not names:
+        return draws
+    V = jnp.asarray(matrix.values)
+
+    def evaluate(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        traced = trace(seed(substitute(model, values), 0)).get_trace(V)
+        return {name: traced[name]["value"] for name in names}
+
+    extra = jax.jit(lambda chains: jax.lax.map(lambda c: jax.lax.map(evaluate, c), chains))(draws)
+    return {**draws, **jax.tree.map(np.asarray, extra)}
+
+
+def log_joint(model: Model, matrix: Matrix, draws: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the log joint density of data and latent sites at every (chain, draw)."""
+    V = jnp.asarray(matrix.values)
+    if isinstance(model, NMF):
+        return np.asarray(_log_joint_of_nmf(model, V, draws))
+    return np.asarray(jax.jit(partial(_log_joint, model))(V, draws))
+
+
+def _log_joint(model: Model, V: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
+    def evaluate(values: dict[str, jax.Array]) -> jax.Array:
+        return log_density(model, (V,), {}, values)[0]
+
+    return jax.lax.map(lambda chain: jax.lax.map(evaluate, chain), draws)
+
+
+# The numbers of an NMF are arguments, so that one compilation serves every fit of its shapes.
+_log_joint_of_nmf = jax.jit(_log_joint)
+
+
+def site_dims(model: Model, matrix: Matrix) -> dict[str, list[str]]:
+    """Name the dimensions of each latent site by the plates that it is in."""
+    dims = {}
+    for name, site in _sites(model, matrix).items():
+        if site["type"] not in ("sample", "deterministic") or site.get("is_observed"):
+            continue
+        ndim = jnp.ndim(site["value"])
+        event = site["fn"].event_dim if site["type"] == "sample" else 0
+        names = [f"{name}_dim_{i}" for i in range(ndim)]
+        for frame in site["cond_indep_stack"]:
+            position = ndim - event + frame.dim
+            if 0 <= position < ndim:
+                names[position] = frame.name
+        dims[name] = names
+    return dims
+
+
+def _sites(model: Model, matrix: Matrix) -> dict[str, Any]:
+    """Return the sites of a program, whose values are abstract: of a shape, without numbers.
+
+    Running it would compile every operation in it one by one.
+    """
+    found: dict[str, Any] = {}
+
+    def run() -> None:
+        found.update(trace(seed(model, 0)).get_trace(jnp.asarray(matrix.values)))
+
+    jax.eval_shape(run)
+    return found

@@ -1,0 +1,63 @@
+"""The data as algorithms see them: three storages behind one interface.
+
+`Cells` holds every cell and serves any likelihood. `Counts` holds the stored cells of sparse
+Poisson counts. `Moments` serves Gaussian noise of one size through Gram matrices, dense or sparse.
+An algorithm asks each for the log density of the data as a function of the factors, its gradient,
+its positive split, or one improvement of a factor; the sampler, for differences of the density and
+its curvature (`Sampled`); and neither which one it has. Factors are component first: W is (component, row), H is (component, column).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesnmf.data import AnyMatrix, SparseMatrix
+from bayesnmf.likelihoods import Gaussian, Poisson
+from bayesnmf.model import NMF
+from bayesnmf.observed.cells import Cells, cells_of
+from bayesnmf.observed.counts import Counts, counts_of
+from bayesnmf.observed.interface import Gram, Improved, Observed, Sampled
+from bayesnmf.observed.moments import Moments, has_moments, moments_of
+
+__all__ = [
+    "Cells",
+    "Counts",
+    "Gram",
+    "Improved",
+    "Moments",
+    "Observed",
+    "Sampled",
+    "cells_of",
+    "observe",
+    "observe_for_sampling",
+    "serves_sparse",
+]
+
+
+def observe(model: NMF, matrix: AnyMatrix) -> Observed:
+    """Return the data in the storage that serves this model fastest."""
+    if has_moments(model, matrix):
+        return moments_of(matrix)
+    if isinstance(matrix, SparseMatrix):
+        return counts_of(matrix)
+    return cells_of(model, matrix)
+
+
+def observe_for_sampling(model: NMF, matrix: AnyMatrix) -> Sampled:
+    """Return the data in the storage that serves the sampler: sparse where the matrix is."""
+    if not isinstance(matrix, SparseMatrix):
+        return cells_of(model, matrix)
+    return moments_of(matrix) if has_moments(model, matrix) else counts_of(matrix)
+
+
+def serves_sparse(model: NMF, masked: bool) -> bool:
+    """Return whether there is a storage of sparse data for this model.
+
+    Poisson counts need only stored cells, and Gaussian noise of one size only Gram matrices,
+    which allow for no missing cell.
+    """
+    if any(np.ndim(value) for value in model.likelihood.known.values()):
+        return False
+    if isinstance(model.likelihood, Gaussian):
+        return not masked
+    return isinstance(model.likelihood, Poisson)

@@ -1,0 +1,226 @@
+"""fit: the one function that turns data and a model into a posterior."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import fields
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.sparse
+
+from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
+from bayesnmf.data.memory import note_expansion
+from bayesnmf.data.sparse_format import sound
+from bayesnmf.methods import MCMC, Draws, Method, as_method
+from bayesnmf.model import NMF, Model, as_model
+from bayesnmf.posterior.assembly import assemble
+from bayesnmf.posterior.checks import check
+from bayesnmf.posterior.components import rescale
+from bayesnmf.posterior.endings import warn_of_ending
+from bayesnmf.posterior.result import Fit, matrix_of
+from bayesnmf.workers import require_own_jax
+
+
+def fit(
+    V: Any,
+    model: Any,
+    method: Any = "mcmc",
+    *,
+    mask: Any = None,
+    held_out: Any = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Fit:
+    """Fit a factorisation ``V ~ likelihood(WH)`` and return its posterior.
+
+    Parameters
+    ----------
+    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
+        Data; rows are samples, columns are features. NaN means missing. Names of a DataFrame or
+        DataArray label every result. Float32 data are fitted in single precision, all other
+        in double. Sparse data stay sparse under MAP and MCMC of an :class:`bayesnmf.NMF` with the
+        Poisson likelihood, or with the Gaussian one where no cell is missing; elsewhere they are expanded
+        while they fit :data:`bayesnmf.data.matrix.DENSE_BUDGET`.
+    model : NMF, Program or callable
+        A :class:`bayesnmf.NMF`, a zoo model from :func:`bayesnmf.load_model`, or a NumPyro
+        program with sites W, H and V.
+    method : {"mcmc", "svi", "map"} or record, default "mcmc"
+        A :class:`bayesnmf.MCMC`, :class:`bayesnmf.SVI` or :class:`bayesnmf.MAP` for options.
+    mask : array of bool of shape (n_rows, n_columns), optional
+        True where a cell is observed; cells where it is False are left out, whatever they hold.
+        A labelled table is matched by its names with those of V.
+    held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
+        True where a cell is left out: the complement of a mask, which may be sparse. Names are
+        matched, as those of a mask.
+    seed : int, default 0
+        Same data, model, method and seed give the same result, bit for bit.
+    progress : bool, default True
+        Whether to show progress bars.
+
+    Returns
+    -------
+    Fit
+        Labelled draws with aligned components.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When data, model or method do not fit together; the message names the cell or the
+        argument.
+    MemoryError
+        When sparse data would be expanded beyond their budget, or the draws asked for would not fit
+        into the memory that is free; the message says what to ask for instead.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the fit has not converged, or was interrupted; the text is the fit's message.
+    UserWarning
+        When the rank exceeds the smaller side of V, so that the data cannot tell all components apart;
+        when components are empty at the end, unless the priors are meant to empty them (ARD); when
+        sparse data of more than 256 MiB are expanded.
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(8, 6, 2, "poisson", seed=1)
+    >>> result = bn.fit(V, bn.NMF(2), "map", progress=False)
+    >>> result.W.shape, result.H.shape, result.converged
+    ((8, 2), (2, 6), True)
+    """
+    result = fit_silently(
+        V, model, method, mask=mask, held_out=held_out, seed=seed, progress=progress
+    )
+    warn_of_ending(result)
+    return result
+
+
+def fit_silently(
+    V: Any,
+    model: Any,
+    method: Any,
+    *,
+    mask: Any = None,
+    held_out: Any = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Fit:
+    """Fit as :func:`fit` does, for callers that say themselves what has not converged."""
+    require_own_jax()
+    method, model = as_method(method), as_model(model)
+    matrix = matrix_for(V, model, method, mask=mask, held_out=held_out)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed must be an integer, not {seed!r}")
+    # Precision follows the data; nothing outside this block sees the setting.
+    with jax.enable_x64(matrix.dtype == np.float64):
+        model.check(matrix, draws=method.needs_density)
+        if isinstance(model, NMF) and model.n_components > min(matrix.shape):
+            warnings.warn(
+                f"{model.n_components} components for a matrix of shape {matrix.shape}: above "
+                f"{min(matrix.shape)} the data cannot tell all of them apart",
+                stacklevel=3,
+            )
+        model = model.resolve(matrix)
+        begin = perf_counter()
+        draws = method.run(model, matrix, jax.random.key(seed), progress)
+        attrs = {
+            "bayesnmf_version": version("bayesnmf"),
+            "method": method.name,
+            "method_options": _options(method),
+            "seed": int(seed),
+            "seconds": perf_counter() - begin,
+        }
+        result = assemble(draws, model, matrix, attrs)
+    _judge(result, draws)
+    return result
+
+
+def resume(fit: Fit, num_samples: int, *, progress: bool = True) -> Fit:
+    """Go on where the chains of a fit ended; see :meth:`bayesnmf.Fit.resume`."""
+    require_own_jax()
+    if "sampler_state" not in fit.tree or fit.model is None:
+        raise ValueError(
+            "this fit cannot go on: only MCMC of a bayesnmf.NMF by the structured sampler keeps "
+            "its state, and of chains in several modes only the whole fit. Fit again with more draws"
+        )
+    method = MCMC(**json.loads(fit.tree.attrs["method_options"]))
+    matrix, begin = matrix_of(fit), perf_counter()
+    state = {str(name): x.to_numpy() for name, x in fit.tree["sampler_state"].data_vars.items()}
+    with jax.enable_x64(matrix.dtype == np.float64):
+        more = method.resume(fit.model, matrix, state, num_samples, progress)
+        joined, scale = _joined(fit, more)
+        seconds = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
+        kept = ("bayesnmf_version", "method", "method_options", "seed")
+        attrs = {name: fit.tree.attrs[name] for name in kept} | {"seconds": seconds}
+        result = assemble(joined, fit.model, matrix, attrs, scale)
+    _judge(result, joined)
+    warn_of_ending(result, stacklevel=4)
+    return result
+
+
+def _joined(fit: Fit, more: Draws) -> tuple[Draws, np.ndarray]:
+    """Return earlier and later draws as one, scaled alike, and the scale."""
+    posterior, stats = fit.tree["posterior"], fit.tree["sample_stats"]
+    W, H, scale = rescale(more.sites["W"], more.sites["H"])
+    sites = {
+        name: np.concatenate([posterior[name].to_numpy(), value], axis=1)
+        for name, value in {**more.sites, "W": W, "H": H}.items()
+    }
+    both = {
+        name: np.concatenate([stats[name].to_numpy(), value], axis=1)
+        for name, value in {**more.stats, "scale": scale}.items()
+    }
+    n_chains, n_draws = both["lp"].shape
+    message = f"{n_chains} chain(s) of {n_draws} draws"
+    if more.interrupted:
+        message += ", interrupted"
+    scale = both.pop("scale")
+    joined = Draws(sites, both, None, message, state=more.state, interrupted=more.interrupted)
+    return joined, scale
+
+
+def _judge(result: Fit, draws: Draws) -> None:
+    """Write the verdict of the diagnosis into the fit, where only that can tell."""
+    if draws.converged is None:
+        verdict = check(result)
+        result.tree.attrs["converged"] = int(bool(verdict.converged))
+        result.tree.attrs["message"] = f"{draws.message}. {verdict.message}"
+
+
+def matrix_for(
+    V: Any, model: Model, method: Method, *, mask: Any = None, held_out: Any = None
+) -> AnyMatrix:
+    """Validate and wrap data, sparse where the model and the method can leave them so.
+
+    Parameters
+    ----------
+    V, mask, held_out :
+        As for :func:`fit`; a Matrix or SparseMatrix passes through.
+    model : NMF or Program
+    method : MAP, SVI or MCMC
+
+    Returns
+    -------
+    Matrix or SparseMatrix
+    """
+    if isinstance(V, SparseMatrix):
+        return V
+    if scipy.sparse.issparse(V):
+        V = sound(V)  # before anything follows its indices
+        masked = mask is not None or held_out is not None
+        masked |= V.dtype.kind == "f" and bool(np.isnan(V.data).any())
+        if method.keeps_sparse(model, masked):
+            return SparseMatrix.of(V, mask, held_out)
+        note_expansion(V, stacklevel=4)
+    return Matrix.of(V, mask, held_out)
+
+
+def _options(method: Method) -> str:
+    values = {field.name: getattr(method, field.name) for field in fields(method)}
+    plain = {name: value for name, value in values.items() if isinstance(value, (str, int, float))}
+    return json.dumps(plain)

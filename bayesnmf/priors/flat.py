@@ -1,0 +1,35 @@
+"""The flat prior: the classic, unpenalised factorisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpyro.distributions as dist
+
+from bayesnmf.arrays import pytree
+
+
+@pytree()
+@dataclass(frozen=True)
+class Flat:
+    """The improper uniform prior on the non-negative half-line, for MAP only.
+
+    With it the mode is the classic, unpenalised factorisation. It is no distribution, so SVI
+    and MCMC refuse it.
+    """
+
+    name = "flat"
+    proper = False
+    shape = 1.0
+    rate = 0.0
+    mean = None
+    hyper = None
+    resolved = True
+
+    def with_mean(self, mean: float) -> Flat:
+        """Return this prior: it has no scale to set."""
+        return self
+
+    def distribution(self) -> dist.Distribution:
+        """Return NumPyro's improper uniform distribution, whose log density is 0."""
+        return dist.ImproperUniform(dist.constraints.positive, (), ())
