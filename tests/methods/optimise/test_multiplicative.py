@@ -165,7 +165,7 @@ def test_updates_come_to_rest_where_the_gradient_vanishes(name, shape):
 
 
 def test_models_that_differ_in_numbers_share_a_compilation(monkeypatch):
-    traces, penalty = [], penalty
+    traces, penalty = [], multiplicative.penalty
 
     def counted(*args, **options):
         traces.append(1)
