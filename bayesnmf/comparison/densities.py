@@ -9,11 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro import handlers
 
 from bayesnmf.arrays import Array, off_zero
 from bayesnmf.likelihoods import Likelihood
-from bayesnmf.model import Program
+from bayesnmf.model.cells import ProgramCells
 
 
 @partial(jax.jit, static_argnames="mass")
@@ -44,14 +43,22 @@ def nmf_density(
     return *cells, jnp.all(jnp.isfinite(cells[-1]), axis=-1)
 
 
-def program_site(
-    model: Program, V: np.ndarray, draws: dict[str, Array], *, first: bool = True
-) -> dict[str, Any]:
-    """Return the site V of a program at one draw, or at the first of several."""
-    values = {name: x[0] for name, x in draws.items()} if first else draws
-    with jax.enable_x64(True):
-        run = handlers.substitute(handlers.seed(model, 0), values)
-        return handlers.trace(run).get_trace(jnp.asarray(V))["V"]
+@jax.jit
+def program_density(
+    cells: ProgramCells, sites: dict[str, Array], i: Array, j: Array
+) -> tuple[Array, Array]:
+    """Return the log density of some rows and columns, of shape (row, column, draw).
+
+    And whether all draws are finite. A program cannot be run on a part of its rows, so the whole
+    of it runs.
+    """
+
+    def one(draw: dict[str, Array]) -> Array:
+        site: dict[str, Any] = cells.site(draw)
+        return site["fn"].log_prob(site["value"])[i[:, None], j[None, :]]
+
+    density = jnp.moveaxis(jax.lax.map(one, sites), 0, -1)
+    return density, jnp.all(jnp.isfinite(density), axis=-1)
 
 
 def split_known(likelihood: Likelihood) -> tuple[Likelihood, dict[str, Array]]:

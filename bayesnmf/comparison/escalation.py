@@ -23,7 +23,6 @@ from bayesnmf.comparison.psis import good_k, psis_loo
 from bayesnmf.comparison.records import Estimates
 from bayesnmf.comparison.refits import Fold, method_of, run_folds, served
 from bayesnmf.methods import MCMC, Method
-from bayesnmf.model import NMF
 
 #: Draws of one factor for which the other is integrated out; thinned evenly to this many.
 MAX_DRAWS = 1000
@@ -63,7 +62,7 @@ def escalate(
     seed : int, default 0
     """
     threshold = good_k(pointwise.n_draws)
-    nmf = isinstance(pointwise.model, NMF)
+    nmf = pointwise.model.nmf is not None
     if estimates.task == "cell" and nmf and (estimates.k > threshold).any():
         _integrate(estimates, pointwise, reff, threshold, seed)
     method = method_of(pointwise.fit)

@@ -21,7 +21,6 @@ from bayesnmf.arrays import Array, off_zero
 from bayesnmf.comparison.densities import split_known
 from bayesnmf.comparison.pointwise import Pointwise
 from bayesnmf.likelihoods import Likelihood
-from bayesnmf.model import NMF
 from bayesnmf.posterior.result import original_factors
 from bayesnmf.priors import Prior
 
@@ -73,10 +72,11 @@ class Integral:
         draws: np.ndarray | None = None,
         seed: int = 0,
     ) -> None:
-        model = pointwise.model
-        if not isinstance(model, NMF):
+        model = pointwise.model.nmf
+        if model is None:
             raise ValueError(
-                f"rows of W can be integrated out of an NMF only, and {model.name} is a program: "
+                "rows of W can be integrated out of an NMF only, and "
+                f"{pointwise.model.name} is a program: "
                 "leave out cells (task='cell')"
             )
         self.likelihood, known = split_known(model.likelihood)

@@ -18,7 +18,7 @@ from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.data.labels import labels_of
 from bayesnmf.data.memory import note_expansion
 from bayesnmf.methods import Method, as_method
-from bayesnmf.model import Model, as_model, name_of, own_measure
+from bayesnmf.model import Model, as_model
 from bayesnmf.posterior.result import Fit
 from bayesnmf.workers import require_executor
 
@@ -211,10 +211,10 @@ def _kfold(
         None,
         cells,
         task=estimates.task,
-        measure=measure or own_measure(model, matrix),
+        measure=measure or model.base_measure(matrix),
         rescaled=bool(np.any(offset)),
         seconds=perf_counter() - begin,
-        likelihood=name_of(model),
+        likelihood=model.name,
     )
     converged = sum(converged for *_, converged in results)
     attrs |= {"scheme": scheme, "n_folds": len(results), "converged_folds": converged}

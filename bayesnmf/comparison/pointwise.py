@@ -11,19 +11,17 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.special import logsumexp
 
-from bayesnmf.arrays import Array
-from bayesnmf.comparison.densities import nmf_density, plain, program_site, split_known
+from bayesnmf.comparison.densities import nmf_density, plain, program_density, split_known
 from bayesnmf.data import AnyMatrix
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.data.labels import matched
-from bayesnmf.model import NMF, Program
+from bayesnmf.model import Measure, Model
 from bayesnmf.posterior.result import (
     Fit,
     matrix_of,
@@ -32,9 +30,6 @@ from bayesnmf.posterior.result import (
     require_model,
     warn_of_modes,
 )
-
-type Measure = Literal["counting", "lebesgue"]
-
 
 #: Numbers (draws x cells) in a tile; a few arrays of this size are alive at once.
 TILE_SIZE = 2**22
@@ -101,18 +96,18 @@ class Pointwise:
                 f"unknown measure {self.measure!r}; valid: counting, lebesgue, or None for the "
                 "likelihood's own"
             )
-        self._require_cells()
+        self._require_single_cells()
         with jax.enable_x64(True):
             self.model.check(self.matrix, draws=True)
         if self.measure == "counting":
             self._require_counts()
         elif self.measure == "lebesgue" and self.own_measure == "counting":
             raise ValueError(
-                f"{self._name} describes counts, which have no density: use measure='counting'"
+                f"{self.model.title} describes counts, which have no density: use measure='counting'"
             )
 
     @property
-    def model(self) -> NMF | Program:
+    def model(self) -> Model:
         """The model, which a saved fit may have lost."""
         return require_model(self.fit, "a log density")
 
@@ -135,10 +130,7 @@ class Pointwise:
     @cached_property
     def own_measure(self) -> Measure:
         """The measure to which the likelihood's density refers."""
-        if isinstance(self.model, NMF):
-            return self.model.likelihood.base_measure
-        site = program_site(self.model, self.cells.dense(), self._program_draws(slice(0, 1)))
-        return "counting" if site["fn"].support.is_discrete else "lebesgue"
+        return self.model.base_measure(self.matrix)
 
     @property
     def discretised(self) -> bool:
@@ -163,9 +155,8 @@ class Pointwise:
         # Nearly square, so that each draw of a factor read is used several times.
         n_wide = min(n_columns, max(width // n_rows, int(width**0.5), 1))
         n_high = min(n_rows, max(width // n_wide, 1))
-        evaluate = (self._nmf_tile if isinstance(self.model, NMF) else self._program_tile)(
-            n_high, n_wide
-        )
+        whole = self.model.nmf is None
+        evaluate = (self._program_tile if whole else self._nmf_tile)(n_high, n_wide)
         for column in range(0, n_columns, n_wide):
             for row in range(0, n_rows, n_high):
                 wanted = self.cells.observed[row : row + n_high, column : column + n_wide]
@@ -183,8 +174,8 @@ class Pointwise:
 
     def _nmf_tile(self, n_high: int, n_wide: int) -> Any:
         """Return a function of the first row and column; draws come last in every array."""
-        model = self.model
-        assert isinstance(model, NMF)
+        model = self.model.nmf
+        assert model is not None
         posterior = self.fit.tree["posterior"].dataset
         W, H = (posterior[name].to_numpy() for name in ("W", "H"))
         W, H = W.reshape(-1, *W.shape[2:]), H.reshape(-1, *H.shape[2:])
@@ -235,43 +226,25 @@ class Pointwise:
 
         A program cannot be run on a part of its rows, so every tile runs the whole of it.
         """
-        model, V, sites = self.model, self.cells.dense(), self._program_draws(slice(None))
-        assert isinstance(model, Program)
-
-        @jax.jit
-        def density(sites: dict[str, Array], i: Array, j: Array) -> tuple[Array, Array]:
-            def one(draw: dict[str, Array]) -> Array:
-                site = program_site(model, V, draw, first=False)
-                return site["fn"].log_prob(site["value"])[i[:, None], j[None, :]]
-
-            cells = jnp.moveaxis(jax.lax.map(one, sites), 0, -1)
-            return cells, jnp.all(jnp.isfinite(cells), axis=-1)
+        sites = self._program_draws(slice(None))
+        cells = self.model.cells(self.cells.dense())
+        n_rows, n_columns = self.cells.shape
 
         def evaluate(row: int, column: int) -> Any:
-            i = np.minimum(np.arange(row, row + n_high), V.shape[0] - 1)
-            j = np.minimum(np.arange(column, column + n_wide), V.shape[1] - 1)
-            return density(sites, i, j)
+            i = np.minimum(np.arange(row, row + n_high), n_rows - 1)
+            j = np.minimum(np.arange(column, column + n_wide), n_columns - 1)
+            return program_density(cells, sites, i, j)
 
         return evaluate
 
     # -- refusals -------------------------------------------------------------------------------
 
-    @property
-    def _name(self) -> str:
-        model = self.model
-        if isinstance(model, NMF):
-            return f"the {model.likelihood.name.replace('_', ' ')} likelihood"
-        return f"the program {model.name}"
-
-    def _require_cells(self) -> None:
-        if isinstance(self.model, Program):
-            first = self._program_draws(slice(0, 1))
-            site = program_site(self.model, self.cells.dense(), first)
-            if site["fn"].event_dim:
-                raise ValueError(
-                    f"the site 'V' of {self.model.name} has events of several cells, so no cell of "
-                    "it can be left out"
-                )
+    def _require_single_cells(self) -> None:
+        if self.model.has_joint_cells(self.matrix):
+            raise ValueError(
+                f"the site 'V' of {self.model.name} has events of several cells, so no cell of it "
+                "can be left out"
+            )
 
     def _require_counts(self) -> None:
         self.matrix.refuse(
@@ -281,9 +254,9 @@ class Pointwise:
         )
         if self.own_measure == "counting":
             return
-        if not isinstance(self.model, NMF):
+        if self.model.nmf is None:
             raise ValueError(
-                f"{self._name} gives V a density, which cannot be compared with the probability "
+                f"{self.model.title} gives V a density, which cannot be compared with the probability "
                 "of a count: compare it with continuous likelihoods, or write its site V as counts"
             )
 

@@ -18,7 +18,6 @@ from arviz_stats.utils import ELPDData, ELPDDataLOO, ELPDDataLOOKFold
 
 from bayesnmf.comparison.pointwise import Pointwise
 from bayesnmf.data.blocks import CellBlocks
-from bayesnmf.model import name_of
 from bayesnmf.posterior.result import Fit
 
 type Task = Literal["cell", "row"]
@@ -319,5 +318,5 @@ def attributes_of(
         measure=pointwise.measure or pointwise.own_measure,
         rescaled=bool(np.any(offset)),
         seconds=perf_counter() - begin,
-        likelihood=name_of(pointwise.model),
+        likelihood=pointwise.model.name,
     )

@@ -14,9 +14,9 @@ import numpy as np
 from bayesnmf.comparison.integrals import Integral
 from bayesnmf.comparison.pointwise import Measure, Pointwise, mean_density
 from bayesnmf.data import AnyMatrix
-from bayesnmf.data.blocks import CellBlocks, expanded, some_rows, without
+from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.methods import METHODS, Method
-from bayesnmf.model import NMF, Model
+from bayesnmf.model import Model
 from bayesnmf.posterior import fitting
 from bayesnmf.posterior.result import Fit, require_whole
 from bayesnmf.workers import run_all
@@ -60,7 +60,7 @@ class Fold:
             return self._score_rows() if self.whole_rows else self._score_cells()
 
     def _score_cells(self) -> tuple[np.ndarray, int, bool]:
-        fit = self._fit(without(self.matrix, self.held), self.model)
+        fit = self._fit(self.matrix.without(self.held), self.model)
         pointwise = Pointwise(fit, self.measure, CellBlocks(self.matrix, self.held))
         elpd = np.full(self.matrix.shape, np.nan)
         for tile in pointwise.tiles():
@@ -74,8 +74,8 @@ class Fold:
 
     def _score_rows(self) -> tuple[np.ndarray, int, bool]:
         rows = self.held.any(axis=1)
-        model = self.model
-        if not isinstance(model, NMF):
+        model = self.model.nmf
+        if model is None:
             raise ValueError(
                 "scheme='rows' integrates a row of W out, which needs a bn.NMF; use scheme='cells'"
             )
@@ -89,7 +89,7 @@ class Fold:
             if np.ndim(model.likelihood.known[name])
         }
         train = replace(model, likelihood=replace(model.likelihood, **part)) if part else model
-        fit = self._fit(some_rows(self.matrix, ~rows), train)
+        fit = self._fit(self.matrix.at_rows(~rows), train)
         pointwise = Pointwise(fit, self.measure)
         integral = Integral(pointwise, seed=self.seed)
         elpd, new = [], CellBlocks(self.matrix, self.held)
@@ -124,4 +124,4 @@ def _names(record: Any) -> set[str]:
 
 def served(matrix: AnyMatrix, model: Model, method: Method) -> AnyMatrix:
     """Return the data as the method can refit them without some cells: expanded if need be."""
-    return matrix if method.keeps_sparse(model, True) else expanded(matrix)
+    return matrix if method.keeps_sparse(model, True) else matrix.expanded()

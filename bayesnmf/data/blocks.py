@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import scipy.sparse
 
-from bayesnmf.data.matrix import Matrix
 from bayesnmf.data.memory import require_dense
-from bayesnmf.data.sparse import AnyMatrix, SparseMatrix
+from bayesnmf.data.sparse import AnyMatrix
 
 #: Cells that are expanded at once where blocks of rows are asked for.
 BLOCK_SIZE = 2**22
@@ -47,25 +44,17 @@ class CellBlocks:
     @cached_property
     def observed(self) -> np.ndarray:
         """Which cells are observed and wanted: bool of shape (n_rows, n_columns)."""
-        if isinstance(self.matrix, Matrix):
-            observed = self.matrix.observed
-        else:
+        if self.matrix.is_sparse:
             require_dense(
                 self.shape, "a number for every cell of V", "Score the fit of fewer rows or columns"
             )
-            observed = np.ones(self.shape, bool)
-            if self.matrix.held_out is not None:
-                observed[self.matrix.held_out.nonzero()] = False
+        observed = self.matrix.observed_mask
         return observed if self.wanted is None else observed & self.wanted
 
     def block(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return the cells of some rows and columns."""
-        where = np.ix_(rows, columns)
-        if isinstance(self.matrix, Matrix):
-            values = np.asarray(self.matrix.values[where], np.float64)
-        else:
-            values = self.matrix.stored[rows][:, columns].toarray().astype(np.float64)
-        return np.where(self.observed[where], values, np.nan)
+        values = self.matrix.block(rows, columns)
+        return np.where(self.observed[np.ix_(rows, columns)], values, np.nan)
 
     def row(self, i: int) -> np.ndarray:
         """Return one row, of shape (n_columns,)."""
@@ -73,11 +62,7 @@ class CellBlocks:
 
     def column(self, j: int) -> np.ndarray:
         """Return one column, of shape (n_rows,)."""
-        if isinstance(self.matrix, Matrix):
-            values = np.asarray(self.matrix.values[:, j], np.float64)
-        else:
-            values = self.matrix.stored_columns[[j]].toarray()[0].astype(np.float64)
-        return np.where(self.observed[:, j], values, np.nan)
+        return np.where(self.observed[:, j], self.matrix.column(j), np.nan)
 
     def dense(self) -> np.ndarray:
         """Return all cells, for small data."""
@@ -99,40 +84,3 @@ class CellBlocks:
         size = max(BLOCK_SIZE // n_columns, 1)
         for row in range(0, n_rows, size):
             yield np.arange(row, min(row + size, n_rows))
-
-
-def without(matrix: AnyMatrix, held: np.ndarray) -> Any:
-    """Return the data without some cells, in the storage that they have.
-
-    Parameters
-    ----------
-    matrix : Matrix or SparseMatrix
-    held : ndarray of bool of shape (n_rows, n_columns)
-
-    Returns
-    -------
-    ndarray or SparseMatrix
-    """
-    if isinstance(matrix, Matrix):
-        return np.where(held, np.asarray(np.nan, matrix.dtype), matrix.values)
-    missing = held if matrix.held_out is None else held | (matrix.held_out.toarray() > 0)
-    return SparseMatrix.of(matrix.stored, held_out=missing)
-
-
-def some_rows(matrix: AnyMatrix, rows: np.ndarray) -> Any:
-    """Return the data of some rows, in the storage that they have."""
-    if isinstance(matrix, Matrix):
-        return matrix.values[rows]
-    held = None if matrix.held_out is None else scipy.sparse.csr_array(matrix.held_out[rows])
-    part = SparseMatrix.of(scipy.sparse.csr_array(matrix.stored[rows]))
-    return part if held is None else replace(part, held_out=held)
-
-
-def expanded(matrix: AnyMatrix) -> Matrix:
-    """Return the data in dense storage, if they fit :data:`bayesnmf.data.matrix.DENSE_BUDGET`."""
-    if isinstance(matrix, Matrix):
-        return matrix
-    cells = matrix.stored
-    if matrix.held_out is not None:
-        cells = cells + matrix.held_out * np.nan
-    return Matrix.of(cells)

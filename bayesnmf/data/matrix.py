@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,9 @@ class Matrix:
     observed: np.ndarray
     row_names: pd.Index
     column_names: pd.Index
+
+    #: Whether cells that are not stored are zeros.
+    is_sparse: ClassVar[bool] = False
 
     @classmethod
     def of(cls, V: Any, mask: Any = None, held_out: Any = None) -> Matrix:
@@ -137,6 +140,28 @@ class Matrix:
         """Number of observed cells."""
         return int(self.observed.sum())
 
+    @property
+    def observed_mask(self) -> np.ndarray:
+        """Which cells are observed: bool of shape (n_rows, n_columns)."""
+        return self.observed
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell is observed."""
+        return bool(self.observed.all())
+
+    def n_zeros(self) -> int:
+        """Return the number of observed cells that are 0."""
+        return int((self.cells == 0).sum())
+
+    def smallest(self) -> float:
+        """Return the smallest value of an observed cell."""
+        return float(self.cells.min())
+
+    def largest(self) -> float:
+        """Return the largest value of an observed cell."""
+        return float(self.cells.max())
+
     def mean(self) -> float:
         """Return the mean of the observed cells."""
         return float(self.cells.mean())
@@ -145,13 +170,40 @@ class Matrix:
         """Return the standard deviation of the observed cells."""
         return float(self.cells.std())
 
-    def largest(self) -> float:
+    def largest_size(self) -> float:
         """Return the largest absolute value of an observed cell."""
         return float(np.abs(self.cells).max())
 
     def filled(self, value: float) -> np.ndarray:
         """Return the values with `value` in place of every missing cell."""
         return np.where(self.observed, self.values, np.asarray(value, self.dtype))
+
+    def block(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return the cells of some rows and columns in double precision, NaN where missing."""
+        return np.asarray(self.values[np.ix_(rows, columns)], np.float64)
+
+    def column(self, j: int) -> np.ndarray:
+        """Return one column in double precision, of shape (n_rows,), NaN where missing."""
+        return np.asarray(self.values[:, j], np.float64)
+
+    def without(self, held: np.ndarray) -> Matrix:
+        """Return the data without some cells, True in `held`, of shape (n_rows, n_columns)."""
+        return Matrix.of(self, held_out=held)
+
+    def at_rows(self, rows: np.ndarray) -> Matrix:
+        """Return the data of some rows: a mask, or positions."""
+        parts = (self.values[rows], self.observed[rows], self.row_names[rows])
+        matrix = Matrix(*parts, self.column_names)
+        matrix._refuse_unobserved()
+        return matrix
+
+    def all_cells(self) -> np.ndarray:
+        """Return the cells in double precision, NaN where missing."""
+        return np.asarray(self.values, np.float64)
+
+    def expanded(self) -> Matrix:
+        """Return the data in dense storage."""
+        return self
 
     def frame(self) -> pd.DataFrame:
         """Return the labelled values, NaN where missing."""

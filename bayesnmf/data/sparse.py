@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,9 @@ class SparseMatrix:
     held_out: scipy.sparse.csr_array | None
     row_names: pd.Index
     column_names: pd.Index
+
+    #: Whether cells that are not stored are zeros.
+    is_sparse: ClassVar[bool] = True
 
     @classmethod
     def of(cls, V: Any, mask: Any = None, held_out: Any = None) -> SparseMatrix:
@@ -118,6 +121,31 @@ class SparseMatrix:
         held = 0 if self.held_out is None else self.held_out.nnz
         return self.n_rows * self.n_columns - held
 
+    @property
+    def observed_mask(self) -> np.ndarray:
+        """Which cells are observed: bool of shape (n_rows, n_columns)."""
+        observed = np.ones(self.shape, bool)
+        if self.held_out is not None:
+            observed[self.held_out.nonzero()] = False
+        return observed
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell is observed."""
+        return self.held_out is None
+
+    def n_zeros(self) -> int:
+        """Return the number of observed cells that are 0."""
+        return self.n_observed - self.stored.nnz
+
+    def smallest(self) -> float:
+        """Return the smallest value of an observed cell."""
+        return float(self.stored.data.min(initial=0.0 if self._has_zeros() else np.inf))
+
+    def largest(self) -> float:
+        """Return the largest value of an observed cell."""
+        return float(self.stored.data.max(initial=0.0 if self._has_zeros() else -np.inf))
+
     def mean(self) -> float:
         """Return the mean of the observed cells."""
         return float(self.stored.data.sum(dtype=np.float64) / self.n_observed)
@@ -129,7 +157,7 @@ class SparseMatrix:
         squares += (self.n_observed - self.stored.nnz) * mean**2
         return float(np.sqrt(squares / self.n_observed))
 
-    def largest(self) -> float:
+    def largest_size(self) -> float:
         """Return the largest absolute value of an observed cell."""
         return float(np.abs(self.stored.data).max(initial=0.0))
 
@@ -152,6 +180,46 @@ class SparseMatrix:
             return
         names = self.row_names, self.column_names
         raise ValueError(describe_cell(names, row, column, value, len(bad) - 1, what, hint))
+
+    def block(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return the cells of some rows and columns in double precision, NaN where missing."""
+        cells = self.stored[rows][:, columns].toarray().astype(np.float64)
+        if self.held_out is not None:
+            cells[self.held_out[rows][:, columns].nonzero()] = np.nan
+        return cells
+
+    def column(self, j: int) -> np.ndarray:
+        """Return one column in double precision, of shape (n_rows,), NaN where missing."""
+        cells = self.stored_columns[[j]].toarray()[0].astype(np.float64)
+        if self.held_out_columns is not None:
+            cells[self.held_out_columns[[j]].nonzero()[1]] = np.nan
+        return cells
+
+    def without(self, held: np.ndarray) -> SparseMatrix:
+        """Return the data without some cells, True in `held`, of shape (n_rows, n_columns)."""
+        missing = held if self.held_out is None else held | ~self.observed_mask
+        matrix = SparseMatrix.of(self.stored, held_out=missing)
+        return replace(matrix, row_names=self.row_names, column_names=self.column_names)
+
+    def at_rows(self, rows: np.ndarray) -> SparseMatrix:
+        """Return the data of some rows: a mask, or positions."""
+        part = SparseMatrix.of(scipy.sparse.csr_array(self.stored[rows]))
+        held = None if self.held_out is None else scipy.sparse.csr_array(self.held_out[rows])
+        names = {"row_names": self.row_names[rows], "column_names": self.column_names}
+        matrix = replace(part, held_out=held, **names)
+        matrix._refuse_unobserved()
+        return matrix
+
+    def all_cells(self) -> scipy.sparse.csr_array:
+        """Return the stored cells in double precision, with NaN stored where missing."""
+        stored = self.stored.astype(np.float64)
+        return stored if self.held_out is None else stored + self.held_out * np.nan
+
+    def expanded(self) -> Matrix:
+        """Return the data in dense storage, if they fit :data:`bayesnmf.data.matrix.DENSE_BUDGET`."""
+        return replace(
+            Matrix.of(self.all_cells()), row_names=self.row_names, column_names=self.column_names
+        )
 
     def _has_zeros(self) -> bool:
         return self.stored.nnz < self.n_observed

@@ -16,6 +16,9 @@ from bayesnmf.arrays import Array, positive
 from bayesnmf.data import AnyMatrix, Matrix
 from bayesnmf.data.labels import is_labelled, matched
 
+#: Cells between the inverse of this and it leave single precision room for squares and ratios.
+LARGEST = 1e12
+
 
 @dataclass(frozen=True, eq=False)
 class Likelihood(ABC):
@@ -29,6 +32,10 @@ class Likelihood(ABC):
     name: ClassVar[str]
     #: The measure that the log density refers to; only equal ones can be compared.
     base_measure: ClassVar[Literal["counting", "lebesgue"]]
+    #: What it says of a cell, in one sentence.
+    description: ClassVar[str] = "A likelihood of your own."
+    #: Name of a likelihood for the same data with more noise; empty where there is none.
+    overdispersed_alternative: ClassVar[str] = ""
     #: A value inside the support, standing in for missing cells so that no NaN is computed.
     placeholder: ClassVar[float] = 1.0
     #: Exponent of the multiplicative update.
@@ -49,6 +56,36 @@ class Likelihood(ABC):
             if field.default is None:  # what the user may give: a number or an array
                 value = require_positive(self._described(field.name), getattr(self, field.name))
                 object.__setattr__(self, field.name, value)
+
+    # -- what algorithms may use ---------------------------------------------------------------
+
+    @property
+    def constant_variance(self) -> bool:
+        """Whether noise has one size in all cells, so that sums of squares say all of V."""
+        return False
+
+    @property
+    def zeros_are_linear(self) -> bool:
+        """Whether a cell that is 0 enters the log density by its mean alone.
+
+        Then only the stored cells of sparse data need a visit.
+        """
+        return False
+
+    #: Whether :meth:`conjugate_draw` draws the inferred parameters.
+    is_conjugate: ClassVar[bool] = False
+
+    def conjugate_draw(self, key: Array, n_cells: Array, squares: Array) -> dict[str, Array]:
+        """Draw the inferred parameters given the sum of squares of V - WH."""
+        raise NotImplementedError
+
+    def fits_single_precision(self, values: np.ndarray) -> bool:
+        """Return whether single precision is accurate enough for the trajectory of a sampler."""
+        positive = values[values > 0]
+        if not positive.size or positive.max() >= LARGEST or positive.min() <= 1 / LARGEST:
+            return False
+        # A share that would round to 1 leaves the support of the beta distribution.
+        return not np.any((positive != 1.0) & (positive.astype(np.float32) == 1.0))
 
     # -- parameters ---------------------------------------------------------------------------
 

@@ -48,6 +48,9 @@ class Beta(Likelihood):
     link: Literal["cloglog", "odds"] = "cloglog"
 
     name: ClassVar[str] = "beta"
+    description: ClassVar[str] = (
+        "Proportions between 0 and 1, with a link from WH to the mean of a cell."
+    )
     base_measure: ClassVar = "lebesgue"
     placeholder: ClassVar[float] = 0.5
     majorises: ClassVar[bool] = False

@@ -44,6 +44,7 @@ class Gamma(Likelihood):
     shape: Any = None
 
     name: ClassVar[str] = "gamma"
+    description: ClassVar[str] = "Positive values with noise in proportion to their mean."
     base_measure: ClassVar = "lebesgue"
     exponent: ClassVar[float] = 0.5
     every_cell: ClassVar[bool] = True  # its mean follows every cell, however small

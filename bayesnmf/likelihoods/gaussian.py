@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 
@@ -49,6 +51,9 @@ class Gaussian(Likelihood):
     scale: float | None = None
 
     name: ClassVar[str] = "gaussian"
+    description: ClassVar[str] = (
+        "Noise of the same size sigma in every cell, unless sigma is given cell by cell."
+    )
     base_measure: ClassVar = "lebesgue"
     power: ClassVar[float] = 3.0  # of sigma, in its prior density
     parameters: ClassVar = ("sigma",)
@@ -63,6 +68,25 @@ class Gaussian(Likelihood):
         power = dist.transforms.PowerTransform(-0.5)
         return {"sigma": dist.TransformedDistribution(precision, power)}
 
+    @property
+    def constant_variance(self) -> bool:
+        """Whether sigma is one number, given or inferred."""
+        return np.ndim(self.sigma) == 0
+
+    is_conjugate: ClassVar[bool] = True
+
+    def conjugate_draw(self, key: Array, n_cells: Array, squares: Array) -> dict[str, Array]:
+        """Draw sigma: its precision is exponential a priori, gamma given the residuals."""
+        scale = jnp.asarray(self.start()["sigma"], squares.dtype)
+        shape = 1.0 + 0.5 * jnp.asarray(n_cells, squares.dtype)
+        # The prior mean of the precision is scale**-2.
+        rate = scale**2 + 0.5 * squares
+        return {"sigma": jnp.sqrt(rate / jax.random.gamma(key, shape, dtype=squares.dtype))}
+
+    def fits_single_precision(self, values: np.ndarray) -> bool:
+        """Return False: the noise may be small beside the digits of single precision."""
+        return False
+
     def start(self) -> dict[str, float]:
         """Return the prior guess of sigma."""
         return {} if self.known else {"sigma": 1.0 if self.scale is None else self.scale}
@@ -71,7 +95,7 @@ class Gaussian(Likelihood):
         """Check a known sigma, or set the scale of an inferred one from the data."""
         if self.sigma is not None or self.scale is not None:
             return super().resolve(matrix)
-        return replace(self, scale=matrix.std() or matrix.largest() or 1.0)
+        return replace(self, scale=matrix.std() or matrix.largest_size() or 1.0)
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Accept every real number that the arithmetic can carry."""

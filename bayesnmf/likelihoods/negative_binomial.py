@@ -47,6 +47,10 @@ class NegativeBinomial(Likelihood):
     concentration: Any = None
 
     name: ClassVar[str] = "negative_binomial"
+    description: ClassVar[str] = (
+        "Counts that scatter more than Poisson counts: the "
+        "variance is mean + mean² / concentration."
+    )
     base_measure: ClassVar = "counting"
     cancels: ClassVar[bool] = True
     parameters: ClassVar = ("concentration",)

@@ -44,8 +44,17 @@ class Poisson(Likelihood):
     exposure: Any = None
 
     name: ClassVar[str] = "poisson"
+    description: ClassVar[str] = (
+        "Counts of independent events: the variance of a cell equals its mean."
+    )
+    overdispersed_alternative: ClassVar[str] = "negative_binomial"
     base_measure: ClassVar = "counting"
     parameters: ClassVar = ("exposure",)
+
+    @property
+    def zeros_are_linear(self) -> bool:
+        """Whether one exposure holds for all cells: a 0 has the log mass ``-E mean``."""
+        return np.ndim(self.exposure) == 0
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.data import AnyMatrix
 from bayesnmf.data.memory import require_memory
-from bayesnmf.model import NMF, Model
-from bayesnmf.model.sites import _sites
+from bayesnmf.model import Model
 
 
 @dataclass(frozen=True)
@@ -64,15 +62,7 @@ def require_room(model: Model, matrix: AnyMatrix, num_draws: int, hint: str) -> 
     hint : str
         How to ask for less.
     """
-    if isinstance(model, NMF):
-        size = model.n_components * (matrix.n_rows + matrix.n_columns)
-    else:
-        assert isinstance(matrix, Matrix)  # no method keeps the data of a program sparse
-        size = sum(
-            int(np.prod(jnp.shape(site["value"])))
-            for site in _sites(model, matrix).values()
-            if site["type"] in ("sample", "deterministic") and not site.get("is_observed")
-        )
+    size = model.draw_size(matrix)
     single = matrix.dtype == np.float32
     half = "" if single else ", give V as float32, which halves it"
     require_memory(

@@ -108,17 +108,18 @@ class MAP:
 
     def keeps_sparse(self, model: Model, masked: bool) -> bool:
         """Return whether sparse data, with missing cells or not, need not be expanded."""
-        return isinstance(model, NMF) and serves_sparse(model, masked)
+        return model.nmf is not None and serves_sparse(model.nmf, masked)
 
     def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
         """Find the mode and return it as one chain of one draw."""
-        if isinstance(model, NMF):
+        nmf = model.nmf
+        if nmf is not None:
             solutions = find_modes(
-                self._search(model), model, matrix, self._starts(model, matrix, key), progress
+                self._search(nmf), nmf, matrix, self._starts(nmf, matrix, key), progress
             )
             best, ends = solutions[0], [solution.objective for solution in solutions]
             sites, converged = best.sites, best.converged
-            message = _describe(model, matrix, best, ends)
+            message = _describe(nmf, matrix, best, ends)
             info: dict[str, Any] = {
                 "n_iter": best.n_iter,
                 "objective": best.objective,

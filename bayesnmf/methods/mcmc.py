@@ -13,7 +13,7 @@ from bayesnmf.methods.draws import Draws, require_room
 from bayesnmf.methods.options import require_counts
 from bayesnmf.methods.sampler.nuts import sample_nuts
 from bayesnmf.methods.sampler.run import resume_structured, sample_structured
-from bayesnmf.model import NMF, Model
+from bayesnmf.model import Model
 from bayesnmf.observed import serves_sparse
 
 
@@ -57,7 +57,8 @@ class MCMC:
 
     def keeps_sparse(self, model: Model, masked: bool) -> bool:
         """Return whether sparse data, with missing cells or not, need not be expanded."""
-        return self.kernel != "nuts" and isinstance(model, NMF) and serves_sparse(model, masked)
+        nmf = model.nmf
+        return self.kernel != "nuts" and nmf is not None and serves_sparse(nmf, masked)
 
     def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
         """Run the chains; an interruption ends them with the draws made so far."""
@@ -69,8 +70,8 @@ class MCMC:
             "num_chains": self.num_chains,
             "progress": progress,
         }
-        if isinstance(model, NMF) and self.kernel != "nuts":
-            return self._draws(*sample_structured(model, matrix, key, **counts))
+        if model.nmf is not None and self.kernel != "nuts":
+            return self._draws(*sample_structured(model.nmf, matrix, key, **counts))
         if self.kernel == "structured":
             raise ValueError(
                 "kernel='structured' knows the structure of a bayesnmf.NMF; for a program use 'nuts'"
@@ -87,11 +88,11 @@ class MCMC:
         progress: bool,
     ) -> Draws:
         """Go on from the state of earlier draws, for `num_samples` more of each chain."""
-        assert isinstance(model, NMF)  # no other run leaves a state
+        assert model.nmf is not None  # no other run leaves a state
         num_draws = self.num_chains * num_samples
         require_room(model, matrix, num_draws, "Ask for fewer samples (num_samples)")
         run = resume_structured(
-            model,
+            model.nmf,
             matrix,
             state,
             num_samples=num_samples,

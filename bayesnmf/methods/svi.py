@@ -21,7 +21,7 @@ from bayesnmf.data import Matrix
 from bayesnmf.methods.draws import Draws, require_room
 from bayesnmf.methods.optimise.log_mode import log_mode, log_scales
 from bayesnmf.methods.options import require_counts, require_tolerance
-from bayesnmf.model import NMF, Model
+from bayesnmf.model import Model
 from bayesnmf.model.sites import deterministic_sites, log_joint
 
 #: Steps between two looks at the evidence lower bound.
@@ -115,7 +115,7 @@ class SVI:
         mode = log_mode(model, matrix, key_mode, progress)
         scales = log_scales(model, matrix, mode)
         initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
-        if isinstance(model, NMF):
+        if model.nmf is not None:
             given: Given = (model, V)
             svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
             initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in mode.items()}

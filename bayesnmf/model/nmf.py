@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -15,6 +16,9 @@ from numpyro import handlers
 from bayesnmf.arrays import Array, pytree, record
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.likelihoods import Likelihood, as_likelihood
+from bayesnmf.model.cells import NMFCells
+from bayesnmf.model.describe import described, recorded
+from bayesnmf.model.interface import Description, Measure
 from bayesnmf.model.mean import observations, product
 from bayesnmf.priors import ARD, Gamma, Prior, as_prior
 from bayesnmf.priors.rates import require_one_rate, resolve_rates, with_rate
@@ -77,6 +81,37 @@ class NMF:
         set_field(self, "prior_W", as_prior(prior_W, "prior_W"))
         set_field(self, "prior_H", as_prior(prior_H, "prior_H"))
         require_one_rate(self.prior_W, self.prior_H)
+
+    @property
+    def name(self) -> str:
+        """Name of the likelihood."""
+        return self.likelihood.name
+
+    @property
+    def title(self) -> str:
+        """What the model is called in a sentence."""
+        return f"the {self.likelihood.name.replace('_', ' ')} likelihood"
+
+    @property
+    def nmf(self) -> NMF:
+        """The model itself, whose structure fast algorithms use."""
+        return self
+
+    @property
+    def known(self) -> dict[str, Array]:
+        """Parameters of the likelihood that are given, by name: numbers or per-cell arrays."""
+        return self.likelihood.known
+
+    @property
+    def empties_components(self) -> bool:
+        """Whether rates have priors, so that components can empty out."""
+        return bool(self.hyper_priors)
+
+    @property
+    def overdispersed_alternative(self) -> str:
+        """A likelihood with more noise, in words."""
+        name = self.likelihood.overdispersed_alternative
+        return f"the {name.replace('_', ' ')}" if name else "a likelihood with more noise"
 
     @property
     def hyper_priors(self) -> dict[str, Gamma]:
@@ -159,6 +194,50 @@ class NMF:
                     f"{name} is flat, which is no distribution: use method='map', or a gamma or "
                     "exponential prior"
                 )
+
+    def base_measure(self, matrix: AnyMatrix) -> Measure:
+        """Return the likelihood's measure."""
+        return self.likelihood.base_measure
+
+    def site_dims(self, matrix: AnyMatrix) -> dict[str, list[str]]:
+        """Return the dimensions of every site: W, H, the likelihood's parameters, the rates."""
+        dims: dict[str, list[str]] = {"W": ["row", "component"], "H": ["component", "column"]}
+        dims |= {name: [] for name in self.likelihood.priors}
+        return dims | {name: ["component"] for name in self.hyper_priors}
+
+    def draw_size(self, matrix: AnyMatrix) -> int:
+        """Return the number of entries of W and H."""
+        return self.n_components * (matrix.n_rows + matrix.n_columns)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the number of components, the likelihood and the priors as plain values."""
+        return {
+            "n_components": self.n_components,
+            "likelihood": recorded(self.likelihood),
+            "prior_W": recorded(self.prior_W),
+            "prior_H": recorded(self.prior_H),
+        }
+
+    def has_joint_cells(self, matrix: AnyMatrix) -> bool:
+        """Return False: cells are independent given WH."""
+        return False
+
+    def cells(self, V: np.ndarray | None) -> NMFCells:
+        """Return the distribution of the cells of V, in double precision."""
+        return NMFCells(jax.tree.map(lambda x: np.asarray(x, np.float64), self.likelihood))
+
+    def describe(self) -> Description:
+        """Return the likelihood and the priors in words."""
+        parts = {
+            "likelihood": self.likelihood,
+            "prior of W": self.prior_W,
+            "prior of H": self.prior_H,
+        }
+        return Description(
+            f"V ~ {type(self.likelihood).__name__}(W H)",
+            self.likelihood.description,
+            {name: described(part) for name, part in parts.items()},
+        )
 
     def __call__(
         self, V: Array | None = None, *, shape: tuple[int, int] | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
@@ -14,6 +15,9 @@ from numpyro.infer import init_to_feasible
 
 from bayesnmf.arrays import Array
 from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.model.cells import ProgramCells
+from bayesnmf.model.interface import Description, Measure
+from bayesnmf.model.sites import dims_of_sites, size_of_sites
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,34 @@ class Program:
         """Return this program: the package knows no tables of it."""
         return self
 
+    @property
+    def title(self) -> str:
+        """What the program is called in a sentence."""
+        return f"the program {self.name}"
+
+    @property
+    def nmf(self) -> None:
+        """None: a program has no structure that algorithms know."""
+        return
+
+    @property
+    def known(self) -> dict[str, Array]:
+        """Nothing: what a program knows is its own."""
+        return {}
+
+    @property
+    def empties_components(self) -> bool:
+        """False: nothing is known of a program's priors."""
+        return False
+
+    @property
+    def overdispersed_alternative(self) -> str:
+        """A model with more noise, in words."""
+        return "a model with more noise"
+
+    def __hash__(self) -> int:
+        return hash((self.function, tuple(self.options.items())))
+
     def resolve(self, V: Any) -> Program:
         """Return this program: it has no data-scaled defaults."""
         return self
@@ -89,7 +121,50 @@ class Program:
             "Check that cell, or choose another model",
         )
 
-    def _trace(self, matrix: Matrix) -> dict[str, Any]:
+    def base_measure(self, matrix: AnyMatrix) -> Measure:
+        """Return the measure that the density of its site V refers to."""
+        return "counting" if self._trace(matrix)["V"]["fn"].support.is_discrete else "lebesgue"
+
+    def site_dims(self, matrix: AnyMatrix) -> dict[str, list[str]]:
+        """Return the dimensions of every site, named by the plates that it is in."""
+        return dims_of_sites(self, matrix)
+
+    def draw_size(self, matrix: AnyMatrix) -> int:
+        """Return the number of entries of all sites but V."""
+        return size_of_sites(self, matrix)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the name or path of the program, and its options."""
+        return {"program": self.reference, "options": dict(self.options)}
+
+    def has_joint_cells(self, matrix: AnyMatrix) -> bool:
+        """Return whether the site V has events of several cells."""
+        return bool(self._trace(matrix)["V"]["fn"].event_dim)
+
+    def cells(self, V: np.ndarray | None) -> ProgramCells:
+        """Return the distribution of the site V, in double precision."""
+        return ProgramCells(self, np.asarray(V, np.float64))
+
+    def describe(self) -> Description:
+        """Return the program's name and options."""
+        options = ", ".join(f"{name} = {value}" for name, value in self.options.items())
+        return Description("", f"The program {self.name}{f' with {options}' if options else ''}.")
+
+    def _trace(self, matrix: AnyMatrix) -> dict[str, Any]:
         """Run the program on data at an arbitrary feasible point, which needs no sampling."""
         feasible = handlers.substitute(handlers.seed(self, 0), substitute_fn=init_to_feasible)
+        assert isinstance(matrix, Matrix)  # no method keeps the data of a program sparse
         return handlers.trace(feasible).get_trace(jnp.asarray(matrix.values))
+
+
+def _flattened(program: Program) -> tuple[tuple[()], tuple[Any, ...]]:
+    """Return nothing to trace: a program is compiled in, with whatever it holds."""
+    return (), (program.function, tuple(program.options.items()), program.reference)
+
+
+def _rebuilt(parts: tuple[Any, ...], _: tuple[()]) -> Program:
+    function, options, reference = parts
+    return Program(function, dict(options), reference)
+
+
+jax.tree_util.register_pytree_node(Program, _flattened, _rebuilt)

@@ -11,9 +11,8 @@ import numpy as np
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.util import log_density
 
-from bayesnmf.data import Matrix
-from bayesnmf.model import Model
-from bayesnmf.model.nmf import NMF
+from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.model.interface import Model
 
 
 def latent_names(model: Model, matrix: Matrix) -> list[str]:
@@ -33,36 +32,39 @@ def deterministic_sites(
     names = [name for name, site in sites.items() if site["type"] == "deterministic"]
     if not names:
         return draws
-    V = jnp.asarray(matrix.values)
+    extra = _evaluated(model, jnp.asarray(matrix.values), draws, names=tuple(names))
+    return {**draws, **jax.tree.map(np.asarray, extra)}
+
+
+@partial(jax.jit, static_argnames="names")
+def _evaluated(
+    model: Model, V: jax.Array, draws: dict[str, jax.Array], *, names: tuple[str, ...]
+) -> dict[str, jax.Array]:
+    """Return the values of some sites at every (chain, draw)."""
 
     def evaluate(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
         traced = trace(seed(substitute(model, values), 0)).get_trace(V)
         return {name: traced[name]["value"] for name in names}
 
-    extra = jax.jit(lambda chains: jax.lax.map(lambda c: jax.lax.map(evaluate, c), chains))(draws)
-    return {**draws, **jax.tree.map(np.asarray, extra)}
+    return jax.lax.map(lambda chain: jax.lax.map(evaluate, chain), draws)
 
 
 def log_joint(model: Model, matrix: Matrix, draws: dict[str, np.ndarray]) -> np.ndarray:
     """Return the log joint density of data and latent sites at every (chain, draw)."""
-    V = jnp.asarray(matrix.values)
-    if isinstance(model, NMF):
-        return np.asarray(_log_joint_of_nmf(model, V, draws))
-    return np.asarray(jax.jit(partial(_log_joint, model))(V, draws))
+    return np.asarray(_log_joint(model, jnp.asarray(matrix.values), draws))
 
 
+@jax.jit
 def _log_joint(model: Model, V: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
+    """Evaluate a model that is an argument: fits of equal shapes share one compilation."""
+
     def evaluate(values: dict[str, jax.Array]) -> jax.Array:
         return log_density(model, (V,), {}, values)[0]
 
     return jax.lax.map(lambda chain: jax.lax.map(evaluate, chain), draws)
 
 
-# The numbers of an NMF are arguments, so that one compilation serves every fit of its shapes.
-_log_joint_of_nmf = jax.jit(_log_joint)
-
-
-def site_dims(model: Model, matrix: Matrix) -> dict[str, list[str]]:
+def dims_of_sites(model: Model, matrix: AnyMatrix) -> dict[str, list[str]]:
     """Name the dimensions of each latent site by the plates that it is in."""
     dims = {}
     for name, site in _sites(model, matrix).items():
@@ -79,15 +81,25 @@ def site_dims(model: Model, matrix: Matrix) -> dict[str, list[str]]:
     return dims
 
 
-def _sites(model: Model, matrix: Matrix) -> dict[str, Any]:
+def size_of_sites(model: Model, matrix: AnyMatrix) -> int:
+    """Return the number of entries of all sites that are not observed."""
+    return sum(
+        int(np.prod(jnp.shape(site["value"])))
+        for site in _sites(model, matrix).values()
+        if site["type"] in ("sample", "deterministic") and not site.get("is_observed")
+    )
+
+
+def _sites(model: Model, matrix: AnyMatrix) -> dict[str, Any]:
     """Return the sites of a program, whose values are abstract: of a shape, without numbers.
 
     Running it would compile every operation in it one by one.
     """
-    found: dict[str, Any] = {}
+    assert isinstance(matrix, Matrix)  # only of programs, whose data no method keeps sparse
+    values, found = matrix.values, dict[str, Any]()
 
     def run() -> None:
-        found.update(trace(seed(model, 0)).get_trace(jnp.asarray(matrix.values)))
+        found.update(trace(seed(model, 0)).get_trace(jnp.asarray(values)))
 
     jax.eval_shape(run)
     return found

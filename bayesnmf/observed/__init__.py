@@ -9,10 +9,9 @@ its curvature (`Sampled`); and neither which one it has. Factors are component f
 
 from __future__ import annotations
 
-import numpy as np
+from typing import cast
 
-from bayesnmf.data import AnyMatrix, SparseMatrix
-from bayesnmf.likelihoods import Gaussian, Poisson
+from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.model import NMF
 from bayesnmf.observed.cells import Cells, cells_of
 from bayesnmf.observed.counts import Counts, counts_of
@@ -38,16 +37,18 @@ def observe(model: NMF, matrix: AnyMatrix) -> Observed:
     """Return the data in the storage that serves this model fastest."""
     if has_moments(model, matrix):
         return moments_of(matrix)
-    if isinstance(matrix, SparseMatrix):
-        return counts_of(matrix)
-    return cells_of(model, matrix)
+    if matrix.is_sparse:
+        return counts_of(cast(SparseMatrix, matrix))
+    return cells_of(model, cast(Matrix, matrix))
 
 
 def observe_for_sampling(model: NMF, matrix: AnyMatrix) -> Sampled:
     """Return the data in the storage that serves the sampler: sparse where the matrix is."""
-    if not isinstance(matrix, SparseMatrix):
-        return cells_of(model, matrix)
-    return moments_of(matrix) if has_moments(model, matrix) else counts_of(matrix)
+    if not matrix.is_sparse:
+        return cells_of(model, cast(Matrix, matrix))
+    if has_moments(model, matrix):
+        return moments_of(matrix)
+    return counts_of(cast(SparseMatrix, matrix))
 
 
 def serves_sparse(model: NMF, masked: bool) -> bool:
@@ -56,8 +57,6 @@ def serves_sparse(model: NMF, masked: bool) -> bool:
     Poisson counts need only stored cells, and Gaussian noise of one size only Gram matrices,
     which allow for no missing cell.
     """
-    if any(np.ndim(value) for value in model.likelihood.known.values()):
-        return False
-    if isinstance(model.likelihood, Gaussian):
+    if model.likelihood.constant_variance:
         return not masked
-    return isinstance(model.likelihood, Poisson)
+    return model.likelihood.zeros_are_linear

@@ -21,7 +21,6 @@ from jax import lax
 
 from bayesnmf.arrays import Array, off_zero, positive
 from bayesnmf.data import AnyMatrix, SparseMatrix
-from bayesnmf.likelihoods import Gaussian
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Improved, Parameters, pairs
 from bayesnmf.observed.products import contract
@@ -187,11 +186,9 @@ def has_moments(model: NMF, matrix: AnyMatrix) -> bool:
 
     In single precision they do not: the residual is a difference of squared norms.
     """
-    if not isinstance(model.likelihood, Gaussian) or np.ndim(model.likelihood.sigma):
+    if not model.likelihood.constant_variance or not matrix.is_complete:
         return False
-    if isinstance(matrix, SparseMatrix):
-        return matrix.held_out is None
-    return matrix.dtype == np.float64 and bool(matrix.observed.all())
+    return matrix.is_sparse or matrix.dtype == np.float64
 
 
 def moments_of(matrix: AnyMatrix) -> Moments:

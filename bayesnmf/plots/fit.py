@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from bayesnmf.data.memory import require_dense
-from bayesnmf.model import NMF
 from bayesnmf.plots.names import shown
 from bayesnmf.posterior.result import Fit
 
@@ -222,10 +221,10 @@ def format_number(value: float) -> str:
 def _expectation(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Return the likelihood's mean and standard deviation at the posterior mean of WH."""
     mean = fit.mean.to_numpy()
-    if not isinstance(fit.model, NMF):
+    if fit.model is None or fit.model.nmf is None:
         # A program keeps its noise to itself; scale residuals by their overall spread.
         return mean, np.full_like(mean, np.nanstd(fit.V.to_numpy() - mean))
-    likelihood = fit.model.likelihood
+    likelihood = fit.model.nmf.likelihood
     parameters: dict[str, Any] = {
         name: float(fit.tree["posterior"][name].mean()) for name in likelihood.priors
     }

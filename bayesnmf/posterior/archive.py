@@ -6,13 +6,12 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import xarray as xr
 
 from bayesnmf import likelihoods, priors
@@ -218,16 +217,47 @@ def naming(path: str | os.PathLike[str], wrong: str | None = None) -> Iterator[N
 
 def model_to_json(model: Model) -> str:
     """Describe a model in JSON; its known per-cell arrays are named, not included."""
-    if isinstance(model, Program):
-        return json.dumps({"program": model.reference, "options": dict(model.options)})
-    return json.dumps(
-        {
-            "n_components": model.n_components,
-            "likelihood": _record(model.likelihood),
-            "prior_W": _record(model.prior_W),
-            "prior_H": _record(model.prior_H),
-        }
-    )
+    return json.dumps(model.to_record())
+
+
+class Recorded(Protocol):
+    """What a file says of a model."""
+
+    def load(self, trust: bool, n_components: int) -> tuple[Model | None, str]:
+        """Return the model, or None and why it is not loaded.
+
+        Parameters
+        ----------
+        trust : bool
+            Whether a Python file may be run; programs of the zoo always are.
+        n_components : int
+            Components of the draws, which the model must agree with.
+        """
+
+
+@dataclass(frozen=True)
+class Known:
+    """An NMF, which its record describes completely."""
+
+    model: NMF
+
+    def load(self, trust: bool, n_components: int) -> tuple[Model | None, str]:
+        """Return the model."""
+        return self.model, ""
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """An NMF whose likelihood is a class of the user."""
+
+    likelihood: str
+
+    def load(self, trust: bool, n_components: int) -> tuple[Model | None, str]:
+        """Return None, and say how the model comes back."""
+        return None, (
+            f"its likelihood {self.likelihood!r} is not one of the package's: "
+            "bn.load(path, likelihoods=[...]) takes the class"
+        )
 
 
 @dataclass(frozen=True)
@@ -271,31 +301,43 @@ class Reference:
             return None, f"{self.name}, which does not load: {str(error).rstrip('.')}"
 
 
-def model_from_json(text: Any, arrays: xr.Dataset | None) -> NMF | Reference:
-    """Rebuild the model, or return what names a program."""
+def model_from_json(
+    text: Any,
+    arrays: xr.Dataset | None,
+    n_components: int,
+    own: Sequence[type[likelihoods.Likelihood]] = (),
+) -> Recorded:
+    """Return what a file says of the model.
+
+    Parameters
+    ----------
+    text : str
+        Of :func:`model_to_json`.
+    arrays : xarray.Dataset or None
+        Known per-cell arrays.
+    n_components : int
+        Components of the draws.
+    own : sequence of Likelihood classes
+        Likelihoods beside the package's.
+    """
     record = parsed(text)
     if "program" in record:
         options = dict(record["options"])
         if not all(isinstance(value, (str, int, float)) for value in options.values()):
             raise ValueError("the options of its program are no numbers or text")
         return Reference(str(record["program"] or ""), options)
-    return NMF(
-        record["n_components"],
-        _instance(record["likelihood"], likelihoods.REGISTRY, arrays),
+    if record["n_components"] != n_components:
+        raise ValueError("its model has another number of components than its draws")
+    classes = likelihoods.REGISTRY | {cls.name: cls for cls in own}
+    if record["likelihood"]["name"] not in classes:
+        return Stranger(str(record["likelihood"]["name"]))
+    model = NMF(
+        n_components,
+        _instance(record["likelihood"], classes, arrays),
         _instance(record["prior_W"], priors.REGISTRY, arrays),
         _instance(record["prior_H"], priors.REGISTRY, arrays),
     )
-
-
-def _record(instance: Any) -> dict[str, Any]:
-    values = {field.name: getattr(instance, field.name) for field in fields(instance)}
-    return {"name": instance.name, **{name: _plain(value) for name, value in values.items()}}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, priors.Gamma):  # the hyper-prior of a rate
-        return _record(value)
-    return "array" if np.ndim(value) else value
+    return Known(model)
 
 
 def _instance(record: dict[str, Any], registry: dict[str, Any], arrays: xr.Dataset | None) -> Any:
@@ -303,7 +345,7 @@ def _instance(record: dict[str, Any], registry: dict[str, Any], arrays: xr.Datas
     cls = registry[values.pop("name")]
     for name, value in values.items():
         if isinstance(value, dict):
-            values[name] = _instance(value, registry, arrays)
+            values[name] = _instance(value, priors.REGISTRY, arrays)
         elif value == "array" and arrays is not None:
             values[name] = arrays[name].to_numpy()
     return cls(**values)

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.data import AnyMatrix
 from bayesnmf.methods import Draws
-from bayesnmf.model import NMF, Model
-from bayesnmf.model.sites import site_dims
+from bayesnmf.model import Model
 from bayesnmf.posterior import archive as storage
 from bayesnmf.posterior.components import align
 from bayesnmf.posterior.result import Fit
@@ -26,21 +25,20 @@ def assemble(
 ) -> Fit:
     """Scale, match and label draws; with `scale` given, they have been scaled before."""
     aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"), scale)
-    dims = {"W": ["row", "component"], "H": ["component", "column"]}
+    dims = {
+        **model.site_dims(matrix),
+        "W": ["row", "component"],
+        "H": ["component", "column"],
+    }
     posterior = {"W": aligned.W, "H": aligned.H}
     for name in draws.sites.keys() - {"W", "H"}:
         posterior[name] = draws.sites[name]
-    if isinstance(model, NMF):
-        dims |= {name: ["component"] for name in model.hyper_priors}
-    elif isinstance(matrix, Matrix):
-        dims = {**site_dims(model, matrix), **dims}
     posterior |= {
         name: reordered(posterior[name], dims.get(name, []), aligned.order)
         for name in posterior.keys() - {"W", "H"}
     }
     stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
-    known = model.likelihood.known if isinstance(model, NMF) else {}
-    per_cell = {name: value for name, value in known.items() if np.ndim(value)}
+    per_cell = {name: value for name, value in model.known.items() if np.ndim(value)}
     tree = build_tree(matrix, posterior, dims, stats, per_cell)
     tree.attrs.update(attrs)
     tree.attrs.update(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bayesnmf.model import NMF
 from bayesnmf.posterior.clusters import in_words
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import MIN_TRADE, tradable
@@ -145,9 +144,9 @@ def _broken(fit: Fit) -> str:
             f"Not converged: draws of {', '.join(found)} are not finite. Multiply V by a constant that "
             "brings it near 1."
         )
-    if not isinstance(fit.model, NMF):
+    if fit.model is None or fit.model.nmf is None:
         return ""
-    inferred = [name for name in fit.model.likelihood.priors if name in draws]
+    inferred = [name for name in fit.model.nmf.likelihood.priors if name in draws]
     still = [name for name in inferred if not np.ptp(draws[name], axis=1).all()]
     return (
         (
@@ -188,7 +187,7 @@ def _components(fit: Fit) -> pd.DataFrame | None:
         index=pd.Index(posterior["component"].to_numpy(), name="component"),
     )
     uncertain = (match < MIN_MATCH) | (width > MAX_WIDTH) | (table["trade"] >= MIN_TRADE)
-    if isinstance(fit.model, NMF) and fit.model.hyper_priors:
+    if fit.model is not None and fit.model.empties_components:
         # What has emptied out follows its prior, and has no profile to be uncertain of.
         uncertain &= fit.active().mean(("chain", "draw")).to_numpy() >= 0.5
     return table.assign(uncertain=uncertain)
@@ -243,7 +242,7 @@ def _verdict(table: pd.DataFrame, n_chains: int, fit: Fit) -> tuple[bool, str]:
 
 def _activity(fit: Fit) -> str:
     """Say how many components are active, under priors that let them empty out."""
-    if not isinstance(fit.model, NMF) or not fit.model.hyper_priors:
+    if fit.model is None or not fit.model.empties_components:
         return ""
     counts = fit.active().sum("component").to_numpy()
     numbers, times = np.unique(counts, return_counts=True)

@@ -49,8 +49,8 @@ def describe_empty(fit: Fit) -> str:
     Priors with hyper-priors, such as ARD, empty components on purpose, and all-zero data have no
     component to fill.
     """
-    model = fit.model
-    if not isinstance(model, NMF) or model.hyper_priors:
+    model = None if fit.model is None else fit.model.nmf
+    if model is None or model.empties_components:
         return ""
     mass = fit.mass.mean(("chain", "draw")).to_numpy()
     empty = int(np.sum(mass < EMPTY * mass.mean()))

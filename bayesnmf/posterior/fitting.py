@@ -17,7 +17,7 @@ from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.memory import note_expansion
 from bayesnmf.data.sparse_format import sound
 from bayesnmf.methods import MCMC, Draws, Method, as_method
-from bayesnmf.model import NMF, Model, as_model
+from bayesnmf.model import Model, as_model
 from bayesnmf.posterior.assembly import assemble
 from bayesnmf.posterior.checks import check
 from bayesnmf.posterior.components import rescale
@@ -119,9 +119,9 @@ def fit_silently(
     # Precision follows the data; nothing outside this block sees the setting.
     with jax.enable_x64(matrix.dtype == np.float64):
         model.check(matrix, draws=method.needs_density)
-        if isinstance(model, NMF) and model.n_components > min(matrix.shape):
+        if model.nmf is not None and model.nmf.n_components > min(matrix.shape):
             warnings.warn(
-                f"{model.n_components} components for a matrix of shape {matrix.shape}: above "
+                f"{model.nmf.n_components} components for a matrix of shape {matrix.shape}: above "
                 f"{min(matrix.shape)} the data cannot tell all of them apart",
                 stacklevel=3,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,8 @@ from numpy.typing import ArrayLike
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.labels import positions
 from bayesnmf.data.memory import require_dense
-from bayesnmf.model import NMF, Model, as_model
+from bayesnmf.likelihoods import Likelihood
+from bayesnmf.model import Model, as_model
 from bayesnmf.posterior import archive as storage
 from bayesnmf.posterior import clusters, structure
 from bayesnmf.posterior.tree import sparse_cells
@@ -325,7 +327,7 @@ class Fit:
 
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes
-        name = self.model.likelihood.name if isinstance(self.model, NMF) else repr(self.model)
+        name = "model unknown" if self.model is None else self.model.name
         return (
             f"<Fit: {sizes['row']} x {sizes['column']}, {self.n_components} components, {name}, "
             f"{self.method}, {sizes['chain']} chain(s) x {sizes['draw']} draw(s)>\n{self.message}"
@@ -354,16 +356,28 @@ def warn_of_modes(fit: Fit, stacklevel: int = 3) -> None:
         warnings.warn(clusters.warning(fit.chain_modes), stacklevel=stacklevel)
 
 
-def load(path: str | os.PathLike[str], *, trust: bool = False, model: Any = None) -> Fit:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    trust: bool = False,
+    model: Any = None,
+    likelihoods: Sequence[type[Likelihood]] = (),
+) -> Fit:
     """Read a fit, and nothing else, that :meth:`Fit.save` wrote; see :func:`bayesnmf.load`."""
-    fit, note = from_tree(storage.read(path, trust=trust), path, trust=trust, model=model)
+    tree = storage.read(path, trust=trust)
+    fit, note = from_tree(tree, path, trust=trust, model=model, likelihoods=likelihoods)
     if note:
         warn_of_no_model(path, note)
     return fit
 
 
 def from_tree(
-    tree: xr.DataTree, path: str | os.PathLike[str], *, trust: bool = False, model: Any = None
+    tree: xr.DataTree,
+    path: str | os.PathLike[str],
+    *,
+    trust: bool = False,
+    model: Any = None,
+    likelihoods: Sequence[type[Likelihood]] = (),
 ) -> tuple[Fit, str]:
     """Return the fit that a tree describes, and why its model is not known, if it is not.
 
@@ -376,29 +390,28 @@ def from_tree(
         Whether a Python file that the tree names may be run.
     model : NMF, Program or callable, optional
         The model, in the place of the one that the tree describes.
+    likelihoods : sequence of Likelihood classes
+        Likelihoods beside the package's that the tree may name.
     """
     with storage.naming(path):
         structure.require_fit(tree)
         n_components = tree["posterior"].sizes["component"]
         constant = tree["constant_data"].to_dataset() if "constant_data" in tree else None
-        found = storage.model_from_json(tree.attrs.get(storage.MODEL_ATTRIBUTE), constant)
-        if isinstance(found, NMF) and found.n_components != n_components:
-            raise ValueError("its model has another number of components than its draws")
+        text = tree.attrs.get(storage.MODEL_ATTRIBUTE)
+        found = storage.model_from_json(text, constant, n_components, likelihoods)
     if model is not None:
         return Fit(tree, _given(model, tree)), ""
-    if isinstance(found, NMF):
-        return Fit(tree, found), ""
-    program, note = found.load(trust, n_components)
-    return Fit(tree, program), note
+    model, note = found.load(trust, n_components)
+    return Fit(tree, model), note
 
 
 def _given(model: Any, tree: xr.DataTree) -> Model:
     """Return the model that the user gave for a fit, resolved, after comparing what can be."""
     model = as_model(model)
     n_components = tree["posterior"].sizes["component"]
-    if isinstance(model, NMF) and model.n_components != n_components:
+    if model.nmf is not None and model.nmf.n_components != n_components:
         raise ValueError(
-            f"model has {model.n_components} component(s), and the draws have {n_components}"
+            f"model has {model.nmf.n_components} component(s), and the draws have {n_components}"
         )
     return model.resolve(matrix_of(Fit(tree, model)))
 

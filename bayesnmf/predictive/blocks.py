@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import jax
@@ -12,10 +12,9 @@ import numpyro.distributions as dist
 import scipy.sparse
 
 from bayesnmf.arrays import Array
-from bayesnmf.data import SparseMatrix
-from bayesnmf.model import NMF
+from bayesnmf.model import CellDistribution
 from bayesnmf.posterior.result import Fit, matrix_of
-from bayesnmf.predictive.cells import Cells, NMFCells, cells_of
+from bayesnmf.predictive.cells import cells_of
 
 #: Cells in a block at most, unless one row has more.
 BLOCK_CELLS = 2**20
@@ -38,7 +37,7 @@ class RowBlock:
     number : int
     rows : ndarray of int of shape (height,)
         Positions in the matrix; past its end the last one is repeated.
-    cells : NMFCells or ProgramCells
+    cells : CellDistribution
         The distribution of these rows, as a function of one draw.
     at : pair of ndarrays of int of shape (n,)
         Rows (of the block) and columns of the cells at which calibration is judged, the last
@@ -51,7 +50,7 @@ class RowBlock:
 
     number: int
     rows: np.ndarray
-    cells: Cells
+    cells: CellDistribution
     at: tuple[np.ndarray, np.ndarray]
     n_at: int
     n_rows: int
@@ -61,9 +60,7 @@ class RowBlock:
 
         Its parameters have one more dimension in front, for the draws.
         """
-        if isinstance(self.cells, NMFCells):
-            draws = draws | {"W": draws["W"][:, self.rows]}
-        return _distributions(self.cells, draws)
+        return _distributions(self.cells, self.cells.sites_at_rows(draws, self.rows))
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,10 @@ class RowBlocks:
     def data(self) -> Stored:
         """The data in double precision, NaN where missing; sparse where they were fitted so."""
         matrix = matrix_of(self.fit)
-        if isinstance(self.fit.model, NMF):
+        if self.fit.model is not None and self.fit.model.nmf is not None:
             # A quasi-likelihood fits fractions, but replicates only counts.
-            self.fit.model.likelihood.check(matrix)
-        if not isinstance(matrix, SparseMatrix):
-            return np.asarray(matrix.values, np.float64)
-        stored = matrix.stored.astype(np.float64)
-        return stored if matrix.held_out is None else stored + matrix.held_out * np.nan
+            self.fit.model.nmf.likelihood.check(matrix)
+        return matrix.all_cells()
 
     @cached_property
     def mean(self) -> float:
@@ -100,7 +94,7 @@ class RowBlocks:
     def height(self) -> int:
         """Number of rows in a block."""
         n_rows, n_columns = self.data.shape
-        if not isinstance(self.fit.model, NMF):
+        if not cells_of(self.fit).splits_rows:
             return n_rows
         n_blocks = -(-n_rows // max(BLOCK_CELLS // n_columns, 1))
         return -(-n_rows // n_blocks)
@@ -132,7 +126,7 @@ class RowBlocks:
             RowBlock(
                 number,
                 rows := np.minimum(np.arange(start, start + height), n_rows - 1),
-                _sliced(cells, rows),
+                cells.at_rows(rows),
                 _padded(at[number], most),
                 len(at[number][0]),
                 min(height, n_rows - start),
@@ -162,16 +156,8 @@ def _expanded(stored: Stored) -> np.ndarray:
 
 
 @jax.jit
-def _distributions(cells: Cells, draws: dict[str, Array]) -> dist.Distribution:
+def _distributions(cells: CellDistribution, draws: dict[str, Array]) -> dist.Distribution:
     return jax.lax.map(cells, draws)
-
-
-def _sliced(cells: Cells, rows: np.ndarray) -> Cells:
-    """Return the distribution of some rows: what a likelihood knows of every cell is cut."""
-    if not isinstance(cells, NMFCells):
-        return cells
-    known = {name: x[rows] for name, x in cells.likelihood.known.items() if np.ndim(x)}
-    return NMFCells(replace(cells.likelihood, **known)) if known else cells
 
 
 def _padded(at: tuple[np.ndarray, np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray]:

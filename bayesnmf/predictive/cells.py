@@ -2,75 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
-from numpyro import handlers
 
-from bayesnmf.arrays import Array, pytree
-from bayesnmf.likelihoods import Likelihood
-from bayesnmf.model import NMF, Program
-from bayesnmf.model.mean import product
+from bayesnmf.model import CellDistribution
 from bayesnmf.posterior.result import Fit, original_factors, require_model
 
 
-@pytree()
-@dataclass(frozen=True)
-class NMFCells:
-    """The distribution of V under an :class:`bayesnmf.NMF`, as a function of one draw.
-
-    Parameters
-    ----------
-    likelihood : Likelihood
-        What it knows is held as float64 arrays.
-    """
-
-    likelihood: Likelihood
-
-    def __call__(self, draw: dict[str, Array]) -> dist.Distribution:
-        """Return the distribution of all cells at one draw of W, H and the parameters."""
-        drawn = {name: draw[name] for name in self.likelihood.priors}
-        mean = product(draw["W"], draw["H"])
-        return self.likelihood.distribution(mean, **self.likelihood.known, **drawn)
-
-
-@dataclass(frozen=True, eq=False)
-class _Identity:
-    """A program as something hashable: equal to itself alone."""
-
-    program: Program
-
-
-@pytree(static=("held",))
-@dataclass(frozen=True)
-class ProgramCells:
-    """The distribution of the site V of a program, as a function of one draw.
-
-    Parameters
-    ----------
-    held : _Identity
-        The program.
-    V : array of shape (n_rows, n_columns)
-        The data that it was conditioned on, since a program need not run without them.
-    """
-
-    held: _Identity
-    V: Array
-
-    def __call__(self, draw: dict[str, Array]) -> dist.Distribution:
-        """Return the distribution of all cells at one draw of the program's sites."""
-        run = handlers.substitute(handlers.seed(self.held.program, 0), draw)
-        return handlers.trace(run).get_trace(jnp.asarray(self.V))["V"]["fn"]
-
-
-type Cells = NMFCells | ProgramCells
-
-
-def cells_of(fit: Fit) -> Cells:
+def cells_of(fit: Fit) -> CellDistribution:
     """Return the distribution of V given a draw, under the model of a fit.
 
     Raises
@@ -79,9 +19,7 @@ def cells_of(fit: Fit) -> Cells:
         When the fit has no model.
     """
     model = require_model(fit, "drawing data")
-    if isinstance(model, NMF):
-        return NMFCells(jax.tree.map(lambda x: np.asarray(x, np.float64), model.likelihood))
-    return ProgramCells(_Identity(model), np.asarray(fit.V.to_numpy(), np.float64))
+    return model.cells(None if model.nmf is not None else fit.V.to_numpy())
 
 
 def sites(fit: Fit, index: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import pandas as pd
 
-from bayesnmf.model import NMF
 from bayesnmf.posterior.result import Fit, warn_of_modes
 from bayesnmf.predictive.blocks import RowBlocks
 from bayesnmf.predictive.cells import positive_integer, sites, spaced
@@ -191,9 +190,10 @@ def _verdict(fit: Fit, p: pd.Series) -> str:
 def _noise(fit: Fit, p: pd.Series) -> list[str]:
     """Say whether the noise of the model is too small, or too large, for the data."""
     if p["dispersion"] < LEVEL:
-        poisson = isinstance(fit.model, NMF) and fit.model.likelihood.name == "poisson"
-        hint = "the negative binomial" if poisson else "a likelihood with more noise"
-        return [f"Overdispersed: try {hint} (p = {p['dispersion']:.3g})"]
+        assert fit.model is not None  # replicates were drawn from it
+        return [
+            f"Overdispersed: try {fit.model.overdispersed_alternative} (p = {p['dispersion']:.3g})"
+        ]
     # A mode always leaves less than the model's noise behind.
     if p["dispersion"] > 1 - LEVEL and fit.method != "map":
         return [

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from bayesnmf.arrays import Array
+from bayesnmf.model import CellDistribution
 from bayesnmf.posterior.result import Fit, warn_of_modes
-from bayesnmf.predictive.cells import Cells, cells_of, positive_integer, sites, spaced
+from bayesnmf.predictive.cells import cells_of, positive_integer, sites, spaced
 
 #: Bytes that replicates may take.
 BUDGET = 2 * 2**30
@@ -96,7 +97,9 @@ def _require_memory(n_draws: int, size: int) -> None:
 
 
 @partial(jax.jit, static_argnames="dtype")
-def _replicates(cells: Cells, draws: dict[str, Array], keys: Array, *, dtype: Any) -> Array:
+def _replicates(
+    cells: CellDistribution, draws: dict[str, Array], keys: Array, *, dtype: Any
+) -> Array:
     def one(pair: tuple[dict[str, Array], Array]) -> Array:
         draw, key = pair
         return cells(draw).sample(key).astype(dtype)

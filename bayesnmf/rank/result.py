@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesnmf.likelihoods import Likelihood
 from bayesnmf.posterior import archive as storage
 from bayesnmf.posterior import result as posterior
 from bayesnmf.posterior import structure
@@ -142,14 +144,19 @@ class RankSelection:
         storage.write(tree, path)
 
     @staticmethod
-    def load(path: str | os.PathLike[str], *, trust: bool = False) -> RankSelection:
+    def load(
+        path: str | os.PathLike[str],
+        *,
+        trust: bool = False,
+        likelihoods: Sequence[type[Likelihood]] = (),
+    ) -> RankSelection:
         """Read a sweep that :meth:`save` wrote.
 
         Parameters
         ----------
         path : path
             A ``.nc`` file or a ``.zarr`` folder.
-        trust : bool, default False
+        trust, likelihoods :
             As for :func:`bayesnmf.load`.
 
         Raises
@@ -165,7 +172,7 @@ class RankSelection:
             "a sweep over ranks (write one with bn.select_rank(...).save)",
             trust=trust,
         )
-        return _from_tree(tree, path, trust)
+        return _from_tree(tree, path, trust, likelihoods)
 
     def __repr__(self) -> str:
         shown = pd.DataFrame(index=self.table.index)
@@ -178,7 +185,11 @@ class RankSelection:
 
 
 def load(
-    path: str | os.PathLike[str], *, trust: bool = False, model: Any = None
+    path: str | os.PathLike[str],
+    *,
+    trust: bool = False,
+    model: Any = None,
+    likelihoods: Sequence[type[Likelihood]] = (),
 ) -> Fit | RankSelection:
     """Read what :meth:`Fit.save` or :meth:`RankSelection.save` wrote.
 
@@ -194,6 +205,9 @@ def load(
         if it does, is run, and a file without a checksum is read.
     model : NMF, Program or callable, optional
         The model of a fit, in the place of the one that the file describes.
+    likelihoods : sequence of Likelihood classes
+        Likelihoods of your own that the file may name. A fit under one that is not given is loaded
+        with ``fit.model`` None.
 
     Returns
     -------
@@ -229,14 +243,20 @@ def load(
             raise ValueError(
                 f"{path} is a sweep over ranks, whose fits have models: leave out model="
             )
-        return _from_tree(tree, path, trust)
-    fit, note = posterior.from_tree(tree, path, trust=trust, model=model)
+        return _from_tree(tree, path, trust, likelihoods)
+    options: dict[str, Any] = {"trust": trust, "model": model, "likelihoods": likelihoods}
+    fit, note = posterior.from_tree(tree, path, **options)
     if note:
         posterior.warn_of_no_model(path, note)
     return fit
 
 
-def _from_tree(tree: xr.DataTree, path: str | os.PathLike[str], trust: bool) -> RankSelection:
+def _from_tree(
+    tree: xr.DataTree,
+    path: str | os.PathLike[str],
+    trust: bool,
+    likelihoods: Sequence[type[Likelihood]],
+) -> RankSelection:
     """Return the sweep that a tree describes."""
     with storage.naming(path):
         record = structure.parsed(tree.attrs[storage.SWEEP_ATTRIBUTE])
@@ -245,7 +265,9 @@ def _from_tree(tree: xr.DataTree, path: str | os.PathLike[str], trust: bool) -> 
     index = pd.Index(numbers["rank"].to_numpy(), name="rank")
     table = pd.DataFrame({name: numbers[name].to_numpy() for name in record["columns"]}, index)
     found = {
-        int(str(name).removeprefix("rank_")): posterior.from_tree(_root(node), path, trust=trust)
+        int(str(name).removeprefix("rank_")): posterior.from_tree(
+            _root(node), path, trust=trust, likelihoods=likelihoods
+        )
         for name, node in tree["fits"].children.items()
     }
     notes = [note for _, note in found.values() if note]

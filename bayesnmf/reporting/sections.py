@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bayesnmf import plots
-from bayesnmf.data import SparseMatrix
-from bayesnmf.model import NMF, Program
+from bayesnmf.model import Description
 from bayesnmf.plots.names import IN_TABLE, shown
 from bayesnmf.posterior import checks
 from bayesnmf.posterior.result import Fit, matrix_of
@@ -25,45 +23,17 @@ if TYPE_CHECKING:
 N_LEADING, MAX_LISTED, MAX_NAMES = 8, 60, 5
 
 
-#: What each likelihood says of a cell, in words.
-IN_WORDS = {
-    "poisson": "Counts of independent events: the variance of a cell equals its mean.",
-    "negative_binomial": "Counts that scatter more than Poisson counts: the variance is "
-    "mean + mean² / concentration.",
-    "gaussian": "Noise of the same size sigma in every cell, unless sigma is given cell by cell.",
-    "gamma": "Positive values with noise in proportion to their mean.",
-    "beta": "Proportions between 0 and 1, with a link from WH to the mean of a cell.",
-}
-
-
 def model(page: Page, fit: Fit) -> None:
     """Say the model in a formula and in words."""
     page.section("Model")
     sizes = fit.tree["posterior"].sizes
-    if isinstance(fit.model, NMF):
-        likelihood = fit.model.likelihood
-        page.say(f"V ~ {type(likelihood).__name__}(W H)", "formula")
-        page.say(IN_WORDS[likelihood.name])
-        page.table(
-            "Parts of the model",
-            pd.DataFrame(
-                {
-                    "choice": [
-                        _described(x) for x in (likelihood, fit.model.prior_W, fit.model.prior_H)
-                    ]
-                },
-                pd.Index(["likelihood", "prior of W", "prior of H"], name="part"),
-            ),
-            ["choice"],
-        )
-    elif isinstance(fit.model, Program):
-        options = ", ".join(f"{name} = {value}" for name, value in fit.model.options.items())
-        page.say(f"The program {fit.model.name}{f' with {options}' if options else ''}.")
-    else:
+    if fit.model is None:
         page.say(
             "The model is not known here: it was a function of a session that has ended, or a Python "
             "file that was not to be trusted."
         )
+    else:
+        _describe(page, fit.model.describe())
     page.say(
         f"V has {sizes['row']} rows (samples) and {sizes['column']} columns (features). W says how "
         f"much of each of the {sizes['component']} components is in a row, H what a component "
@@ -75,27 +45,14 @@ def model(page: Page, fit: Fit) -> None:
         page.table("Further parameters that were inferred", inferred)
 
 
-def _described(part: Any) -> str:
-    """Write a likelihood or a prior with its fields."""
-    values = []
-    for entry in fields(part):
-        value = getattr(part, entry.name)
-        if np.ndim(value):
-            text = "given cell by cell"
-        elif hasattr(value, "__dataclass_fields__"):
-            text = _described(value)
-        else:
-            text = (
-                "inferred"
-                if value is None
-                else plots.format_number(value)
-                if isinstance(value, float)
-                else str(value)
-            )
-        # An exposure that is not given is none.
-        if not (value is None and entry.name == "exposure"):
-            values.append(f"{entry.name} = {text}")
-    return f"{type(part).__name__}({', '.join(values)})"
+def _describe(page: Page, said: Description) -> None:
+    if said.formula:
+        page.say(said.formula, "formula")
+    page.say(said.words)
+    if said.parts:
+        parts = pd.Index(list(said.parts), name="part")
+        choices = pd.DataFrame({"choice": list(said.parts.values())}, parts)
+        page.table("Parts of the model", choices, ["choice"])
 
 
 def _parameters(fit: Fit) -> pd.DataFrame:
@@ -120,10 +77,7 @@ def data(page: Page, fit: Fit) -> None:
     page.section("Data")
     matrix = matrix_of(fit)
     n_cells = matrix.shape[0] * matrix.shape[1]
-    sparse = isinstance(matrix, SparseMatrix)
-    seen = matrix.stored.data if isinstance(matrix, SparseMatrix) else matrix.cells
-    n_zeros = matrix.n_observed - len(seen) if sparse else int((seen == 0).sum())
-    low = min(0.0, float(seen.min(initial=0.0))) if sparse else float(seen.min())
+    n_zeros = matrix.n_zeros()
     missing = n_cells - matrix.n_observed
     rows = {
         "rows": matrix.shape[0],
@@ -131,14 +85,15 @@ def data(page: Page, fit: Fit) -> None:
         "missing cells": f"{missing:,} ({missing / n_cells:.1%})",
         "zeros": f"{n_zeros:,} ({n_zeros / matrix.n_observed:.1%} of the observed)",
         "smallest, mean, largest": ", ".join(
-            plots.format_number(float(x)) for x in (low, matrix.mean(), seen.max(initial=low))
+            plots.format_number(float(x))
+            for x in (matrix.smallest(), matrix.mean(), matrix.largest())
         ),
         "row names": _names(fit, "row"),
         "column names": _names(fit, "column"),
     }
     table = pd.DataFrame({"value": [str(x) for x in rows.values()]}, pd.Index(rows, name=""))
     page.table("The matrix V", table, ["value"])
-    if not sparse and isinstance(fit.model, NMF) and not fit.chain_modes.any():
+    if not matrix.is_sparse and not fit.chain_modes.any():
         page.figure(
             plots.reconstruction(fit),
             "The data, their posterior expectation, and the difference in standard deviations.",

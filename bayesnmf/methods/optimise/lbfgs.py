@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import initialize_model
 
 from bayesnmf.data import Matrix
-from bayesnmf.model import Program
+from bayesnmf.model import Model
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ProgramMode:
     message: str
 
 
-def program_mode(model: Program, matrix: Matrix, key: jax.Array, max_iter: int) -> ProgramMode:
+def program_mode(model: Model, matrix: Matrix, key: jax.Array, max_iter: int) -> ProgramMode:
     """Maximise the posterior density of a program's unconstrained sites by L-BFGS.
 
     Positive sites are unconstrained by their logarithm, so this is the mode in log space,

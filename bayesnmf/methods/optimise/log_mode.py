@@ -39,12 +39,13 @@ def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> di
 
     Unlike the mode itself it is strictly positive, so it has finite unconstrained coordinates.
     """
-    if isinstance(model, NMF):
+    nmf = model.nmf
+    if nmf is not None:
         if matrix.n_rows * matrix.n_columns >= LARGE:
             search = Search("newton", max_iter=SHORT, tol=START_TOL, log_space=True)
-            return _best_mode(search, model, _sparse(model, matrix), key, progress, n_starts=1)
+            return _best_mode(search, nmf, _sparse(nmf, matrix), key, progress, n_starts=1)
         search = Search("newton", max_iter=1000, tol=1e-4, log_space=True)
-        return _best_mode(search, model, matrix, key, progress)
+        return _best_mode(search, model.nmf, matrix, key, progress)
     sites = program_mode(model, matrix, key, max_iter=2000).sites
     return {name: sites[name] for name in latent_names(model, matrix)}
 
@@ -104,18 +105,19 @@ def log_scales(model: Model, matrix: Matrix, mode: dict[str, np.ndarray]) -> dic
     (Fisher weights in place of observed ones); its inverse square root ignores the coupling of
     coefficients. Empty for a program, whose likelihood is not known.
     """
-    if not isinstance(model, NMF):
+    if model.nmf is None:
         return {}
-    likelihood, data = model.likelihood, cells_of(model, matrix)
+    nmf = model.nmf
+    likelihood, data = nmf.likelihood, cells_of(nmf, matrix)
     W, H = jnp.asarray(mode["W"]), jnp.asarray(mode["H"])
     parameters = {name: jnp.asarray(mode[name]) for name in likelihood.priors}
     weight = likelihood.fisher_information(
         data.values, product(W, H), **likelihood.known, **parameters
     )
     weight = data.kept(weight)
-    precision_W = model.prior_W.shape + W**2 * (weight @ (H**2).T)
-    precision_H = model.prior_H.shape + H**2 * ((W**2).T @ weight)
+    precision_W = nmf.prior_W.shape + W**2 * (weight @ (H**2).T)
+    precision_H = nmf.prior_H.shape + H**2 * ((W**2).T @ weight)
     scales = {"W": np.asarray(precision_W**-0.5), "H": np.asarray(precision_H**-0.5)}
-    for name, (shape, rate) in conditional(model, W.T, H).items():
+    for name, (shape, rate) in conditional(nmf, W.T, H).items():
         scales[name] = np.full(rate.shape, shape**-0.5, matrix.dtype)
     return scales

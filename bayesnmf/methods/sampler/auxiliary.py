@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.arrays import Array
-from bayesnmf.likelihoods import Gaussian
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Gram, Sampled
 
@@ -82,8 +81,8 @@ def parameter_move(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Move every inferred parameter given the factors.
 
-    A Gaussian sigma is drawn from its conditional distribution; any other parameter by slice
-    sampling of its logarithm.
+    Parameters that are conjugate given the sum of squares are drawn from their conditional
+    distribution; any other by slice sampling of its logarithm.
 
     Parameters
     ----------
@@ -101,9 +100,10 @@ def parameter_move(
     n_evaluations : dict of scalars
         Proposals that each slice needed; a bracket of the right width needs two or three.
     """
-    if isinstance(model.likelihood, Gaussian):  # its precision is conjugate
-        sigma = gaussian_sigma(model, cast(Gram, data), W, H, key)
-        return {"sigma": sigma}, {"sigma": jnp.ones_like(sigma)}
+    if model.likelihood.is_conjugate:
+        squares = cast(Gram, data).squares(W, H)
+        drawn = model.likelihood.conjugate_draw(key, data.n_cells, squares)
+        return drawn, {name: jnp.ones_like(value) for name, value in drawn.items()}
     log_likelihood, effort = data.density(model, W, H), {}
     for name, prior in model.likelihood.priors.items():
         key, key_place, key_slice = jax.random.split(key, 3)
@@ -121,11 +121,3 @@ def parameter_move(
         x, effort[name] = slice_move(log_density, x, lower, lower + width, key_slice)
         parameters = {**parameters, name: jnp.exp(x)}
     return parameters, effort
-
-
-def gaussian_sigma(model: NMF, data: Gram, W: Array, H: Array, key: Array) -> Array:
-    """Draw sigma: its precision is exponential a priori, gamma given the residuals."""
-    scale = model.likelihood.start()["sigma"]  # the prior mean of the precision is scale**-2
-    shape = 1.0 + 0.5 * jnp.asarray(data.n_cells, W.dtype)
-    rate = jnp.asarray(scale, W.dtype) ** 2 + 0.5 * data.squares(W, H)
-    return jnp.sqrt(rate / jax.random.gamma(key, shape, dtype=W.dtype))
