@@ -67,7 +67,7 @@ def positive(x: Array) -> Array:
 def floor_of(dtype: Any) -> float:
     """Return the least mean that the arithmetic works with: the root of the smallest positive number.
 
-    Data that would need a smaller mean are refused by :func:`refuse_magnitudes`.
+    Data that would need a smaller mean are refused by the likelihood.
     """
     return float(np.finfo(dtype).tiny ** 0.5)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import scipy.sparse
 
-from bayesnmf import data
+from bayesnmf.data import matrix as data
 
 #: Sparse data that take more bytes than this when dense are not expanded without a word.
 NOTED = 2**28

@@ -292,7 +292,7 @@ class NMF:
 
 def _distribution(prior: Prior, shape: tuple[int, int], axis: int) -> dist.Distribution:
     """Return the distribution of an entry, or of all where each component has its own rate."""
-    if np.ndim(prior.rate) == 0:  # type: ignore[arg-type]
+    if np.ndim(prior.rate) == 0:
         return prior.distribution()
     rate = jnp.expand_dims(jnp.asarray(prior.rate), 1 - axis)
     return dist.Gamma(prior.shape, jnp.broadcast_to(rate, shape))

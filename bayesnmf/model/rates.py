@@ -40,8 +40,8 @@ def conditional(model: NMF, W: Array, H: Array) -> dict[str, tuple[Array, Array]
         shape, rate = (jnp.asarray(x, W.dtype) for x in (hyper.shape, hyper.rate))
         for prior, factor, own in ((model.prior_W, W, "rate_W"), (model.prior_H, H, "rate_H")):
             if name in ("rate", own):
-                shape = shape + factor.shape[1] * jnp.asarray(prior.shape, W.dtype)
-                rate = rate + jnp.sum(factor, axis=1)
+                more_shape, more_rate = prior.rate_given(factor)
+                shape, rate = shape + more_shape, rate + more_rate
         found[name] = (shape, rate)
     return found
 

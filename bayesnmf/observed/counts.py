@@ -27,7 +27,6 @@ from bayesnmf.observed.sparse_ops import (
 )
 from bayesnmf.observed.stored_rows import Rows, rows_of
 from bayesnmf.priors import Prior
-from bayesnmf.priors.terms import prior_terms
 
 
 class Counts(NamedTuple):
@@ -109,7 +108,7 @@ class Counts(NamedTuple):
         log_space: bool,
     ) -> Improved:
         """Do one sweep of coordinate descent on every row."""
-        rate, log_coefficient = prior_terms(prior, x, log_space)
+        rate, log_coefficient = prior.penalty_terms(x, log_space)
         linear = jnp.broadcast_to(self._linear(model, y, axis=axis), x.shape)
         stored = self.rows if axis == 1 else self.columns
         new, slope, kernel = sweep(stored, x, y, linear + rate, log_coefficient, floor_of(x.dtype))

@@ -27,7 +27,6 @@ from bayesnmf.observed.products import contract
 from bayesnmf.observed.sparse_ops import contract_values
 from bayesnmf.observed.stored_rows import Rows, rows_of
 from bayesnmf.priors import Prior
-from bayesnmf.priors.terms import prior_terms
 
 
 class Moments(NamedTuple):
@@ -98,7 +97,7 @@ class Moments(NamedTuple):
         log_space: bool,
     ) -> Improved:
         """Minimise the objective exactly in one component after another, for all rows at once."""
-        rate, log_coefficient = prior_terms(prior, x, log_space)
+        rate, log_coefficient = prior.penalty_terms(x, log_space)
         variance = 1.0 / _precision(model, parameters)
         projected, gram = self.project(y, axis=axis), y @ y.T
         # In units of the variance the objective is x' G x / 2 - p' x + rate x - pull log x.

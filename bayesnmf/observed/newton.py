@@ -24,7 +24,6 @@ from bayesnmf.arrays import Array, floor_of, off_zero
 from bayesnmf.model import NMF
 from bayesnmf.observed.products import contract, product
 from bayesnmf.priors import Prior
-from bayesnmf.priors.terms import prior_terms
 
 if TYPE_CHECKING:
     from bayesnmf.observed.cells import Cells
@@ -69,7 +68,7 @@ def half_step(
     """
     likelihood = model.likelihood
     parameters = {**likelihood.known, **parameters}
-    rate, log_weight = prior_terms(prior, x, log_space)
+    rate, log_weight = prior.penalty_terms(x, log_space)
     lifted = off_zero(x)
     score = data.kept(likelihood.score(data.values, mean, **parameters))
     curvature = data.kept(likelihood.curvature(data.values, mean, **parameters))

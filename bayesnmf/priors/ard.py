@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpyro.distributions as dist
 
 from bayesnmf.arrays import pytree
+from bayesnmf.priors.base import Prior
 from bayesnmf.priors.gamma import Gamma, _shown, keep_positive, plain_rate, require_hyper_prior
 
 
 @pytree()
 @dataclass(frozen=True)
-class ARD:
+class ARD(Prior):
     """Automatic relevance determination: components that the data do not ask for empty out.
 
     Every component has a rate of its own under a gamma hyper-prior, as with
@@ -54,10 +56,9 @@ class ARD:
     rate: Gamma = field(default_factory=Gamma)
     floor: float = 1e-3
 
-    name = "ard"
-    proper = True
+    name: ClassVar[str] = "ard"
     #: An empty component's entries have no mean that would say anything of the data.
-    mean = None
+    mean: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         keep_positive(self, "shape", "the shape of an ARD prior")

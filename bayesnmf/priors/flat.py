@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpyro.distributions as dist
 
 from bayesnmf.arrays import pytree
+from bayesnmf.priors.base import Prior
 
 
 @pytree()
 @dataclass(frozen=True)
-class Flat:
+class Flat(Prior):
     """The improper uniform prior on the non-negative half-line, for MAP only.
 
     With it the mode is the classic, unpenalised factorisation. It is no distribution, so SVI
     and MCMC refuse it.
     """
 
-    name = "flat"
-    proper = False
+    name: ClassVar[str] = "flat"
+    proper: ClassVar[bool] = False
     shape = 1.0
     rate = 0.0
-    mean = None
-    hyper = None
-    resolved = True
+    mean: ClassVar[None] = None
+    resolved: ClassVar[bool] = True
 
     def with_mean(self, mean: float) -> Flat:
         """Return this prior: it has no scale to set."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpyro.distributions as dist
 
 from bayesnmf.arrays import pytree
+from bayesnmf.priors.base import Prior
 
 
 @pytree()
 @dataclass(frozen=True)
-class Gamma:
+class Gamma(Prior):
     """Independent gamma prior on every entry of a factor.
 
     The density is proportional to ``x**(shape - 1) * exp(-rate * x)`` on x > 0.
@@ -42,8 +43,7 @@ class Gamma:
     shape: float = 1.0
     rate: float | Gamma | None = None
 
-    name = "gamma"
-    proper = True
+    name: ClassVar[str] = "gamma"
 
     def __post_init__(self) -> None:
         keep_positive(self, "shape", "the shape of a gamma prior")
@@ -82,7 +82,7 @@ class Gamma:
 
 @pytree()
 @dataclass(frozen=True)
-class Exponential:
+class Exponential(Prior):
     """Independent exponential prior on every entry of a factor: ``Gamma(1, rate)``.
 
     Parameters
@@ -98,10 +98,8 @@ class Exponential:
 
     rate: float | None = None
 
-    name = "exponential"
-    proper = True
+    name: ClassVar[str] = "exponential"
     shape = 1.0
-    hyper = None
 
     def __post_init__(self) -> None:
         if self.rate is not None:

@@ -17,7 +17,6 @@ from bayesnmf.model import NMF
 from bayesnmf.model.rates import at_mode
 from bayesnmf.observed.interface import Improved, Observed
 from bayesnmf.priors import Prior
-from bayesnmf.priors.terms import log_coefficient_of, prior_terms
 
 #: Steps between updates of the likelihood's parameters.
 PARAMETER_STRIDE = 3
@@ -113,7 +112,7 @@ def _multiplicative_step(
 ) -> Improved:
     """Update one factor multiplicatively."""
     numerator, denominator = data.score_parts(model, x, y, parameters, axis=axis)
-    rate, log_coefficient = prior_terms(prior, x, log_space)
+    rate, log_coefficient = prior.penalty_terms(x, log_space)
     exponent = jnp.asarray(model.likelihood.exponent, x.dtype)
     updated = model.likelihood.update(x, numerator, denominator, log_coefficient, rate, exponent)
     slope = denominator + rate - numerator - log_coefficient / off_zero(x)
@@ -130,7 +129,7 @@ def balance(model: NMF, W: Array, H: Array, log_space: bool) -> tuple[Array, Arr
     """
     given = at_mode(model, W, H)
     (rate_W, pull_W), (rate_H, pull_H) = (
-        prior_terms(prior, W, log_space) for prior in (given.prior_W, given.prior_H)
+        prior.penalty_terms(W, log_space) for prior in (given.prior_W, given.prior_H)
     )
     A, B = jnp.sum(rate_W * W, axis=1), jnp.sum(rate_H * H, axis=1)
     P = W.shape[1] * pull_W - H.shape[1] * pull_H
@@ -196,7 +195,7 @@ def _larger_residual(
     """Return the larger of both factors' residuals, each of a factor, its slope and the other."""
     parts = zip((model.prior_W, model.prior_H), (of_W, of_H), strict=True)
     first, second = (
-        scaled_residual(x, slope, y, log_coefficient_of(prior, x, log_space))
+        scaled_residual(x, slope, y, prior.log_coefficient(x, log_space))
         for prior, (x, slope, y) in parts
     )
     return jnp.maximum(first, second)
@@ -213,7 +212,7 @@ def release(
     W, H, parameters = point
 
     def lifted(x: Array, slope: Array, y: Array, prior: Prior) -> Array:
-        unit = step_size(x, y, log_coefficient_of(prior, x, log_space))
+        unit = step_size(x, y, prior.log_coefficient(x, log_space))
         locked = (x < LIFT * unit) & (slope * unit / y.shape[1] < -tol)
         return jnp.where(locked, LIFT * unit, x)
 
@@ -235,7 +234,7 @@ def _slopes(model: NMF, data: Observed, point: Factors, log_space: bool) -> tupl
     given = at_mode(model, W, H)
 
     def slope(x: Array, y: Array, prior: Prior, axis: int) -> Array:
-        rate, log_coefficient = prior_terms(prior, x, log_space)
+        rate, log_coefficient = prior.penalty_terms(x, log_space)
         return (
             rate - log_coefficient / off_zero(x) - data.gradient(model, x, y, parameters, axis=axis)
         )

@@ -14,7 +14,6 @@ from bayesnmf.methods.optimise.penalty import penalty
 from bayesnmf.model import NMF
 from bayesnmf.model.rates import at_mode
 from bayesnmf.observed.interface import Observed
-from bayesnmf.priors.terms import prior_terms
 
 #: Halvings of a step before it is given up.
 MAX_HALVINGS = 30
@@ -92,7 +91,7 @@ def _update_factor(model: NMF, data: Observed, point: Point, name: str, log_spac
     given = at_mode(model, W.T, H)
     x, y, axis, prior = (W.T, H, 1, given.prior_W) if name == "W" else (H, W.T, 0, given.prior_H)
     numerator, denominator = data.score_parts(model, x, y, point.parameters, axis=axis)
-    rate, log_coefficient = prior_terms(prior, x, log_space)
+    rate, log_coefficient = prior.penalty_terms(x, log_space)
 
     def candidate(exponent: Array) -> Array:
         updated = likelihood.update(x, numerator, denominator, log_coefficient, rate, exponent)

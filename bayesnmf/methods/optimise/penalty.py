@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax.scipy.special import xlogy
 
 from bayesnmf.arrays import Array
 from bayesnmf.model import NMF
 from bayesnmf.model.rates import at_mode, conditional
-from bayesnmf.priors.terms import prior_terms
 
 
 def penalty(
@@ -21,8 +19,7 @@ def penalty(
     total = jnp.zeros((), W.dtype)
     given = at_mode(model, W, H)
     for prior, factor in ((given.prior_W, W), (given.prior_H, H)):
-        rate, log_coefficient = prior_terms(prior, factor, log_space)
-        total += jnp.sum(rate * factor - xlogy(log_coefficient, factor))
+        total += prior.penalty(factor, log_space)
     for name, (shape, rate) in conditional(model, W, H).items():
         hyper_rate = jnp.asarray(model.hyper_priors[name].rate, W.dtype)
         total += jnp.sum(hyper_rate * shape / rate - shape * jnp.log(shape / rate))

@@ -15,7 +15,6 @@ from bayesnmf.methods.sampler.noise import Trajectory
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 from bayesnmf.priors import Prior
-from bayesnmf.priors.terms import log_slope, prior_changes
 
 #: Relative half-width of the uniform jitter of step sizes, which breaks periodic orbits.
 JITTER = 0.3
@@ -63,9 +62,7 @@ def block_move(
 
     def slope(x: Array) -> Array:
         w = jnp.exp(x)
-        return whiten(
-            metric, log_slope(prior, w, data.gradient(model, w, y, parameters, axis=axis))
-        )
+        return whiten(metric, prior.log_slope(w, data.gradient(model, w, y, parameters, axis=axis)))
 
     def leap(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, momentum, force = state
@@ -76,7 +73,7 @@ def block_move(
 
     new_x, new_momentum, _ = lax.fori_loop(0, n_leapfrogs, leap, (x, momentum, slope(x)))
     change = data.log_density_change(model, jnp.exp(x), jnp.exp(new_x), y, parameters, axis=axis)
-    change += jnp.sum(prior_changes(prior, x, new_x), axis=0)
+    change += jnp.sum(prior.log_density_change(x, new_x), axis=0)
     change += 0.5 * jnp.sum(momentum**2 - new_momentum**2, axis=0)
     accepted, acceptance = decide(noise.accept, change)
     return jnp.where(accepted[None], new_x, x), acceptance

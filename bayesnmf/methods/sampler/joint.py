@@ -20,7 +20,6 @@ from bayesnmf.methods.sampler.noise import Trajectory
 from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
-from bayesnmf.priors.terms import log_slope, prior_changes
 
 type Pair = tuple[Array, Array]
 
@@ -77,8 +76,8 @@ def joint_move(
             found = single.gradients(given, *_single((w, h)), parameters)
             of_w, of_h = (slope.astype(dtype) for slope in found)
         return (
-            whiten(metric[0], log_slope(model.prior_W, w, of_w)),
-            whiten(metric[1], log_slope(model.prior_H, h, of_h)),
+            whiten(metric[0], model.prior_W.log_slope(w, of_w)),
+            whiten(metric[1], model.prior_H.log_slope(h, of_h)),
         )
 
     def leap(_: Array, state: tuple[Pair, Pair, Pair]) -> tuple[Pair, Pair, Pair]:
@@ -92,7 +91,7 @@ def joint_move(
     before, after = ((jnp.exp(x[0]), jnp.exp(x[1])) for x in (start, end))
     change = data.joint_log_density_change(model, before, after, position.parameters)
     for i, prior in enumerate((model.prior_W, model.prior_H)):
-        change += jnp.sum(prior_changes(prior, start[i], end[i]))
+        change += jnp.sum(prior.log_density_change(start[i], end[i]))
         change += 0.5 * jnp.sum(momentum[i] ** 2 - new_momentum[i] ** 2)
     accepted, acceptance = decide(noise.accept, change)
     W, H = (jnp.where(accepted, new, old) for new, old in zip(end, start, strict=True))

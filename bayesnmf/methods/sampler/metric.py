@@ -16,7 +16,6 @@ from bayesnmf.methods.sampler.target import Position, conditioned
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled, pairs
 from bayesnmf.priors import Prior
-from bayesnmf.priors.terms import terms
 
 
 def metrics(model: NMF, data: Sampled, position: Position) -> tuple[Array, Array]:
@@ -46,7 +45,7 @@ def _information(prior: Prior, w: Array, packed: Array) -> Array:
     first, second = pairs(n_components)
     place = np.zeros((n_components, n_components), int)
     place[first, second] = place[second, first] = np.arange(len(first))
-    shape, _ = terms(prior, w)
+    shape, _ = prior.terms(w)
     identity = jnp.eye(n_components, dtype=w.dtype)
     return jnp.moveaxis(packed[place], -1, 0) + shape[None] * identity[None]
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
-from bayesnmf.priors.terms import terms
 
 #: Proposals of one draw, each accepted more often than every other time. When all are rejected the
 #: scale stays. That leaves its distribution invariant too: whether they are does not depend on
@@ -39,7 +38,7 @@ def scale_move(model: NMF, position: Position, uniform: Array) -> Position:
         The same WH, with its scale shared anew between the factors.
     """
     (shape_W, rate_W), (shape_H, rate_H) = (
-        terms(prior, position.W) for prior in (model.prior_W, model.prior_H)
+        prior.terms(position.W) for prior in (model.prior_W, model.prior_H)
     )
     order = position.W.shape[1] * shape_W[0, 0] - position.H.shape[1] * shape_H[0, 0]
     alpha = jnp.sum(rate_W * jnp.exp(position.W), axis=1)

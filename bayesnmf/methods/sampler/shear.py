@@ -12,7 +12,6 @@ from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.auxiliary import slice_move
 from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
-from bayesnmf.priors.terms import terms
 
 
 def shear_move(
@@ -50,7 +49,7 @@ def shear_move(
     lower = -jnp.exp(jnp.min(gains[0] - gains[1], axis=1))
     upper = jnp.exp(jnp.min(pays[0] - pays[1], axis=1))
     rate_W, rate_H = (
-        jnp.broadcast_to(terms(prior, x)[1][:, 0], x.shape[:1])
+        jnp.broadcast_to(prior.terms(x)[1][:, 0], x.shape[:1])
         for prior, x in ((model.prior_W, position.W), (model.prior_H, position.H))
     )
     rate = rate_W[second] * jnp.sum(jnp.exp(gains[1]), axis=1)
@@ -58,7 +57,7 @@ def shear_move(
     if exponential:
         t = truncated_exponential(uniform[1, :n_pairs], rate, lower, upper)
     else:
-        shapes = [terms(p, position.W)[0] - 1.0 for p in (model.prior_W, model.prior_H)]
+        shapes = [p.terms(position.W)[0] - 1.0 for p in (model.prior_W, model.prior_H)]
 
         def log_density(t: Array) -> Array:
             logs = (_sheared(*gains, t), _sheared(*pays, -t))

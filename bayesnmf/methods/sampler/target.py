@@ -10,13 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
 
 from bayesnmf.arrays import Array
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
-from bayesnmf.priors import Prior
-from bayesnmf.priors.terms import terms
 
 
 class Position(NamedTuple):
@@ -83,15 +80,9 @@ def log_joint(model: NMF, data: Sampled, position: Position) -> Array:
     model, position = conditioned(model, position)
     total = data.density(model, jnp.exp(position.W), jnp.exp(position.H))(position.parameters)
     for prior, x in ((model.prior_W, position.W), (model.prior_H, position.H)):
-        total += jnp.sum(_log_density(prior, x))
+        total += jnp.sum(prior.log_density(x))
     for name, prior in model.likelihood.priors.items():
         total += prior.log_prob(position.parameters[name]).astype(total.dtype)
     for name, hyper in hyper_priors.items():
-        total += jnp.sum(_log_density(hyper, jnp.log(rates[name])[:, None]))
+        total += jnp.sum(hyper.log_density(jnp.log(rates[name])[:, None]))
     return total
-
-
-def _log_density(prior: Prior, x: Array) -> Array:
-    """Return the log density of every entry, at its logarithm x of shape (component, row)."""
-    shape, rate = terms(prior, x)
-    return (shape - 1.0) * x - rate * jnp.exp(x) + shape * jnp.log(rate) - gammaln(shape)

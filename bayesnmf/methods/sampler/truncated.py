@@ -15,7 +15,6 @@ from bayesnmf.arrays import Array
 from bayesnmf.observed.interface import Gram
 from bayesnmf.observed.products import contract
 from bayesnmf.priors import Prior
-from bayesnmf.priors.terms import terms
 
 #: Standard deviations from which the tail is inverted by Mills' ratio.
 FAR = 4.0
@@ -60,7 +59,7 @@ def truncated_move(
     n_components = x.shape[0]
     variance = sigma * sigma
     # Pulls in units of one over the variance, so that what is left of them is a plain residual.
-    pulls = data.project(y, axis=axis) - variance * terms(prior, x)[1]
+    pulls = data.project(y, axis=axis) - variance * prior.terms(x)[1]
     gram = contract(y, y, 1)
     # Even an all-zero row of the other factor leaves a proper draw: that of the prior.
     least = jnp.finfo(x.dtype).tiny ** 0.25
