@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, ClassVar
 
@@ -171,7 +171,7 @@ def _new_svi(init_loc_fn: Callable[..., Any]) -> NumPyroSVI:
     )
 
 
-@cache
+@lru_cache(maxsize=32)
 def _svi_of(structure: Hashable, shape: tuple[int, ...], dtype: np.dtype) -> NumPyroSVI:
     """Return the one that all fits of a model and a shape share, and with it what is compiled.
 
