@@ -22,7 +22,6 @@ from jax import lax
 from scipy import stats
 
 import bayesnmf as bn
-from bayesnmf.datasets import SAMPLERS
 from bayesnmf.likelihoods import Gaussian, Likelihood
 from bayesnmf.methods.sampler import NMFKernel, NMFState, Plan
 from bayesnmf.methods.sampler.kernel import _BATCHED
@@ -77,7 +76,7 @@ def simulate(model: bn.NMF, shape: tuple[int, int], size: int, seed: int) -> Tru
     for W, H, *values in zip(*sites.values(), strict=True):
         parameters = dict(zip(likelihood.priors, map(float, values), strict=True))
         given = replace(likelihood, **parameters)
-        V.append(SAMPLERS[likelihood.name].draw(rng, W @ H, given, 1.0))
+        V.append(given.simulate(rng, W @ H, 1.0))
     return Truth(sites, np.asarray(V, float))
 
 

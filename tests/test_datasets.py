@@ -6,7 +6,7 @@ import scipy.special
 
 from bayesnmf import likelihoods
 from bayesnmf.data import Matrix
-from bayesnmf.datasets import SAMPLERS, breast21, make_nmf
+from bayesnmf.datasets import breast21, make_nmf
 from bayesnmf.likelihoods import REGISTRY
 
 NAMES = sorted(REGISTRY)

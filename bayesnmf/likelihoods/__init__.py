@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.base import Likelihood, likelihood
 from bayesnmf.likelihoods.beta import Beta
 from bayesnmf.likelihoods.gamma import Gamma
 from bayesnmf.likelihoods.gaussian import Gaussian
 from bayesnmf.likelihoods.negative_binomial import NegativeBinomial
 from bayesnmf.likelihoods.poisson import Poisson
 
-__all__ = ["Beta", "Gamma", "Gaussian", "Likelihood", "NegativeBinomial", "Poisson"]
+__all__ = ["Beta", "Gamma", "Gaussian", "Likelihood", "NegativeBinomial", "Poisson", "likelihood"]
 
 
 #: Every likelihood by name. A new class here inherits every test that the others have.

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln
 
-from bayesnmf.arrays import Array, positive
+from bayesnmf.arrays import Array, positive, pytree
 from bayesnmf.data import AnyMatrix, Matrix
 from bayesnmf.data.labels import is_labelled, matched
+from bayesnmf.likelihoods.numpy_draws import draw
 
 #: Cells between the inverse of this and it leave single precision room for squares and ratios.
 LARGEST = 1e12
@@ -76,8 +79,8 @@ class Likelihood(ABC):
     is_conjugate: ClassVar[bool] = False
 
     def conjugate_draw(self, key: Array, n_cells: Array, squares: Array) -> dict[str, Array]:
-        """Draw the inferred parameters given the sum of squares of V - WH."""
-        raise NotImplementedError
+        """Draw the inferred parameters given the sum of squares of V - WH; none by default."""
+        return {}
 
     def fits_single_precision(self, values: np.ndarray) -> bool:
         """Return whether single precision is accurate enough for the trajectory of a sampler."""
@@ -152,12 +155,19 @@ class Likelihood(ABC):
 
     # -- data ---------------------------------------------------------------------------------
 
-    @abstractmethod
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Raise ``ValueError`` naming the first cell outside the support.
 
-        With `quasi`, cells at which the log density is still a sensible objective pass.
+        With `quasi`, cells at which the log density is still a sensible objective pass. Here the
+        support is that of the distribution.
         """
+        parameters = dict.fromkeys(self.parameters, 1.0) | self.known
+        support = self.distribution(np.ones((1, 1)), **parameters).support
+        matrix.refuse(
+            lambda v: ~np.asarray(support(v)),
+            f"lies outside the support of the {self.name.replace('_', ' ')} likelihood",
+            "Check that cell, or choose another likelihood",
+        )
 
     def is_quasi(self, matrix: AnyMatrix) -> bool:
         """Return whether `matrix` makes this a quasi-likelihood: an objective, no density."""
@@ -177,9 +187,9 @@ class Likelihood(ABC):
     def distribution(self, mean: Array, **parameters: Array) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
 
-    @abstractmethod
     def log_density(self, v: Array, mean: Array, **parameters: Array) -> Array:
-        """Return the log density, normalising constants included."""
+        """Return the log density, normalising constants included; by default NumPyro's."""
+        return self.distribution(mean, **parameters).log_prob(v)
 
     def log_density_change(self, v: Array, mean: Array, step: Array, **parameters: Array) -> Array:
         """Return the log density at ``mean + step`` minus the log density at `mean`.
@@ -214,12 +224,26 @@ class Likelihood(ABC):
         """
         return self.fisher_information(v, mean, **parameters)
 
-    @abstractmethod
     def score_parts(self, v: Array, mean: Array, **parameters: Array) -> tuple[Array, Array]:
         """Return the score as numerator minus denominator of the multiplicative update.
 
-        Both are non-negative wherever `v` is.
+        Both are non-negative wherever `v` is. By default the Fisher information times the mean is
+        added to both: a multiplicative update is then a step of Fisher scoring to first order.
         """
+        own = type(self).score is not Likelihood.score
+        score = (self.score if own else self._derivative)(v, mean, **parameters)
+        drift = self.fisher_information(v, mean, **parameters) * mean
+        return jnp.maximum(score, 0.0) + drift, jnp.maximum(-score, 0.0) + drift
+
+    def _derivative(self, v: Array, mean: Array, **parameters: Array) -> Array:
+        """Return the derivative of the log density in the mean by automatic differentiation."""
+
+        def log_density(mean: Array) -> Array:
+            return self.log_density(v, mean, **parameters)
+
+        mean = jnp.broadcast_to(mean, jnp.broadcast_shapes(*map(jnp.shape, (v, mean))))
+        # Every cell depends on its own mean alone, so one product with ones has all derivatives.
+        return jax.jvp(log_density, (mean,), (jnp.ones_like(mean),))[1]
 
     def update(
         self,
@@ -247,13 +271,99 @@ class Likelihood(ABC):
 
     # -- counts -------------------------------------------------------------------------------
 
-    @abstractmethod
+    @property
+    def gives_mass(self) -> bool:
+        """Whether :meth:`log_mass` can score counts."""
+        own = type(self).log_mass is not Likelihood.log_mass
+        return own or self.base_measure == "counting"
+
     def log_mass(self, v: Array, mean: Array, **parameters: Array) -> Array:
         """Return the log probability of the unit interval around the count `v`.
 
         This puts a continuous likelihood of counts on the base measure of the discrete ones;
-        the mass below one half belongs to the count 0.
+        the mass below one half belongs to the count 0. By default that of a discrete likelihood.
         """
+        return self.log_density(v, mean, **parameters)
+
+    # -- simulated data -----------------------------------------------------------------------
+
+    #: Mean of simulated data where none is asked for, and the least upper bound of all means.
+    typical_level: ClassVar[float] = 10.0
+    highest_level: ClassVar[float] = math.inf
+    #: Fields beside the parameters that simulated data can be asked for.
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return data drawn around `mean`.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        mean : ndarray of shape (n_rows, n_columns)
+            Positive.
+        level : float
+            Typical value of V, in units of which a parameter that is not given may be set.
+        """
+        parameters = self.start() | self.known
+        cells = self.distribution(mean, **parameters)
+        return draw(cells, rng, lambda: jax.random.key(int(rng.integers(2**31))))
+
+
+def likelihood[L: type[Likelihood]](*, static: tuple[str, ...] = ()) -> Callable[[L], L]:
+    """Make a class a likelihood that works everywhere: in fits, comparisons, checks, reports.
+
+    A decorator. The class becomes a frozen dataclass, whose fields are what the user may fix, and
+    a JAX pytree, so that compiled functions take it as an argument. It must derive from
+    :class:`Likelihood` and give its `name`, its `base_measure`, :meth:`~Likelihood.distribution`
+    and :meth:`~Likelihood.fisher_information`; everything else has a default.
+
+    Parameters
+    ----------
+    static : tuple of str
+        Fields that select code, such as the name of a link, rather than hold numbers.
+
+    Raises
+    ------
+    TypeError
+        When the class does not derive from Likelihood, or lacks something; the message says what.
+
+    Examples
+    --------
+    >>> @likelihood()
+    ... class Laplace(Likelihood):
+    ...     scale: float = None
+    ...     name, base_measure, parameters = "laplace", "lebesgue", ("scale",)
+    ...     def distribution(self, mean, scale):
+    ...         return dist.Laplace(mean, scale)
+    ...     def fisher_information(self, v, mean, scale):
+    ...         return jnp.broadcast_to(1.0 / scale**2, jnp.shape(mean))
+    >>> float(Laplace(scale=2.0).score(3.0, 1.0, scale=2.0))
+    0.5
+    """
+
+    def define(cls: L) -> L:
+        if not (isinstance(cls, type) and issubclass(cls, Likelihood)):
+            raise TypeError(f"{cls!r} must derive from bayesnmf.likelihoods.Likelihood")
+        for name, valid in (("name", str), ("base_measure", str), ("parameters", tuple)):
+            if not isinstance(getattr(cls, name, None), valid):
+                raise TypeError(
+                    f"the likelihood {cls.__name__} must set {name}, a {valid.__name__}"
+                )
+        if cls.base_measure not in ("counting", "lebesgue"):
+            raise TypeError(
+                f"base_measure of {cls.__name__} must be 'counting' for counts or 'lebesgue' for a "
+                f"density, not {cls.base_measure!r}"
+            )
+        made = dataclass(frozen=True, eq=False)(cls)
+        missing = set(cls.parameters) - {field.name for field in fields(made)}
+        if missing:
+            raise TypeError(
+                f"the parameter {min(missing)!r} of {cls.__name__} must be a field: "
+                f"{min(missing)}: float = None"
+            )
+        return cast(L, pytree(static=static)(made))
+
+    return define
 
 
 def log_linear_step(

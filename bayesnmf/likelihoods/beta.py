@@ -13,6 +13,7 @@ from jax.scipy.special import digamma, polygamma
 from bayesnmf.arrays import Array, positive, pytree
 from bayesnmf.data import AnyMatrix
 from bayesnmf.likelihoods.base import Likelihood, refuse_magnitudes, stirling_remainder
+from bayesnmf.likelihoods.numpy_draws import BELOW_ONE, TINY
 
 
 @final
@@ -105,6 +106,20 @@ class Beta(Likelihood):
         mean = jnp.clip(mean, tiny, tiny**-0.5)
         complement = 1.0 / (1.0 + mean)
         return mean * complement, complement, complement * complement
+
+    typical_level: ClassVar[float] = 0.3
+    highest_level: ClassVar[float] = 1.0
+    options: ClassVar[tuple[str, ...]] = ("link",)
+
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return proportions drawn around `mean`; a precision that is not given is 50."""
+        precision = 50.0 if self.precision is None else self.precision
+        if self.link == "cloglog":
+            mu, complement = -np.expm1(-mean), np.exp(-mean)
+        else:
+            mu, complement = mean / (1.0 + mean), 1.0 / (1.0 + mean)
+        a, b = np.maximum(precision * mu, TINY), np.maximum(precision * complement, TINY)
+        return np.clip(rng.beta(a, b), TINY, BELOW_ONE)
 
     def distribution(self, mean: Array, precision: Array) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""

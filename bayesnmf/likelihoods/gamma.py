@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammainc, gammaincc
 
 from bayesnmf.arrays import Array, positive, pytree
 from bayesnmf.data import AnyMatrix
 from bayesnmf.likelihoods.base import Likelihood, refuse_magnitudes, stirling_remainder
+from bayesnmf.likelihoods.numpy_draws import TINY
 
 
 @final
@@ -67,6 +69,11 @@ class Gamma(Likelihood):
             "Mark it as missing, or choose the Poisson or Gaussian likelihood",
         )
         refuse_magnitudes(self, matrix)
+
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return positive values drawn around `mean`; a shape that is not given is 10."""
+        shape = 10.0 if self.shape is None else self.shape
+        return np.maximum(rng.gamma(shape, mean / shape), TINY)
 
     def distribution(self, mean: Array, shape: Array) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""

@@ -106,6 +106,10 @@ class Gaussian(Likelihood):
         mean = super().typical_mean(matrix)
         return mean if mean > 0 else math.hypot(mean, matrix.std())  # root mean square
 
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return values drawn around `mean`; a sigma that is not given is a tenth of `level`."""
+        return rng.normal(mean, 0.1 * level if self.sigma is None else self.sigma)
+
     def distribution(self, mean: Array, sigma: Array) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
         return dist.Normal(mean, sigma)

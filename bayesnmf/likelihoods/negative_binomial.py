@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlog1py, xlogy
 
@@ -74,6 +75,11 @@ class NegativeBinomial(Likelihood):
     def is_quasi(self, matrix: AnyMatrix) -> bool:
         """Return whether any cell is not an integer."""
         return has_fractions(matrix)
+
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return counts drawn around `mean`; a concentration that is not given is 5."""
+        concentration = 5.0 if self.concentration is None else self.concentration
+        return rng.poisson(rng.gamma(concentration, mean / concentration))
 
     def distribution(self, mean: Array, concentration: Array) -> dist.Distribution:
         """Return the NumPyro distribution of the counts."""

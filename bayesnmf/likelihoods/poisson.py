@@ -81,6 +81,10 @@ class Poisson(Likelihood):
         exposure = np.broadcast_to(np.asarray(self.exposure, float), matrix.shape)
         return float(matrix.cells.sum() / exposure[matrix.observed].sum())
 
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return counts drawn around `mean`."""
+        return rng.poisson(mean if self.exposure is None else self.exposure * mean)
+
     def distribution(self, mean: Array, exposure: Array = 1.0) -> dist.Distribution:
         """Return the NumPyro distribution of the counts."""
         return dist.Poisson(exposure * mean)
