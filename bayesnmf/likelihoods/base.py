@@ -168,6 +168,7 @@ class Likelihood(ABC):
             f"lies outside the support of the {self.name.replace('_', ' ')} likelihood",
             "Check that cell, or choose another likelihood",
         )
+        refuse_magnitudes(self, matrix)
 
     def is_quasi(self, matrix: AnyMatrix) -> bool:
         """Return whether `matrix` makes this a quasi-likelihood: an objective, no density."""

@@ -45,7 +45,7 @@ def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> di
             search = Search("newton", max_iter=SHORT, tol=START_TOL, log_space=True)
             return _best_mode(search, nmf, _sparse(nmf, matrix), key, progress, n_starts=1)
         search = Search("newton", max_iter=1000, tol=1e-4, log_space=True)
-        return _best_mode(search, model.nmf, matrix, key, progress)
+        return _best_mode(search, nmf, matrix, key, progress)
     sites = program_mode(model, matrix, key, max_iter=2000).sites
     return {name: sites[name] for name in latent_names(model, matrix)}
 
