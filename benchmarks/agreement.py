@@ -1,8 +1,8 @@
-"""Do fast and slow solvers end alike? Twenty random problems of each likelihood.
+"""Do fast and slow solvers find the same optimum? Twenty random problems of each likelihood.
 
 Both start from the same W and H. The slow solver is plain multiplicative updates, 20,000 of them.
-Where the fast one ends higher by more than 1e-6, relative to the objective, it has ended in another
-local optimum; each such problem is listed. It ends lower in another optimum too, or where the slow
+If the fast one ends higher by more than 1e-6, relative to the objective, it has ended in another
+local optimum; each such problem is listed. It ends lower in another optimum too, or if the slow
 one has not arrived.
 """
 

@@ -88,7 +88,7 @@ def study(family: str, dataset: int, escalate: bool, fold: bool) -> dict[str, An
             "dataset": dataset,
             "refused": refused,
             "converged": {name: fit.converged for name, fit in fits.items()},
-            # Of WH, which is all that predictions see; W and H may still trade mass.
+            # R-hat of WH, because predictions depend on nothing else; W and H may still trade mass.
             "rhat": {name: _rhat(fit) for name, fit in fits.items()},
             "seconds": round(time.perf_counter() - begin, 1),
             "loo": _rows(table),
@@ -137,8 +137,8 @@ def report(records: list[dict[str, Any]]) -> None:
     )
     for by in ("escalated", "kfold"):
         both = [(record["loo"], record[by]) for record in records if by in record]
-        alike = sum(list(loo) == list(other) for loo, other in both)
-        print(f"LOO and {by} order the models alike in {alike} of {len(both)} data sets")
+        same = sum(list(loo) == list(other) for loo, other in both)
+        print(f"LOO and {by} give the models the same order in {same} of {len(both)} data sets")
     failed = sum(not ok for record in records for ok in record["converged"].values())
     total = sum(len(record["converged"]) for record in records)
     rhat = [x for record in records for x in record.get("rhat", {}).values()]
@@ -149,7 +149,7 @@ def report(records: list[dict[str, Any]]) -> None:
 
 def _verdict(family: str, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return whether the true family is first, and how the best of the others compares with it."""
-    # elpd_diff is measured against the best model and not positive; its dse goes with it.
+    # elpd_diff is the difference to the best model, so it is not positive; dse is its standard error.
     own, others = table[family], [row for name, row in table.items() if name != family]
     behind = -own["elpd_diff"]
     rival = max(row["elpd"] for row in others) - own["elpd"]

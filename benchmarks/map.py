@@ -216,11 +216,11 @@ def _reached(curve: Curve, best: float, gap: float) -> float:
 
 def _ratio(slow: list[Curve], fast: list[Curve], best: float, gap: float, extra: float) -> str:
     """Return how many times as long the slow solver took, or more than it was given."""
-    ours = np.median([_reached(curve, best, gap) for curve in fast]) + extra
-    theirs = np.median([_reached(curve, best, gap) for curve in slow])
-    if np.isinf(theirs):
-        return f"> {min(curve[-1][0] for curve in slow) / ours:.3g}"
-    return f"{theirs / ours:.3g}"
+    short = np.median([_reached(curve, best, gap) for curve in fast]) + extra
+    long = np.median([_reached(curve, best, gap) for curve in slow])
+    if np.isinf(long):
+        return f"> {min(curve[-1][0] for curve in slow) / short:.3g}"
+    return f"{long / short:.3g}"
 
 
 def _seconds(value: float) -> str:

@@ -28,7 +28,7 @@ PROBLEMS = {
     "gaussian-100x96x5": ((100, 96), "gaussian", 5),
     "gamma-100x96x5": ((100, 96), "gamma", 5),
 }
-#: Draws of each of two chains, after 500 steps of warm-up for NUTS; ours runs at its defaults.
+#: Draws of each of two chains, after 500 steps of warm-up for NUTS; "structured" has its defaults.
 SAMPLERS = {
     "structured": 0,
     "nuts-500": 500,
@@ -39,7 +39,7 @@ SAMPLERS = {
 CELLS = 400
 
 type Sites = tuple[dict[str, np.ndarray], np.ndarray]
-#: Draws once more each time it is called; what it compiled stays.
+#: Draws again each time it is called; compiled programs are kept.
 type Sample = Callable[[], Sites]
 
 

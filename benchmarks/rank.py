@@ -46,7 +46,7 @@ SIGNATURES = Path("shared/data/cosmic/COSMIC_v3.4_SBS_GRCh37.txt")
 def run(
     truths: Iterable[int],
     datasets: Iterable[int],
-    laws: Iterable[str],
+    noises: Iterable[str],
     out: Path,
     plot: str | None,
 ) -> None:
@@ -60,7 +60,7 @@ def run(
         for truth in truths:
             for drawn, fitted in STUDIES:
                 key = (truth, dataset, drawn, fitted)
-                if drawn in laws and key not in done:
+                if drawn in noises and key not in done:
                     record = sweep(signatures, *key)
                     append(out, record)
                     print(record, flush=True)
@@ -102,7 +102,7 @@ def sweep(signatures: np.ndarray, truth: int, dataset: int, drawn: str, fitted: 
     chosen: dict[str, int | None] = {"bayesnmf": selection.best, **selection.verdicts}
     chosen |= held_out_choices(V, ranks, fitted, selection, dataset)
     if fitted == drawn:
-        # Of a wrong likelihood the question is whether it is noticed.
+        # With a wrong likelihood the question is whether the message warns of it.
         chosen |= classic_choices(V, ranks, fitted, dataset)
     return {
         "truth": truth,
@@ -155,7 +155,7 @@ def classic_choices(V: np.ndarray, ranks: list[int], fitted: str, seed: int) -> 
     for rank in ranks:
         fits = [_most_likely(V, rank, fitted, start) for start in range(N_RESTARTS)]
         likelihoods.append(max(_log_likelihood(V, fit) for fit in fits))
-        # W carries the mass, or the largest component of a row would be a matter of scale.
+        # W carries the mass: otherwise the largest component of a row would depend on the scale.
         agreement.append(peers.cophenetic([fit.W.to_numpy() for fit in fits]))
         # SigProfiler draws the counts anew for every restart.
         again = [
@@ -195,8 +195,8 @@ def report(records: list[Record]) -> None:
             print(f"\n{drawn} data, {fitted} fit: exactly right, by true rank")
             of = number.loc[drawn, fitted].T
             of = of[of.any(axis="columns")]
-            ours = right.loc[drawn, fitted].T.loc[of.index]
-            print((ours.astype(str) + "/" + of.astype(str)).to_string())
+            exact = right.loc[drawn, fitted].T.loc[of.index]
+            print((exact.astype(str) + "/" + of.astype(str)).to_string())
             own = [r for r in records if (r["drawn"], r["fitted"]) == (drawn, fitted)]
             rejected = sum(r["p_at_truth"] <= LEVEL for r in own)
             print(

@@ -71,17 +71,19 @@ def _compare(name: str, repeats: int) -> None:
     _fit(scipy.sparse.csr_array(V[:500, :500]), model)  # loads and compiles all code
     peak, own = _peak(V, model), V.data.nbytes + V.indices.nbytes + V.indptr.nbytes
     factors = W.nbytes + H.nbytes
-    theirs, target = _sklearn(V, W, H, rank)
+    reference, target = _sklearn(V, W, H, rank)
     first = _default(V, model, W, H, target)
     runs = [_default(V, model, W, H, target) for _ in range(repeats)]
-    ours, update = (np.median(part) for part in zip(*runs, strict=True))
+    fast, update = (np.median(part) for part in zip(*runs, strict=True))
     print(f"\n{name}: {V.nnz:,} stored counts")
-    print(f"scikit-learn mu: {theirs:.1f} s for {ITERATIONS} iterations, divergence {target:.6g}")
     print(
-        f"to that divergence: {ours:.2f} s warm ({theirs / ours:.3g} times as fast), "
-        f"{first[0]:.2f} s with compilation ({theirs / first[0]:.3g} times)"
+        f"scikit-learn mu: {reference:.1f} s for {ITERATIONS} iterations, divergence {target:.6g}"
     )
-    print(f"one multiplicative update: {theirs / ITERATIONS / update:.3g} times as fast")
+    print(
+        f"to that divergence: {fast:.2f} s warm ({reference / fast:.3g} times as fast), "
+        f"{first[0]:.2f} s with compilation ({reference / first[0]:.3g} times)"
+    )
+    print(f"one multiplicative update: {reference / ITERATIONS / update:.3g} times as fast")
     print(
         f"memory at the peak: {(peak - factors) / own:.2g} times the data ({own / 2**20:.0f} MiB), "
         "beyond data and factors"

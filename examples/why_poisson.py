@@ -110,7 +110,7 @@ CASES = {
 
 
 def verdict(name: str, case: Case) -> pd.DataFrame:
-    """Fit every likelihood, print how far the chains are to be trusted, and LOO's table."""
+    """Fit every likelihood, print how well the chains agree, and LOO's table."""
     V = case.read()
     print(f"{name}: {V.shape[0]} x {V.shape[1]}, {np.isnan(V).sum()} missing, rank {case.rank}")
     if name == "ccle_ic50":
@@ -154,7 +154,7 @@ def variance_by_mean(
 
 
 def figure(path: Path = FIGURE) -> None:
-    """Draw residual variance against mean, with the law of every family at its mode."""
+    """Draw residual variance against mean, with the variance of every family at its MAP estimate."""
     import jax
     import matplotlib
 
@@ -173,9 +173,9 @@ def figure(path: Path = FIGURE) -> None:
             axes.loglog(means, variances, "ko", label="residuals", zorder=3)
             line = np.geomspace(means[0], means[-1], 200)
             for likelihood, fit in fits.items():
-                law = noise(fit, -np.log1p(-line) if likelihood == "beta" else line)
+                distribution = noise(fit, -np.log1p(-line) if likelihood == "beta" else line)
                 colour, dash = STYLES[likelihood]
-                values = np.broadcast_to(np.asarray(law.variance), line.shape)
+                values = np.broadcast_to(np.asarray(distribution.variance), line.shape)
                 axes.loglog(line, values, dash, color=colour, label=likelihood.replace("_", " "))
         axes.set(title=case.title, xlabel="fitted mean", ylabel="variance")
         axes.legend(frameon=False)
@@ -184,7 +184,7 @@ def figure(path: Path = FIGURE) -> None:
 
 
 def at_least_tiny(fit: bn.Fit) -> np.ndarray:
-    """Return the fitted WH; at a mode some cells may have a mean of 0, and no distribution."""
+    """Return the fitted WH; in a MAP estimate some cells may have a mean of 0, and no distribution."""
     return np.maximum(fit.mean.to_numpy(), 1e-300)
 
 

@@ -79,12 +79,12 @@ class RankOne:
 
     @property
     def dirichlet_W(self) -> np.ndarray:
-        """Parameters of the law of ``w / s``."""
+        """Parameters of the distribution of ``w / s``."""
         return self.shape_W + self.V.sum(axis=1)
 
     @property
     def dirichlet_H(self) -> np.ndarray:
-        """Parameters of the law of ``h / t``."""
+        """Parameters of the distribution of ``h / t``."""
         return self.shape_H + self.V.sum(axis=0)
 
     def _grid(self) -> tuple[np.ndarray, np.ndarray, float]:

@@ -1,4 +1,4 @@
-"""Every likelihood beside its law according to SciPy: the table that its tests run over.
+"""Every likelihood beside its distribution in SciPy: the table that its tests run over.
 
 A likelihood that joins the registry needs one line in `CASES` and inherits every test.
 """
@@ -24,7 +24,7 @@ COUNTS = (0.0, 1.0, 2.0, 7.0, 100.0, 5000.0)
 
 @dataclass(frozen=True)
 class Case:
-    """A likelihood, its law according to SciPy, and where to look.
+    """A likelihood, its distribution in SciPy, and where to evaluate it.
 
     `extreme` spans a grid of parameter values on which densities are compared; `ordinary` lists
     settings in which expectations are computed and data are drawn.

@@ -182,7 +182,7 @@ def positions(true: Sites, draws: Sites, seed: int = 0) -> Sites:
 def scalars(position: Sites, seed: int = 0) -> dict[str, np.ndarray]:
     """Return samples of independent uniform variables, one a replicate: what tests are made of.
 
-    Cells of WH are exchangeable but dependent within a replicate: a random one speaks for all.
+    Cells of WH are exchangeable but dependent within a replicate: one random cell is enough.
     """
     rng, found = np.random.default_rng(seed), {}
     for name, value in position.items():

@@ -1,4 +1,4 @@
-"""What a fit says at its end: not converged, interrupted, or components that are empty."""
+"""What a fit reports at its end: not converged, interrupted, or components that are empty."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARES = (1 + COUNTS) / (1 + COUNTS).sum(axis=1, keepdims=True)
 
 @pytest.fixture
 def as_users_see_them():
-    """Record every warning, since the suite ignores what says that fits have not converged."""
+    """Record every warning, because the suite ignores warnings of fits that have not converged."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", UserWarning)
         yield seen

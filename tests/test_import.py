@@ -1,4 +1,4 @@
-"""What importing the package does: nothing, beside making its names available.
+"""Importing the package makes its names available, and does nothing else.
 
 Each test starts a fresh interpreter, where nothing else has been imported or configured.
 """

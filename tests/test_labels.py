@@ -113,7 +113,7 @@ def test_other_names_are_refused(argument, storage):
 
 @pytest.mark.parametrize(("name", "parameter"), KNOWN)
 def test_every_known_parameter_is_matched(name, parameter):
-    """And nothing uses a table before it is matched."""
+    """No table is used before it is matched."""
     V = frame(VALUES / 20 if name == "beta" else VALUES)
     model = likelihood_of(name, parameter, shuffled(CELLS))
     resolved = model.resolve(V)

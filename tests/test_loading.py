@@ -1,4 +1,4 @@
-"""Loading results that others made: no code of theirs runs, and damage is one sentence."""
+"""Loading results that others made: their code does not run, and damage gives one sentence."""
 
 from __future__ import annotations
 

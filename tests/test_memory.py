@@ -169,7 +169,7 @@ def test_large_sparse_data_are_not_expanded_without_a_word(expand, monkeypatch):
     monkeypatch.setattr(memory, "NOTED", 8 * V.size - 1)
     words = r"V of shape \(6, 5\) is sparse, .* need it dense: .*GiB"
     with pytest.warns(UserWarning, match=words), contextlib.suppress(ValueError):
-        expand(sparse)  # kfold refuses a mode, but later
+        expand(sparse)  # kfold refuses a MAP estimate, but later
 
 
 def test_sparse_data_that_stay_sparse_or_are_small_are_not_mentioned(monkeypatch):

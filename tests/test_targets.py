@@ -1,4 +1,4 @@
-"""Files that are written: checked before, whole or not there, and nobody else's."""
+"""Files that are written: checked before, complete or absent, and no other file is touched."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def test_folders_are_replaced_with_and_without_an_exchange(exchanges, tmp_path, 
 
 
 class Killed(BaseException):
-    """Stands for a signal after which nothing runs."""
+    """Stands for a signal after which no code runs."""
 
 
 def test_a_kill_between_two_names_loses_nothing(tmp_path, monkeypatch):
-    """Where two folders cannot be exchanged, the earlier one has another name for a moment."""
+    """If two folders cannot be exchanged, the earlier one has another name for a moment."""
     path = tmp_path / "fit.zarr"
     FIRST.save(path)
     rename = Path.rename

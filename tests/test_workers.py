@@ -1,4 +1,4 @@
-"""Executors: the same results from every kind of pool, and a sentence where a pool cannot work."""
+"""Executors: the same results from every kind of pool, and a sentence if a pool cannot work."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def swept(executor):
 def test_every_pool_gives_the_same_results(name, as_here):
     with POOLS[name]() as pool:
         np.testing.assert_allclose(held_out(pool), held_out(None), rtol=1e-10)
-        if name == "spawn":  # once, for it compiles much
+        if name == "spawn":  # once, because it compiles much
             here = swept(None).to_numpy(float)
             np.testing.assert_allclose(swept(pool).to_numpy(float), here, rtol=1e-6)
 

@@ -12,16 +12,19 @@ ROOT = Path(__file__).parents[2]
 
 
 class ImportLayers(SphinxDirective):
-    """One row a module, the top layer first, with the first line of its docstring."""
+    """One row a module, the top layer first: the first line of its docstring, and what it imports."""
 
     def run(self):
         layers = self.read_layers()
         body = nodes.tbody()
         for height, layer in zip(range(len(layers), 0, -1), layers, strict=True):
             for module in re.findall(r"\w+", layer):
-                body += row(nodes.Text(str(height)), nodes.literal("", module), self.noun(module))
-        header = nodes.thead("", row(*map(nodes.Text, ("layer", "module", "what it holds"))))
-        widths = [nodes.colspec(colwidth=width) for width in (1, 2, 12)]
+                imports = nodes.Text(", ".join(self.imports(module)) or "–")
+                name = nodes.literal("", module)
+                body += row(nodes.Text(str(height)), name, self.noun(module), imports)
+        titles = ("layer", "module", "what it holds", "imports")
+        header = nodes.thead("", row(*map(nodes.Text, titles)))
+        widths = [nodes.colspec(colwidth=width) for width in (1, 2, 7, 5)]
         return [nodes.table("", nodes.tgroup("", *widths, header, body, cols=len(widths)))]
 
     def read_layers(self):
@@ -36,7 +39,19 @@ class ImportLayers(SphinxDirective):
         file = package / "__init__.py" if package.is_dir() else package.with_suffix(".py")
         self.env.note_dependency(str(file))
         docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
-        return nodes.Text(docstring.partition("\n")[0])
+        return nodes.Text(docstring.partition("\n")[0].replace("``", ""))
+
+    def imports(self, module):
+        """Return the names of the other modules of the package that a module imports."""
+        place = ROOT / "bayesnmf" / module
+        found = set()
+        for file in place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
+            self.env.note_dependency(str(file))
+            text = file.read_text(encoding="utf-8")
+            found |= set(re.findall(r"^\s*from bayesnmf\.(\w+)", text, re.MULTILINE))
+            for names in re.findall(r"^\s*from bayesnmf import (.+)", text, re.MULTILINE):
+                found |= set(re.findall(r"\w+", names))
+        return sorted(found - {module})
 
 
 def row(*cells):

@@ -27,7 +27,7 @@ def counts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mode(counts: Path) -> Path:
-    """Return the file of a posterior mode."""
+    """Return the file of a MAP estimate."""
     path = counts.with_name("mode.nc")
     assert run("fit", counts, "--rank", 2, "--method", "map", "--out", path, "--quiet").status == 0
     return path

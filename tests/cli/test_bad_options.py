@@ -1,4 +1,4 @@
-"""Options and files that will not do are refused in one line."""
+"""Bad options and files are refused in one line."""
 
 from __future__ import annotations
 

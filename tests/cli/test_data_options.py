@@ -31,7 +31,7 @@ def known(counts):
 
 @pytest.fixture
 def no_fit(monkeypatch):
-    """Stop where the data have been read and told, before anything is compiled."""
+    """Stop when the data have been read and described, before anything is compiled."""
 
     def stop(*_, **__):
         raise ValueError("enough")

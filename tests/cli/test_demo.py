@@ -20,7 +20,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture
 def signatures(monkeypatch) -> Fit:
-    """Put draws that cost nothing in the place of the demonstration's fit."""
+    """Replace the demonstration's fit by draws that cost nothing."""
     rng = np.random.default_rng(0)
     matrix = Matrix.of(bn.datasets.breast21())
     W = rng.gamma(1.0, 10.0, (2, 20, 21, 1)) * [8.0, 4.0, 2.0, 1.0]

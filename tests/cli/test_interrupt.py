@@ -73,7 +73,7 @@ def test_start_up_can_be_interrupted(way, delay, tmp_path):
     [("check", "arviz_stats"), ("report", "matplotlib.pyplot")],
 )
 def test_verbs_that_read_a_fit_can_be_interrupted(verb, module, tmp_path):
-    """When they import what they need for their work, and are at it."""
+    """While they import what they need, and while they work."""
     synthetic.assembled(*synthetic.draws()).save(tmp_path / "fit.nc")
     assert interrupted(["-m", "bayesnmf", verb, "fit.nc"], tmp_path, module, 0.1) == INTERRUPTED
     assert {path.suffix for path in tmp_path.iterdir()} <= {".nc", ".py"}

@@ -1,4 +1,4 @@
-"""``bayesnmf rank``: one library call, and one line for whatever is wrong."""
+"""``bayesnmf rank``: one library call, and one line for each error."""
 
 from __future__ import annotations
 

@@ -258,7 +258,7 @@ def test_what_cannot_be_mended_stays_flagged(monkeypatch):
 
 @pytest.mark.parametrize("ic", ["loo", "kfold"])
 def test_ctrl_c_in_a_refit_ends_the_comparison(ic, monkeypatch):
-    """The fit that it met returns with the draws it has; no other fit begins."""
+    """The interrupted fit returns the draws that it has; no other fit begins."""
     begun = []
 
     def fit(V, model, method, **options):

@@ -1,4 +1,4 @@
-"""Folds that are balanced, and that leave every row and column something to learn from."""
+"""Folds are balanced, and leave observed cells in every row and column."""
 
 from __future__ import annotations
 

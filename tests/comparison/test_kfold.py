@@ -55,7 +55,7 @@ def test_held_out_cells_are_scored_by_a_fit_without_them():
 
 @pytest.fixture
 def made_up(monkeypatch):
-    """Make draws up in place of fitting, which none of the tests below is about."""
+    """Replace fitting by made-up draws: the tests below are not about fitting."""
 
     def fit(V, model, method, *, seed, **options):
         V = np.asarray(V)

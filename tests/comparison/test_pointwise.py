@@ -139,7 +139,7 @@ def test_a_program_is_scored_by_its_own_site():
 
 
 def test_the_factors_of_a_program_have_their_own_scale():
-    """schmidt2009 knows W and H only by their product, so a wrong scale of one would show."""
+    """schmidt2009 uses only the product of W and H, so a wrong scale of one would be seen."""
     rng = np.random.default_rng(3)
     W, H = rng.gamma(2.0, 1.0, (*LEAD, 4, 2)), rng.gamma(2.0, 9.0, (*LEAD, 2, 3))
     fit = synthetic.assembled(W, H, V=np.ones((4, 3)))

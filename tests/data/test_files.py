@@ -261,7 +261,7 @@ def test_matrix_market_errors_name_the_line(tmp_path):
     ],
 )
 def test_no_strange_line_reaches_the_reader_of_scipy(tmp_path, kind, line):
-    """It crashed on some, and read others as numbers."""
+    """SciPy's reader crashed on some, and read others as numbers."""
     path = tmp_path / "data.mtx"
     size = b"2 2" if "array" in kind else b"2 2 1"
     path.write_bytes(

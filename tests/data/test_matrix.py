@@ -1,4 +1,4 @@
-"""The data door: containers, labels, missing cells, and what is refused."""
+"""How data enter: containers, labels, missing cells, and what is refused."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_errors_use_the_names():
         Matrix.of(frame)
     with pytest.raises(ValueError, match="row 'rat' has no observed cell"):
         Matrix.of(frame.replace(np.inf, 1.0))
-    # A label that is a number is told too, unless it is just the position.
+    # A label that is a number is named too, unless it is just the position.
     numbered = pd.DataFrame([[1.0, np.inf], [NAN, NAN]], [10, 20], [0, 1])
     with pytest.raises(ValueError, match=r"V\[0, 1\] = inf \(row 10\) is infinite"):
         Matrix.of(numbered)

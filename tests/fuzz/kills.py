@@ -1,4 +1,4 @@
-"""Kill processes while they save: the old result or the new one is there, always."""
+"""Kill processes while they save: afterwards there is always the old result or the new one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _kill_one(parent: subprocess.Popen[str], path: Path, moment: float) -> None:
 
 
 def _save_for_ever(fits: list[bn.Fit], path: str) -> None:
-    """Say how long the first save took, and go on with one result and the other."""
+    """Say how long the first save took, then save one result and the other in turn."""
     begin = time.perf_counter()
     fits[0].save(path)
     print(os.getpid(), time.perf_counter() - begin, flush=True)

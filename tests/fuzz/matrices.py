@@ -1,4 +1,4 @@
-"""Random matrices through the door and a MAP fit, and damaged data files through the reader.
+"""Random matrices are validated and fitted by MAP, and damaged data files are read.
 
 Nothing may come out but a fit with a finite objective, or a `ValueError`, `TypeError`, `OSError` or
 `MemoryError` with one sentence; nothing may crash the process or keep it busy for long.
@@ -29,7 +29,7 @@ import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.posterior import fitting
 
-#: The one shape that is fitted, so that each program compiles once; others meet the door alone.
+#: The one shape that is fitted, so that each program compiles once; others are only validated.
 SHAPE, RANK = (6, 5), 2
 #: What bad input may raise.
 EXPECTED = (ValueError, TypeError, OSError, MemoryError)
@@ -62,7 +62,7 @@ def matrices(n: int, seed: int) -> list[str]:
 
 
 def _through(V: Any, model: bn.NMF) -> None:
-    """Take a matrix through the door and, when it has the one shape, through a fit."""
+    """Validate a matrix and, if it has the one shape, fit it."""
     method = bn.MAP(n_init=1, max_iter=30)
     if not scipy.sparse.issparse(V):
         matrix: Any = fitting.matrix_for(V, model, method)
@@ -78,7 +78,7 @@ def _through(V: Any, model: bn.NMF) -> None:
 
 
 def _fault(attempt: Callable[[], Any]) -> str | None:
-    """Return what is wrong with how an attempt ended; None where all is well."""
+    """Return what is wrong with how an attempt ended; None if nothing is wrong."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

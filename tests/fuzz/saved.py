@@ -67,7 +67,7 @@ def judge(line: str) -> str:
 
 
 def _used(loaded: bn.Fit | bn.RankSelection) -> str:
-    """Return what goes wrong when an edited result is used, but for refusals."""
+    """Return what goes wrong when an edited result is used, except refusals."""
     try:
         fit = loaded if isinstance(loaded, bn.Fit) else loaded.best_fit
         _ = repr(loaded), fit.summary(), bn.check(fit), fit.V

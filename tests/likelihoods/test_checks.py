@@ -206,7 +206,7 @@ def test_the_scale_of_sigma_comes_from_the_data():
     resolved = Gaussian().resolve(Matrix.of(V))
     assert resolved.scale == pytest.approx(np.nanstd(V))
     assert Gaussian(scale=2.0).resolve(Matrix.of(V)).scale == 2.0
-    assert Gaussian().resolve(Matrix.of([[4.0, 4.0]])).scale == 4.0  # no spread to go by
+    assert Gaussian().resolve(Matrix.of([[4.0, 4.0]])).scale == 4.0  # the data have no spread
     assert Gaussian().resolve(Matrix.of([[0.0, 0.0]])).scale == 1.0
 
 

@@ -93,7 +93,7 @@ def test_a_mode_in_log_space_is_called_so():
     sparse = bn.NMF(2, prior_W=Gamma(0.5))
     fit = small.run(V, sparse, "map")
     assert "mode taken in log space" in fit.message
-    # W has a mode off zero there, while H's exponential prior may still reach it.
+    # W has a maximum above zero there, while H's exponential prior may still reach zero.
     assert fit.tree["posterior/W"].min() > 0
     assert "log space" not in small.run(V, bn.NMF(2), "map").message
 
@@ -174,7 +174,7 @@ def test_a_start_is_not_written_to():
     ("method", "tolerance"),
     [
         # The same steps, but for the order of sums, whose rounding a parameter that the data
-        # hardly settle multiplies.
+        # hardly determine multiplies.
         ({"solver": "mu", "max_iter": 60}, 1e-6),
         # Single-precision Hessians and extrapolation spread rounding; the optimum is the same.
         ({"solver": "newton", "tol": 1e-9}, 1e-5),

@@ -165,6 +165,6 @@ def test_chains_start_apart_near_the_mode_in_log_space(float64):
     deviations = np.concatenate([np.asarray(starts[k] - z[k][None]).ravel() for k in z])
     assert np.abs(deviations).min() > 0
     assert deviations.std() == pytest.approx(JITTER, rel=0.1)
-    # Few chains fall far below the mode, however peaked it is.
+    # Few chains fall far below the maximum, however peaked it is.
     draws = jax.tree.map(lambda x: np.exp(np.asarray(x))[None], starts)
     assert np.median(log_joint(model, matrix, draws)) > best[0, 0] - 100

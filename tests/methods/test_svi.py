@@ -132,7 +132,7 @@ def test_guides_of_a_shape_are_shared_and_start_where_they_are_told():
         small.run(unit * V, bn.NMF(2), bn.SVI(num_steps=steps, num_samples=5)).tree.attrs["elbo"]
         for unit, steps in ((1, 1), (10, 1), (1, 2), (10, 2))
     ]
-    # Each starts at the mode of its own data, so one step more changes little.
+    # Each starts at the MAP estimate of its own data, so one more step changes little.
     np.testing.assert_allclose(bounds[2:], bounds[:2], atol=1.0)
     assert abs(bounds[1] - bounds[0]) > 10.0
 

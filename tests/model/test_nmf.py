@@ -1,4 +1,4 @@
-"""The model as a NumPyro program: its sites, its density, and what handlers make of it."""
+"""The model as a NumPyro program: its sites, its density, and NumPyro's handlers on it."""
 
 from __future__ import annotations
 

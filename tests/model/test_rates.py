@@ -1,4 +1,4 @@
-"""Rates under hyper-priors at the mode, and automatic relevance determination by every method."""
+"""Rates under hyper-priors at the MAP estimate, and automatic relevance determination by every method."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_objective_never_increases(name, place, float64):
 def test_tan_and_fevottes_formula(float64):
     """Their scale of a component is ``(sum W + sum H + b) / (n + m + a + 1)``, with exponential priors.
 
-    Ours is that of the mode in the logarithm, whose hyper-shape stands for their ``a + 1``.
+    The package maximises over the logarithm, and its hyper-shape is their ``a + 1``.
     """
     n, m, a, b = 6, 5, 4.0, 0.3
     prior = ARD(rate=Gamma(a + 1.0, b))
@@ -134,7 +134,7 @@ def test_excess_components_empty_out(method, both):
     counts = fit.active().sum("component").to_numpy()
     assert np.median(counts) == 2
     assert np.mean(counts == 2) > 0.8
-    # What is left is hardly shrunk.
+    # The others shrink very little.
     assert float(fit.mean.sum()) == pytest.approx(V.sum(), rel=0.02)
     plain = small.run(V, bn.NMF(2), METHODS["map"])
     error, least = (np.sqrt(np.mean((f.mean.to_numpy() - W @ H) ** 2)) for f in (fit, plain))

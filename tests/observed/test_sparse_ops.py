@@ -1,4 +1,4 @@
-"""Sparse kernels: native code and XLA against dense arithmetic."""
+"""Sparse operations: native code and XLA against dense arithmetic."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_an_entry_goes_to_the_minimum_of_its_model(native):
 
 @both
 def test_numbers_keep_their_digits_across_the_border(native):
-    """The thread that answers for compiled code has JAX's default precision, which is single."""
+    """The thread that runs callbacks of compiled code has JAX's default precision, which is single."""
     rows = rows_of([[1.0 + 2.0**-40]], native)
     y = jnp.asarray([[1.0 + 2.0**-30]])
     got = jax.jit(contract_values)(rows, y)

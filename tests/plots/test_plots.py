@@ -224,7 +224,7 @@ def test_residuals_of_a_program_are_in_their_own_spread():
 
 
 def test_an_expectation_of_exactly_zero():
-    """Zero mean, zero spread: the difference itself is shown."""
+    """Zero mean, zero standard deviation: the difference itself is shown."""
     fit = synthetic.assembled(0 * DRAWS[0], DRAWS[1], V=np.zeros((5, 4)))
     for image in images(plots.reconstruction(fit)):
         assert np.isfinite(image).all()
@@ -243,7 +243,7 @@ def test_many_rows_are_not_named():
 @pytest.mark.parametrize("draw", [plots.components, plots.reconstruction])
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_pictures_render(draw, ending, tmp_path):
-    """Also with labels that mathematics or mark-up could trip over."""
+    """Also with labels that contain mathematics or mark-up."""
     fit = fit_of(["$x$", "a_b", "<b>", r"$\wrong$"], rows=["$1$", "$", "&", r"\x", "5%"])
     path = tmp_path / f"figure.{ending}"
     draw(fit).savefig(path)

@@ -92,7 +92,7 @@ def test_sticky_chains_have_few_effective_draws():
 
 
 def test_scales_and_permutations_do_not_matter():
-    """Raw factors of these draws never converge, and nothing that is identifiable sees it."""
+    """Raw factors of these draws never converge, but no identifiable quantity depends on that."""
     W, H = independent()
     rng = np.random.default_rng(2)
     scale = rng.lognormal(0, 2, (*W.shape[:2], 2)) * [[[1.0]], [[50.0]]]

@@ -109,7 +109,7 @@ def test_rounds_do_not_lower_the_similarity():
 
 
 def test_an_empty_component_stays_finite_and_comes_last():
-    """A mode may switch a component off in H while W still sits at its prior's mode."""
+    """A MAP estimate may have a component that is zero in H, while W is at the maximum of its prior."""
     W, H = synthetic.draws()
     H[:, :, 0] = 0
     W[..., 0] = 50.0

@@ -111,7 +111,7 @@ def test_means_are_means_over_draws(fit):
 
 
 def test_an_empty_component_has_no_mass():
-    """Its column of W sits where its prior puts it, and adds nothing to WH."""
+    """Its column of W follows its prior, and adds nothing to WH."""
     W, H = (x.copy() for x in DRAWS)
     W[..., 0], H[:, :, 0] = 50.0, 0.0
     fit = synthetic.assembled(W, H)

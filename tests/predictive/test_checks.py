@@ -41,7 +41,7 @@ def rank_one_mean(rng):
 
 
 class Unmeasured(dist.Normal):
-    """A distribution that knows no variance, as some of NumPyro's do."""
+    """A distribution without a variance, as some of NumPyro's are."""
 
     @property
     def variance(self):
@@ -217,7 +217,7 @@ def test_missing_cells_leave_every_statistic():
     V[1, 2] = np.nan
     fit = synthetic.assembled(W, H, V=V)
     before = ppc(fit, num_draws=20)
-    # The cell's value cannot matter, and nor can the factors that only it sees.
+    # The cell's value cannot matter, nor the factors that only this cell depends on.
     assert np.isfinite(before.table.to_numpy()).all()
     assert before.observed["maximum"][0] == np.nanmax(V)
 

@@ -1,4 +1,4 @@
-"""Replicates of V: their law, their labels, and what is refused."""
+"""Replicates of V: their distribution, their labels, and what is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMIT = stats.norm.isf(1e-5 / 2)
 
 
 def repeated(name, n_draws=2000):
-    """Return a fit that holds one draw many times, and the SciPy law of its cells."""
+    """Return a fit that holds one draw many times, and the SciPy distribution of its cells."""
     rng = np.random.default_rng(5)
     likelihood = small.LIKELIHOODS[name]
     scale = 0.5 if likelihood.name == "beta" else 2.0

@@ -1,4 +1,4 @@
-"""Cross-validation at the mode, against cross-validation by MCMC on the same folds."""
+"""Cross-validation at the MAP estimate, against cross-validation by MCMC on the same folds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_density_of_held_out_cells_is_near_that_of_mcmc():
 
 def test_a_cell_that_nothing_informs_is_not_impossible():
     V = np.full((8, 6), 3.0)
-    V[0, 0] = 400.0  # a component of its own would explain it, and know nothing when it is held out
+    V[0, 0] = (
+        400.0  # a separate component would explain it, but predict nothing when it is left out
+    )
     at_mode = measure_mode(settings(V, bn.MAP(n_init=2)), 2, None, False)
     assert np.isfinite(at_mode.elpd_i).all()
     assert at_mode.elpd_i.min() > -1000

@@ -1,4 +1,4 @@
-"""The residual check at a mode: statistics by brute force, false alarms and power by simulation."""
+"""The residual check at a MAP estimate: statistics by brute force, false alarms and power by simulation."""
 
 from __future__ import annotations
 

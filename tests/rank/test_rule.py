@@ -36,7 +36,7 @@ def table(p: list[float], diff: list[float] | None = None, dse: list[float] | No
         ([0.01, 0.05, 0.05], [-50.0, -1.0, 0.0], [5.0, 2.0, 0.0], 3),  # none passes: elpd decides
         ([0.01, 0.01, 0.9], [-1.0, 0.0, -40.0], [2.0, 0.0, 5.0], 2),  # they disagree: elpd decides
         ([0.01, 0.3, 0.9], None, None, 3),  # no elpd: the residual check decides
-        ([0.01, 0.01, 0.01], None, None, 4),  # nothing to go by: the largest
+        ([0.01, 0.01, 0.01], None, None, 4),  # no criterion: the largest
     ],
 )
 def test_smallest_that_passes_and_predicts_as_well(p, diff, dse, best):

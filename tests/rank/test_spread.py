@@ -1,4 +1,4 @@
-"""The spread around a mode in log space, and the noise that is put back."""
+"""The spread around a MAP estimate in log space, and the noise that is put back."""
 
 from __future__ import annotations
 

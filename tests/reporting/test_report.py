@@ -145,7 +145,7 @@ def test_a_program_is_reported(tmp_path):
 
 # -- every likelihood, method and kind of data --------------------------------------------------
 
-#: Names that mark-up, mathematics, fonts, lines or files could trip over.
+#: Names that could break mark-up, mathematics, fonts, lines or files.
 NAMES = [
     EVIL,
     "b & c",

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64", "optim
 SHAPE, RANK, REPLICATES = (6, 5), 2, 192
 DRAWS, WARMUP = 63, 200
 #: Sweeps between draws, which makes them nearly independent, and a short joint trajectory, which
-#: suits two dozen unknowns.
+#: is enough for two dozen unknowns.
 MOVES = {"thin": 4, "joint_leapfrogs": 8}
 #: Shapes of the priors of W and H: the moves differ where one is not 1.
 SHAPES = {"gamma": (1.5, 0.8)}

@@ -1,4 +1,4 @@
-"""Rank-one Poisson-gamma: the methods against the exact posterior, the oracle by brute force.
+"""Rank-one Poisson-gamma: the methods against the exact posterior, and the oracle against brute force.
 
 Every comparison of draws has a false-alarm rate of 1e-3, split over its quantities; seeds are
 fixed, so a failure is a change of the code, and a wrong posterior has to hide within the Monte
@@ -183,7 +183,7 @@ def test_the_bound_is_the_one_of_its_own_draws(approximation):
 
 
 def test_the_approximation_centres_on_the_exact_posterior(approximation):
-    """Its means are near; mean field understates the spread of the scale, here by half."""
+    """Its means are near; mean field understates the standard deviation of the scale, here by half."""
     shape, fit = approximation
     w, h = (x[0] for x in originals(fit))
     total = {"sum W": w.sum(axis=1), "sum H": h.sum(axis=1)}

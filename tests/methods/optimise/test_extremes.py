@@ -46,7 +46,7 @@ def scaled(name, power, dtype=np.float64, missing=0.0):
 
 
 def assert_fit_or_sentence(V, name):
-    """A fit is finite where it has converged, and is refused in a sentence where it cannot be."""
+    """A fit that has converged is finite; data for which it cannot be are refused in a sentence."""
     result, refusal = None, ""
     try:
         result = small.run(V, bn.NMF(2, name), bn.MAP(n_init=1, max_iter=120))
@@ -71,7 +71,7 @@ def test_every_scale_ends_in_finite_numbers_or_a_sentence(name, dtype):
             V = scaled(name, power, dtype, missing=0.2 if double else 0.0)
         if not np.isinf(V).any():
             fitted = assert_fit_or_sentence(V, name)
-            # Ordinary scientific units have to work; counts are exact, or they are no counts.
+            # Ordinary scientific units have to work; counts must be exact.
             counts = name == "negative_binomial"
             assert fitted or abs(power) > (30 - 18 * counts if double else 6 - 2 * counts)
 
@@ -139,7 +139,7 @@ def test_what_is_not_finite_has_not_converged():
 
 @pytest.mark.parametrize("prior", [Flat(), Exponential(1.0), Gamma(2.0), Gamma(0.5)], ids=str)
 def test_empty_rows_and_columns_of_counts(prior):
-    """Their factors go to zero, or to the mode of the prior."""
+    """Their factors go to zero, or to the maximum of the prior."""
     V = np.random.default_rng(0).poisson(3.0, (8, 6)).astype(float)
     V[2], V[:, 4] = 0.0, 0.0
     result = fit(V, "poisson", prior, tol=1e-6)
@@ -197,7 +197,7 @@ def test_a_component_of_zeros_is_lifted_or_refused(container):
         ValueError, match=r"component 0 \(and 1 more\) of the initial H|nothing but"
     ):
         fit(V, "poisson", solver="mu", init=(np.ones((8, 2)), 0 * H))
-    H[0, 1:] = 0.0  # a zero entry is scikit-learn's business
+    H[0, 1:] = 0.0  # scikit-learn decides about a zero entry
     assert_finite(fit(V, "poisson", solver="mu", init=(np.ones((8, 2)), H), max_iter=50))
 
 

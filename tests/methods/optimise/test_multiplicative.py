@@ -65,7 +65,7 @@ def test_the_objective_is_scipys(name, log_space):
 
 @every_likelihood
 def test_the_objective_in_log_space_is_the_programs_potential(name):
-    """So a start from it is a start at the top of what NUTS and SVI climb."""
+    """So it is the maximum of the density that NUTS and SVI use."""
     gaps = []
     for seed in (1, 2, 3):
         model, V, data, *_ = problem(name)

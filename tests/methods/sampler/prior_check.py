@@ -1,4 +1,4 @@
-"""Joint-distribution tests: a move must leave the prior of everything where it is.
+"""Joint-distribution tests: a move must leave the prior unchanged.
 
 After Geweke (2004): start at draws of the prior, then alternate data given the unknowns with the
 move given the data. If the move leaves the posterior invariant, the unknowns still have their prior

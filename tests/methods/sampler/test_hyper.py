@@ -92,13 +92,13 @@ def test_truncated_normal_draws_take_a_rate_a_component():
 
 
 def with_wrong_jacobian(model, data, position, noise):
-    """Forget that it is the logarithm of the rate that shifts."""
+    """Forget that the logarithm of the rate shifts."""
     wrong = bn.NMF(check.RANK, model.likelihood, ARD(1.3, Gamma(3.0, 3.0)), model.prior_H)
     return shift_rates(wrong, data, position, "rate_W", noise.slices)
 
 
 def without_the_hyper_rate(model, data, position, noise):
-    """Draw rates as if the hyper-prior had next to no rate of its own."""
+    """Draw rates as if the rate of the hyper-prior were almost zero."""
     wrong = bn.NMF(check.RANK, model.likelihood, ARD(1.3, Gamma(4.0, 1.0)), model.prior_H)
     return draw_rates(wrong, position, "rate_W", noise.slices)
 

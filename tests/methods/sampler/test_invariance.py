@@ -1,4 +1,4 @@
-"""Every move alone, and the whole sweep, leave the joint distribution where it is."""
+"""Every move alone, and the whole sweep, leave the joint distribution unchanged."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def whole_sweep(model, data, position, noise):
 @pytest.mark.parametrize("shape", [0.4, 1.0, 2.5])
 @pytest.mark.parametrize("move", [scale, shear])
 def test_moves_that_leave_WH_leave_the_priors(move, shape):
-    """They do not look at the data, so one likelihood stands for all."""
+    """They do not use the data, so one likelihood is enough."""
     p = check.p_values(check.model_of("poisson", shape), move, seed=1)
     assert check.agrees(p), p
 

@@ -73,7 +73,7 @@ def test_a_sweep_is_the_dense_one(name):
     model, dense, sparse = observed(model, counts(held))
     assert isinstance(sparse, Counts if name == "poisson" else Moments)
     plan = plan_for(model, sparse)
-    # The dense sampler finds its way in single precision.
+    # The dense sampler computes trajectories in single precision.
     assert plan == replace(plan_for(model, dense), single_precision=False)
     state = chains.begin(model, dense, starts(model, dense.shape), jax.random.key(0), 0)
     position, tuning = jax.tree.map(lambda x: x[0], (state.z, state.tuning))
@@ -211,7 +211,7 @@ def test_what_has_no_sparse_storage_is_expanded():
 
 
 def test_a_sweep_of_a_matrix_that_no_memory_holds():
-    """160 GB of cells in double precision, were they expanded."""
+    """Expanded in double precision the cells would take 160 GB."""
     shape, rng = (200_000, 100_000), np.random.default_rng(0)
     rows, columns = (rng.integers(size, size=3000) for size in shape)
     V = scipy.sparse.coo_array((np.ones(3000), (rows, columns)), shape=shape)
