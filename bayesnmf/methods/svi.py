@@ -111,22 +111,8 @@ class SVI:
         """Fit the guide and return draws of it as one chain."""
         require_room(model, matrix, self.num_samples, "Ask for fewer draws (num_samples)")
         key_mode, key_init, key_draws, key_elbo = jax.random.split(key, 4)
-        V = jnp.asarray(matrix.values)
         mode = log_mode(model, matrix, key_mode, progress)
-        scales = log_scales(model, matrix, mode)
-        initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
-        if model.nmf is not None:
-            given: Given = (model, V)
-            svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
-            initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in mode.items()}
-            with _LEARNING:
-                state = _begin(svi, key_init, given, initial)
-        else:
-            # A program is no data: it is compiled in, with whatever it holds. Supports of its
-            # sites may depend on V, so the guide has to see them as numbers.
-            given = (jax.tree_util.Partial(model.__call__), V)
-            svi = _new_svi(init_to_value(values=mode))
-            state = svi.init(key_init, *given, init_params=initial)
+        svi, given, state = _started(model, matrix, mode, key_init)
         state, n_steps, converged = self._climb(svi, state, given, matrix, progress)
         params = svi.get_params(state)
         elbo, error = _final_elbo(svi, params, given, key_elbo)
@@ -162,6 +148,25 @@ class SVI:
                 waited = 0 if improved else waited + 1
                 best = max(best, bound.mean())
         return state, n_steps, waited == PATIENCE
+
+
+def _started(
+    model: Model, matrix: Matrix, mode: dict[str, np.ndarray], key: jax.Array
+) -> tuple[NumPyroSVI, Given, Any]:
+    """Return NumPyro's SVI, its arguments, and its state at the MAP estimate in log space."""
+    V = jnp.asarray(matrix.values)
+    scales = log_scales(model, matrix, mode)
+    initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
+    if model.nmf is not None:
+        svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
+        initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in mode.items()}
+        with _LEARNING:
+            return svi, (model, V), _begin(svi, key, (model, V), initial)
+    # A program is no data: it is compiled in, with whatever it holds. Supports of its sites may
+    # depend on V, so the guide has to see them as numbers.
+    given = (jax.tree_util.Partial(model.__call__), V)
+    svi = _new_svi(init_to_value(values=mode))
+    return svi, given, svi.init(key, *given, init_params=initial)
 
 
 def _new_svi(init_loc_fn: Callable[..., Any]) -> NumPyroSVI:

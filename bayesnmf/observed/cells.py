@@ -12,7 +12,7 @@ from bayesnmf.data import Matrix
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Improved, Parameters, pairs
 from bayesnmf.observed.newton import half_step
-from bayesnmf.observed.products import contract, product
+from bayesnmf.observed.products import cell_product, contract
 from bayesnmf.priors import Prior
 
 
@@ -100,9 +100,8 @@ class Cells(NamedTuple):
         """Take a block Newton step."""
         W, H = (x, y) if axis == 1 else (y, x)
         mean = mean_of(W, H)
-        new, slope = half_step(
-            model, self, x, y, mean, parameters, prior, axis=axis, log_space=log_space
-        )
+        penalty = prior.penalty_terms(x, log_space)
+        new, slope = half_step(model, self, x, y, mean, parameters, penalty, axis=axis)
         return Improved(new, slope, self.density(model, W, H, constants=False)(parameters))
 
     def gradients(
@@ -160,7 +159,7 @@ class Cells(NamedTuple):
         )
 
 
-def cells_of(model: NMF, matrix: Matrix) -> Cells:
+def dense_cells_of(model: NMF, matrix: Matrix) -> Cells:
     """Return the cells of `matrix` as this model's likelihood can be evaluated at."""
     values = jnp.asarray(matrix.filled(model.likelihood.placeholder))
     return Cells(values, None if matrix.observed.all() else jnp.asarray(matrix.observed))
@@ -168,4 +167,4 @@ def cells_of(model: NMF, matrix: Matrix) -> Cells:
 
 def mean_of(x: Array, y: Array, axis: int = 1) -> Array:
     """Return WH, oriented as V and lifted off zero by a hair, so that ratios stay finite."""
-    return off_zero(product(x, y, axis))
+    return off_zero(cell_product(x, y, axis))

@@ -30,10 +30,10 @@ from bayesnmf.priors import Prior
 
 
 class Moments(NamedTuple):
-    """V by rows and, where it is sparse, by columns; its squared norm; its number of cells."""
+    """V, whole or, where it is sparse, by rows and by columns; its squared norm and size."""
 
-    rows: Array | Rows
-    columns: Rows | None
+    dense: Array | None
+    sparse: tuple[Rows, Rows] | None
     norm: Array
     size: Array
 
@@ -45,10 +45,11 @@ class Moments(NamedTuple):
     @property
     def shape(self) -> tuple[int, int]:
         """Shape (n_rows, n_columns) of V."""
-        rows: Any = self.rows
-        n_rows, n_columns = (
-            rows.shape if self.columns is None else (rows.n_rows, self.columns.n_rows)
-        )
+        if self.sparse is not None:
+            rows, columns = self.sparse
+            return rows.n_rows, columns.n_rows
+        assert self.dense is not None
+        n_rows, n_columns = self.dense.shape
         return n_rows, n_columns
 
     @property
@@ -159,10 +160,11 @@ class Moments(NamedTuple):
 
     def project(self, y: Array, *, axis: int) -> Array:
         """Return VH' or W'V, component first."""
-        if self.columns is None:
-            return contract(y, self.rows, axis)
-        stored = self.rows if axis == 1 else self.columns
-        return contract_values(stored, y)
+        if self.sparse is not None:
+            rows, columns = self.sparse
+            return contract_values(rows if axis == 1 else columns, y)
+        assert self.dense is not None
+        return contract(y, self.dense, axis)
 
     def squares(self, W: Array, H: Array) -> Array:
         """Return the sum of squares of V - WH."""
@@ -196,7 +198,7 @@ def moments_of(matrix: AnyMatrix) -> Moments:
     if isinstance(matrix, SparseMatrix):
         norm = jnp.asarray(float(np.sum(np.square(matrix.stored.data, dtype=np.float64))))
         rows, columns = rows_of(matrix.stored), rows_of(matrix.stored_columns)
-        return Moments(rows, columns, norm, size)
+        return Moments(None, (rows, columns), norm, size)
     return Moments(jnp.asarray(matrix.values), None, jnp.sum(jnp.square(matrix.values)), size)
 
 

@@ -67,7 +67,7 @@ def test_a_program_has_no_structure_to_use():
 def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
     V, model = small.data(small.LIKELIHOODS["poisson"]), small.model("poisson")
     method = bn.MCMC(num_warmup=20, num_samples=80, num_chains=2)
-    whole, draw = small.run(V, model, method), chains.draw
+    whole, draw = small.run(V, model, method), chains.draw_chunks
 
     def interrupted(*args):
         for number, chunk in enumerate(draw(*args)):
@@ -75,7 +75,7 @@ def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
                 raise KeyboardInterrupt
             yield chunk
 
-    monkeypatch.setattr(chains, "draw", interrupted)
+    monkeypatch.setattr(chains, "draw_chunks", interrupted)
     part = small.run(V, model, method)
     kept = part.tree["posterior"].sizes["draw"]
     assert 0 < kept < 80
@@ -117,7 +117,7 @@ def test_an_interruption_before_the_first_draw_is_one(monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(chains, "draw", interrupted)
+    monkeypatch.setattr(chains, "draw_chunks", interrupted)
     with pytest.raises(KeyboardInterrupt):
         small.run(small.data(small.LIKELIHOODS["poisson"]), small.model("poisson"), SHORT)
 

@@ -168,7 +168,7 @@ def step_size(x: Array, y: Array, log_coefficient: Array) -> Array:
     return jnp.maximum(jnp.max(x, axis=1, keepdims=True), needed)
 
 
-def _resolved(residual: Array, objective: Array, noise: Array, n_cells: Array) -> Array:
+def _resolved(residual: Array, objective: Array | float, noise: Array, n_cells: Array) -> Array:
     """Return the residual in nats a cell, or in what the objective resolves where that is more.
 
     A relative error d of an entry changes an objective of size S by about ``d**2 S``, which rounding

@@ -12,13 +12,14 @@ import scipy.sparse
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.methods.optimise.initial import random_start
 from bayesnmf.methods.optimise.lbfgs import program_mode
-from bayesnmf.methods.optimise.search import Search, find_modes
+from bayesnmf.methods.optimise.search import find_modes
+from bayesnmf.methods.optimise.solution import Search
 from bayesnmf.model import NMF, Model
 from bayesnmf.model.mean import product
 from bayesnmf.model.rates import conditional
 from bayesnmf.model.sites import latent_names
 from bayesnmf.observed import serves_sparse
-from bayesnmf.observed.cells import cells_of
+from bayesnmf.observed.cells import dense_cells_of
 
 #: Random starts of the search; the best mode is kept.
 N_STARTS = 4
@@ -108,7 +109,7 @@ def log_scales(model: Model, matrix: Matrix, mode: dict[str, np.ndarray]) -> dic
     if model.nmf is None:
         return {}
     nmf = model.nmf
-    likelihood, data = nmf.likelihood, cells_of(nmf, matrix)
+    likelihood, data = nmf.likelihood, dense_cells_of(nmf, matrix)
     W, H = jnp.asarray(mode["W"]), jnp.asarray(mode["H"])
     parameters = {name: jnp.asarray(mode[name]) for name in likelihood.priors}
     weight = likelihood.fisher_information(

@@ -73,7 +73,7 @@ def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress
     total = max(num_warmup, done) + num_samples
     with tqdm(total=total, initial=done, desc="mcmc", disable=not progress, leave=False) as bar:
         try:
-            for chunk in chains.draw(plan, model, data, state, num_samples):
+            for chunk in chains.draw_chunks(plan, model, data, state, num_samples):
                 chunks.append(chunk)
                 bar.update(int(chunk.state.i) - bar.n)
                 stage = "warm-up" if bar.n <= num_warmup else "sampling"

@@ -48,12 +48,7 @@ def shear_move(
     pays = (position.H[first], position.H[second])
     lower = -jnp.exp(jnp.min(gains[0] - gains[1], axis=1))
     upper = jnp.exp(jnp.min(pays[0] - pays[1], axis=1))
-    rate_W, rate_H = (
-        jnp.broadcast_to(prior.terms(x)[1][:, 0], x.shape[:1])
-        for prior, x in ((model.prior_W, position.W), (model.prior_H, position.H))
-    )
-    rate = rate_W[second] * jnp.sum(jnp.exp(gains[1]), axis=1)
-    rate -= rate_H[first] * jnp.sum(jnp.exp(pays[1]), axis=1)
+    rate = _shear_rate(model, position, first, second)
     if exponential:
         t = truncated_exponential(uniform[1, :n_pairs], rate, lower, upper)
     else:
@@ -69,6 +64,18 @@ def shear_move(
         W=position.W.at[second].set(_sheared(*gains, t)),
         H=position.H.at[first].set(_sheared(*pays, -t)),
     )
+
+
+def _shear_rate(model: NMF, position: Position, first: Array, second: Array) -> Array:
+    """Return by how much the log prior falls, per unit of t, in its linear terms."""
+    W, H = position.W, position.H
+    rate_W, rate_H = (
+        jnp.broadcast_to(prior.terms(x)[1][:, 0], x.shape[:1])
+        for prior, x in ((model.prior_W, W), (model.prior_H, H))
+    )
+    rate = rate_W[second] * jnp.sum(jnp.exp(W[first]), axis=1)
+    rate -= rate_H[first] * jnp.sum(jnp.exp(H[second]), axis=1)
+    return rate
 
 
 def _sheared(x: Array, other: Array, t: Array) -> Array:

@@ -165,7 +165,7 @@ def test_rank_one_against_the_exact_posterior():
     model, _, sparse = observed(bn.NMF(1, "poisson", Gamma(0.5, 0.7), Gamma(0.5, 1.3)), V)
     plan, sparse = Plan(exponential=False, thin=1, joint_leapfrogs=4), plain(sparse)
     state = chains.begin(model, sparse, starts(model, V.shape, 2), jax.random.key(3), 200)
-    pieces = list(chains.draw(plan, model, sparse, state, 1500))
+    pieces = list(chains.draw_chunks(plan, model, sparse, state, 1500))
     sites = {name: np.concatenate([piece.sites[name] for piece in pieces], axis=1) for name in "WH"}
     w, h = sites["W"][..., 0], sites["H"][..., 0, :]
     z = rank_one_scores(w, h, RankOne(V, 0.5, 0.7, 0.5, 1.3))
