@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import jax
@@ -15,7 +16,7 @@ import numpyro.distributions as dist
 from bayesnmf.arrays import Array, ArrayLike, Parameter
 from bayesnmf.data import AnyMatrix
 from bayesnmf.data.labels import is_labelled, matched
-from bayesnmf.likelihoods.functions import log_linear_step
+from bayesnmf.likelihoods.functions import log_linear_step, mean_derivative
 from bayesnmf.likelihoods.known import known_array, require_positive, same_value
 from bayesnmf.likelihoods.magnitudes import fit_single_precision, refuse_magnitudes
 from bayesnmf.likelihoods.numpy_draws import draw_cells
@@ -33,7 +34,7 @@ class Likelihood(ABC):
     name: ClassVar[str]
     #: The measure that the log density refers to; only equal ones can be compared.
     base_measure: ClassVar[Literal["counting", "lebesgue"]]
-    #: What it says of a cell, in one sentence.
+    #: One sentence on the noise of a cell.
     description: ClassVar[str] = "A likelihood of your own."
     #: Name of a likelihood for the same data with more noise; empty where there is none.
     overdispersed_alternative: ClassVar[str] = ""
@@ -47,7 +48,7 @@ class Likelihood(ABC):
     power: ClassVar[float] = 2.5
     #: Whether the log density cancels terms of the size of V, so that its whole numbers have to be exact.
     cancels: ClassVar[bool] = False
-    #: Whether every cell of V, and not only the largest, has to be in the range that this allows.
+    #: Whether every cell of V, not only the largest, has to be in that range.
     every_cell: ClassVar[bool] = False
     #: Names of the parameters beside the mean.
     parameters: ClassVar[tuple[str, ...]] = ()
@@ -67,10 +68,7 @@ class Likelihood(ABC):
 
     @property
     def zeros_are_linear(self) -> bool:
-        """Whether a cell that is 0 enters the log density by its mean alone.
-
-        Then only the stored cells of sparse data need a visit.
-        """
+        """Whether a 0 enters the log density by its mean alone, so that sparse data serve."""
         return False
 
     #: Whether :meth:`conjugate_draw` draws the inferred parameters.
@@ -89,8 +87,8 @@ class Likelihood(ABC):
     @property
     def known(self) -> dict[str, Any]:
         """Return the parameters that are given, by name: numbers or per-cell arrays."""
-        values = ((name, getattr(self, name)) for name in self.parameters)
-        return {name: value for name, value in values if value is not None}
+        given = (name for name in self.parameters if getattr(self, name) is not None)
+        return {name: getattr(self, name) for name in given}
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:
@@ -98,15 +96,16 @@ class Likelihood(ABC):
         return {}
 
     def start(self) -> dict[str, float]:
-        """Return a starting value for each inferred parameter."""
+        """Return a starting value of each inferred parameter."""
         return dict.fromkeys(self.priors, 1.0)
 
     def resolve(self, matrix: AnyMatrix) -> Self:
         """Return this likelihood with known arrays checked against `matrix`."""
-        changes = {}
-        for name, value in self.matched(matrix).known.items():
-            if np.ndim(value):
-                changes[name] = known_array(self.name, name, value, matrix)
+        changes = {
+            name: known_array(self.name, name, value, matrix)
+            for name, value in self.matched(matrix).known.items()
+            if np.ndim(value)
+        }
         return replace(self, **changes) if changes else self
 
     def matched(self, matrix: AnyMatrix) -> Self:
@@ -217,7 +216,7 @@ class Likelihood(ABC):
     def curvature(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return a non-negative stand-in for the negative second derivative in the mean.
 
-        Its expectation is the Fisher weight, which is the default.
+        Its expectation is the Fisher information, which is the default.
         """
         return self.fisher_information(v, mean, **parameters)
 
@@ -228,19 +227,10 @@ class Likelihood(ABC):
         added to both: a multiplicative update is then a step of Fisher scoring to first order.
         """
         own = type(self).score is not Likelihood.score
-        score = (self.score if own else self._derivative)(v, mean, **parameters)
+        slope = self.score if own else partial(mean_derivative, self.log_density)
+        score = slope(v, mean, **parameters)
         drift = self.fisher_information(v, mean, **parameters) * mean
         return jnp.maximum(score, 0.0) + drift, jnp.maximum(-score, 0.0) + drift
-
-    def _derivative(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
-        """Return the derivative of the log density in the mean by automatic differentiation."""
-
-        def log_density(mean: Array) -> Array:
-            return self.log_density(v, mean, **parameters)
-
-        mean = jnp.broadcast_to(mean, jnp.broadcast_shapes(*map(jnp.shape, (v, mean))))
-        # Every cell depends on its own mean alone, so one product with ones has all derivatives.
-        return jax.jvp(log_density, (mean,), (jnp.ones_like(mean),))[1]
 
     def update(
         self,
@@ -258,9 +248,10 @@ class Likelihood(ABC):
         w : array
             The factor's current entries.
         numerator, denominator : array
-            :meth:`split`, contracted with the other factor over observed cells.
-        pull, rate : array
-            The prior's part of the objective is ``rate * w - pull * log(w)``; `pull` is at least 0.
+            :meth:`score_parts`, contracted with the other factor over observed cells.
+        log_coefficient, rate : array
+            The prior's part of the objective is ``rate * w - log_coefficient * log(w)``, with a
+            coefficient of at least 0.
         exponent : array
             Exponent of the update, where the surrogate has no closed form.
         """
@@ -271,15 +262,17 @@ class Likelihood(ABC):
     @property
     def gives_mass(self) -> bool:
         """Whether :meth:`log_mass` can score counts."""
-        own = type(self).log_mass is not Likelihood.log_mass
-        return own or self.base_measure == "counting"
+        return self.base_measure == "counting" or type(self).log_mass is not Likelihood.log_mass
 
     def log_mass(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return the log probability of the unit interval around the count `v`.
 
         This puts a continuous likelihood of counts on the base measure of the discrete ones;
-        the mass below one half belongs to the count 0. By default that of a discrete likelihood.
+        the mass below one half belongs to the count 0. By default that of a discrete likelihood;
+        a continuous one has to say its own.
         """
+        if self.base_measure != "counting":
+            raise ValueError(f"the {self.name.replace('_', ' ')} likelihood gives counts no mass")
         return self.log_density(v, mean, **parameters)
 
     # -- simulated data -----------------------------------------------------------------------
@@ -301,6 +294,5 @@ class Likelihood(ABC):
         level : float
             Typical value of V, in units of which a parameter that is not given may be set.
         """
-        parameters = self.start() | self.known
-        cells = self.distribution(mean, **parameters)
+        cells = self.distribution(mean, **(self.start() | self.known))
         return draw_cells(cells, rng, lambda: jax.random.key(int(rng.integers(2**31))))

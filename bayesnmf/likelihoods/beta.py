@@ -181,10 +181,6 @@ class Beta(Likelihood):
         ratio = (w * numerator + log_coefficient) / positive(w * (denominator + rate))
         return w * ratio**exponent
 
-    def log_mass(self, v: Array, mean: Array, precision: Parameter) -> Array:
-        """Raise: proportions are no counts."""
-        raise ValueError("the beta likelihood describes proportions, so it gives counts no mass")
-
 
 def _lifted_digamma(x: Array) -> Array:
     return digamma(x + 1.0) + jnp.euler_gamma

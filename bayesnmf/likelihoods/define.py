@@ -55,6 +55,9 @@ def likelihood[L: type[Likelihood]](*, static: tuple[str, ...] = ()) -> Callable
                 f"base_measure of {cls.__name__} must be 'counting' for counts or 'lebesgue' for a "
                 f"density, not {cls.base_measure!r}"
             )
+        undefined = sorted(cls.__abstractmethods__)
+        if undefined:
+            raise TypeError(f"the likelihood {cls.__name__} must define {' and '.join(undefined)}")
         made = dataclass(frozen=True, eq=False)(cls)
         missing = set(cls.parameters) - {field.name for field in fields(made)}
         if missing:

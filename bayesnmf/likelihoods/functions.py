@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
@@ -33,8 +35,20 @@ def stirling_remainder(x: Parameter) -> Array:
 def log_linear_step(
     w: Array, numerator: Array, denominator: Array, log_coefficient: Array, rate: Array
 ) -> Array:
-    """Minimise ``(denominator + rate) x - (numerator w + pull) log x`` over x >= 0.
+    """Minimise ``(denominator + rate) x - (numerator w + log_coefficient) log x`` over x >= 0.
 
     The surrogate of every likelihood whose log density is ``v log(mean)`` plus a convex part.
     """
     return (w * numerator + log_coefficient) / positive(denominator + rate)
+
+
+def mean_derivative(
+    function: Callable[..., Array], v: Array, mean: Array, **parameters: Parameter
+) -> Array:
+    """Return the derivative of a function of each cell's mean, by automatic differentiation."""
+    mean = jnp.broadcast_to(mean, jnp.broadcast_shapes(jnp.shape(v), jnp.shape(mean)))
+    # Every cell depends on its own mean alone, so one product with ones has all derivatives.
+    derivative: Array = jax.jvp(
+        lambda mean: function(v, mean, **parameters), (mean,), (jnp.ones_like(mean),)
+    )[1]
+    return derivative

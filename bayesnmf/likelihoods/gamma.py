@@ -118,7 +118,7 @@ class Gamma(Likelihood):
         rate: Array,
         exponent: Array,
     ) -> Array:
-        """Minimise ``numerator w**2 / x + (denominator + rate) x - pull log x``."""
+        """Minimise ``numerator w**2 / x + (denominator + rate) x - log_coefficient log x``."""
         slope = denominator + rate
         root = jnp.sqrt(log_coefficient * log_coefficient + 4.0 * slope * numerator * w * w)
         return (log_coefficient + root) / positive(2.0 * slope)

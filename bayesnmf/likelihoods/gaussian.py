@@ -146,7 +146,7 @@ class Gaussian(Likelihood):
         rate: Array,
         exponent: Array,
     ) -> Array:
-        """Minimise ``(denominator + rate) x**2 / (2 w) - numerator x - pull log x``.
+        """Minimise ``(denominator + rate) x**2 / (2 w) - numerator x - log_coefficient log x``.
 
         The linear penalty is majorised by ``rate (x**2 / w + w) / 2``, which keeps the step
         multiplicative.

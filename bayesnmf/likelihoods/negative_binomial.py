@@ -38,7 +38,7 @@ class NegativeBinomial(Likelihood):
 
     Examples
     --------
-    >>> float(NegativeBinomial().weight(3.0, 2.0, concentration=2.0))
+    >>> float(NegativeBinomial().fisher_information(3.0, 2.0, concentration=2.0))
     0.25
     """
 
@@ -114,7 +114,7 @@ class NegativeBinomial(Likelihood):
         return concentration / (mean * (mean + concentration))
 
     def curvature(self, v: Array, mean: Array, concentration: Parameter) -> Array:
-        """Return the Fisher weight times ``v / mean``: non-negative, and 0 in an empty cell."""
+        """Return the Fisher information times ``v / mean``: non-negative, and 0 in an empty cell."""
         return v / mean / mean * (concentration / (mean + concentration))
 
     def score_parts(self, v: Array, mean: Array, concentration: Parameter) -> tuple[Array, Array]:
@@ -124,7 +124,3 @@ class NegativeBinomial(Likelihood):
         the mean: its tangent majorises it, and the surrogate is the Poisson one.
         """
         return v / mean, (v + concentration) / (mean + concentration)
-
-    def log_mass(self, v: Array, mean: Array, concentration: Parameter) -> Array:
-        """Return the log density, which is a mass already."""
-        return self.log_density(v, mean, concentration)

@@ -121,7 +121,3 @@ class Poisson(Likelihood):
     def score_parts(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> tuple[Array, Array]:
         """Return ``v / mean`` and ``E``."""
         return v / mean, exposure * jnp.ones_like(mean)
-
-    def log_mass(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
-        """Return the log density, which is a mass already."""
-        return self.log_density(v, mean, exposure)

@@ -13,7 +13,7 @@ def product(W: Array, H: Array) -> Array:
 
 
 def observations(V: ArrayLike | None, placeholder: float) -> tuple[Array | bool, Array | None]:
-    """Split data with NaN into a mask and values that a density can be evaluated at."""
+    """Return a mask of data with NaN, and values that a density can be evaluated at."""
     if V is None:
         return True, None
     cells = jnp.asarray(V)

@@ -106,6 +106,11 @@ class NMF:
         return bool(self.hyper_priors)
 
     @property
+    def gives_mass(self) -> bool:
+        """Whether the likelihood gives counts a mass: the density of a discrete one is a mass."""
+        return self.likelihood.gives_mass
+
+    @property
     def overdispersed_alternative(self) -> str:
         """A likelihood with more noise, in words."""
         name = self.likelihood.overdispersed_alternative

@@ -3,7 +3,7 @@
 `Cells` holds every cell and serves any likelihood. `Counts` holds the stored cells of sparse
 Poisson counts. `Moments` serves Gaussian noise of one size through Gram matrices, dense or sparse.
 An algorithm asks each for the log density of the data as a function of the factors, its gradient,
-its positive split, or one improvement of a factor; the sampler, for differences of the density and
+the two parts of its score, or one improvement of a factor; the sampler, for differences of the density and
 its curvature (`Sampled`); and neither which one it has. Factors are component first: W is (component, row), H is (component, column).
 """
 

@@ -57,6 +57,15 @@ class Moments(NamedTuple):
         """Number of cells."""
         return self.size
 
+    @property
+    def is_complete(self) -> bool:
+        """True: moments of data with missing cells say too little."""
+        return True
+
+    def fits_single_precision(self, model: NMF) -> bool:
+        """Return False: the residual is a difference of squared norms."""
+        return False
+
     def rounding(self, model: NMF, parameters: Parameters) -> Array:
         """Return the squared norm in units of the noise: all but the residual cancels."""
         return self.norm * _precision(model, parameters)
@@ -101,10 +110,10 @@ class Moments(NamedTuple):
         rate, log_coefficient = prior.penalty_terms(x, log_space)
         variance = 1.0 / _precision(model, parameters)
         projected, gram = self.project(y, axis=axis), y @ y.T
-        # In units of the variance the objective is x' G x / 2 - p' x + rate x - pull log x.
+        # In units of the variance the objective is x' G x / 2 - p' x + rate x - c log x.
         target = projected - variance * rate
-        weight = variance * log_coefficient
-        slope = gram @ x - target - weight / off_zero(x)
+        coefficient = variance * log_coefficient
+        slope = gram @ x - target - coefficient / off_zero(x)
 
         def update(k: Array, x: Array) -> Array:
             row = lax.dynamic_index_in_dim(gram, k, keepdims=False)
@@ -112,10 +121,12 @@ class Moments(NamedTuple):
             old = lax.dynamic_index_in_dim(x, k, keepdims=False)
             pulled = lax.dynamic_index_in_dim(target, k, keepdims=False)
             half = 0.5 * (pulled - row @ x + curvature * old)
-            root = jnp.sqrt(half * half + weight * curvature)
+            root = jnp.sqrt(half * half + coefficient * curvature)
             new = jnp.where(half >= 0, half + root, 0.0) / positive(curvature)
             # The other form of the root keeps its digits where half is negative.
-            new = jnp.where((half < 0) & (weight > 0), weight / positive(root - half), new)
+            new = jnp.where(
+                (half < 0) & (coefficient > 0), coefficient / positive(root - half), new
+            )
             new = jnp.where(curvature > 0, new, old)
             return lax.dynamic_update_index_in_dim(x, new, k, 0)
 

@@ -1,8 +1,8 @@
 """Block Newton steps: all rows of one factor at once, each with its own exact Hessian.
 
 Given H, the rows of W are independent problems in K unknowns, and the other way round. With the
-score s and the weight w of the likelihood at every cell, row i of W has gradient ``-s_i H'`` and
-Hessian ``sum_j w_ij H_kj H_lj``; the Hessians of all rows are one matrix product of the weights
+score s and the curvature w of the likelihood at every cell, row i of W has gradient ``-s_i H'`` and
+Hessian ``sum_j w_ij H_kj H_lj``; the Hessians of all rows are one matrix product of the curvatures
 with the products of pairs of rows of H. The non-negative quadratic problems are solved by a few
 sweeps of coordinate descent, in lockstep over rows, and a line search along each row's step
 makes every step a descent.

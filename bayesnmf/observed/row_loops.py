@@ -180,11 +180,11 @@ def _coordinate(x, linear, log_coefficient, first, second):  # type: ignore[no-u
     """Minimise ``linear w - log_coefficient log w - A log(w + e)``, which has the moments of the row at x."""
     if linear <= 0.0:
         return x
-    weight, offset = 0.0, 0.0
+    moment, offset = 0.0, 0.0
     if second > 0.0:
-        weight = first * (first / second)
+        moment = first * (first / second)
         offset = max(first / second - x, 0.0)
-    half = 0.5 * (weight + log_coefficient - linear * offset)
+    half = 0.5 * (moment + log_coefficient - linear * offset)
     if log_coefficient == 0.0:
         return max(2.0 * half, 0.0) / linear
     root = math.sqrt(half * half + linear * log_coefficient * offset)

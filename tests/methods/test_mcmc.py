@@ -14,7 +14,7 @@ import small
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.optimise.log_mode import log_mode
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.methods.sampler import chains
 from bayesnmf.methods.sampler.nuts import JITTER, _jittered
 from bayesnmf.model.sites import log_joint
@@ -158,7 +158,7 @@ def test_chains_start_apart_near_the_mode_in_log_space(float64):
     V = small.data(small.LIKELIHOODS["gaussian-known"])
     model = small.model("gaussian-known")
     matrix = Matrix.of(V)
-    mode = log_mode(model.resolve(matrix), matrix, jax.random.key(0), False)
+    mode = log_map(model.resolve(matrix), matrix, jax.random.key(0), False)
     best = log_joint(model, matrix, {k: v[None, None] for k, v in mode.items()})
     z = {k: jnp.log(v) for k, v in mode.items()}
     starts = _jittered(z, jax.random.key(1), 50)

@@ -269,10 +269,10 @@ def _combine(image: Pair, memory: Memory) -> Pair:
     system = gram + jnp.diag(ridge + (1.0 - used))
     pairs = zip(memory.residuals, memory.residual, strict=True)
     right = sum(jnp.einsum("akj,kj->a", x, y) for x, y in pairs) * used
-    weights = jnp.linalg.solve(system, right) * used
+    shares = jnp.linalg.solve(system, right) * used
 
     def combined(image: Array, changes: Array) -> Array:
-        mixed = image - jnp.tensordot(weights, changes, axes=1)
+        mixed = image - jnp.tensordot(shares, changes, axes=1)
         return jnp.maximum(jnp.where(jnp.isfinite(mixed), mixed, image), KEEP * image)
 
     return jax.tree.map(combined, image, memory.images)

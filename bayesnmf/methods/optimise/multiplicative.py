@@ -1,4 +1,4 @@
-"""Multiplicative updates: majorise-minimise steps towards the mode, for any likelihood."""
+"""Multiplicative updates: majorise-minimise steps towards the MAP estimate, for any likelihood."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def objective(
 ) -> Array:
     """Return the negative log posterior, up to the normalising constants of the priors.
 
-    The likelihood's own parameters enter by their density in log space, so that the mode does
+    The likelihood's own parameters enter by their density in log space, so that the estimate does
     not depend on whether one thinks of a variance, a precision or a standard deviation.
     """
     total = -data.density(model, W.T, H)(parameters)

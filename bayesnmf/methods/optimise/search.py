@@ -66,9 +66,9 @@ def find_modes(
 
 
 def refit(search: Search, model: NMF, data: Observed, near: Mapping[str, np.ndarray]) -> Solution:
-    """Search from a point near a mode, such as the mode of similar data, by fast steps alone.
+    """Search from a point near an optimum, such as that of similar data, by fast steps alone.
 
-    Where `near` is zero the search begins a hair above it.
+    Where `near` is zero the search begins just above it.
     """
     given = {name: x for name, x in near.items() if name not in ("W", "H")}
     options = {"log_space": search.log_space}

@@ -30,7 +30,7 @@ class Search:
     by_divergence : bool
         Stop plain updates by scikit-learn's rule.
     log_space : bool
-        Seek the mode of the logarithms of W and H.
+        Seek the MAP estimate of the logarithms of W and H.
     batched : bool
         Run all starts in one batch; by default everywhere but on CPUs.
     """

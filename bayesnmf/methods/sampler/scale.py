@@ -93,11 +93,11 @@ def log_gig(uniform: Array, order: Array, alpha: Array, beta: Array) -> tuple[Ar
     # The mode solves alpha c - order - beta / c = 0; each sign of the order has its stable form.
     root = jnp.hypot(order, 2.0 * jnp.sqrt(alpha) * jnp.sqrt(beta))
     larger = 0.5 * (jnp.abs(order) + root)
-    log_mode = jnp.where(order > 0, jnp.log(larger / alpha), jnp.log(beta / larger))
+    log_map = jnp.where(order > 0, jnp.log(larger / alpha), jnp.log(beta / larger))
     smaller = alpha * (beta / larger)
     A, B = jnp.where(order > 0, larger, smaller), jnp.where(order > 0, smaller, larger)
     t, found = _centred(uniform.astype(wide), A, B)
-    return (log_mode + t).astype(dtype), found
+    return (log_map + t).astype(dtype), found
 
 
 def _density(t: Array, A: Array, B: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from scipy import stats
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.optimise.log_mode import log_mode
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.methods.sampler import NMFKernel, Plan, chains, plan_for
 from bayesnmf.model.sites import log_joint
 from bayesnmf.observed.cells import dense_cells_of
@@ -271,7 +271,7 @@ def test_it_starts_at_given_values_only():
 
 def test_chains_start_at_the_mode_without_losing_it():
     model, matrix, data, _ = setting()
-    mode = log_mode(model, matrix, jax.random.key(0), False)
+    mode = log_map(model, matrix, jax.random.key(0), False)
     values = {name: jnp.asarray(x)[None] for name, x in mode.items()}
     state = chains.begin(model, data, values, jax.random.key(0), 10)
     expected = log_joint(model, matrix, {k: np.asarray(v)[:, None] for k, v in values.items()})
