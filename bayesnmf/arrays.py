@@ -9,6 +9,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+from numpy.typing import DTypeLike
+
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Parameter",
+    "floor_of",
+    "off_zero",
+    "positive",
+    "pytree",
+    "record",
+]
 
 
 def pytree[T](*, static: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
@@ -56,7 +70,8 @@ def record[T](cls: type[T], **values: Any) -> T:
     return instance
 
 
-type Array = Any  # a NumPy or JAX array, or a tracer
+#: A parameter of a likelihood, as compiled functions see it: one number for all cells, or an array.
+type Parameter = Array | float
 
 
 def positive(x: Array) -> Array:
@@ -64,7 +79,7 @@ def positive(x: Array) -> Array:
     return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
 
 
-def floor_of(dtype: Any) -> float:
+def floor_of(dtype: DTypeLike) -> float:
     """Return the least mean that the arithmetic works with: the root of the smallest positive number.
 
     Data that would need a smaller mean are refused by the likelihood.
@@ -73,5 +88,5 @@ def floor_of(dtype: Any) -> float:
 
 
 def off_zero(x: Array) -> Array:
-    """Return `x` lifted off zero by a hair, so that logarithms and squared ratios stay finite."""
+    """Return `x` lifted just above zero, so that logarithms and squared ratios stay finite."""
     return jnp.maximum(x, floor_of(x.dtype))

@@ -13,18 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesnmf.arrays import Array
+from bayesnmf.arrays import Array, ArrayLike
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Likelihood
 
 #: Draws from which expectations are estimated, and standard errors that they may be off.
 N_DRAWS, MAX_ERRORS = 200_000, 5.0
 
+#: Values that data might hold; those outside the support have to be refused.
+PROBES = (-1.5, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
+
 
 def check_likelihood(
     likelihood: Likelihood,
-    values: Any,
-    means: Any,
+    values: ArrayLike,
+    means: ArrayLike,
     parameters: dict[str, float] | None = None,
     *,
     seed: int = 0,
@@ -33,8 +36,8 @@ def check_likelihood(
 
     The log density is that of the NumPyro distribution; the score is its derivative in the mean,
     and both its parts are non-negative; the Fisher information is the variance of the score; a
-    change of the log density is a difference; the placeholder lies in the support; single precision
-    stays single; likelihoods that differ in numbers alone share one compilation.
+    change of the log density is a difference; `check` accepts the values and the placeholder and
+    refuses what lies outside the support; single precision stays single; likelihoods that differ in numbers alone share one compilation.
 
     Parameters
     ----------
@@ -61,15 +64,16 @@ def check_likelihood(
     """
     parameters = dict(likelihood.start() if parameters is None else parameters)
     with jax.enable_x64(True):
-        v = np.asarray(values, np.float64).reshape(-1, 1)
-        mean = np.asarray(means, np.float64).reshape(1, -1)
-        v, mean = (np.array(x) for x in np.broadcast_arrays(v, mean))
-        given = {name: np.float64(x) for name, x in parameters.items()}
+        v, mean = jnp.broadcast_arrays(
+            jnp.asarray(values, float).reshape(-1, 1), jnp.asarray(means, float).reshape(1, -1)
+        )
+        given = {name: jnp.asarray(x, float) for name, x in parameters.items()}
         _check_density(likelihood, v, mean, given)
         _check_score(likelihood, v, mean, given)
         _check_information(likelihood, mean[:1], given, seed)
         _check_change(likelihood, v, mean, given)
-    _check_support(likelihood, v)
+    _check_support(likelihood, np.asarray(v), parameters)
+    v, mean = (jnp.asarray(np.asarray(x, np.float32)) for x in (v, mean))
     _check_precision(likelihood, v, mean, parameters)
     _check_compilation(likelihood, v, mean, parameters)
 
@@ -78,39 +82,34 @@ def _require_close(what: str, got: Array, expected: Array, rtol: float, atol: fl
     np.testing.assert_allclose(got, expected, rtol=rtol, atol=atol, err_msg=what)
 
 
-def _check_density(
-    likelihood: Likelihood, v: np.ndarray, mean: np.ndarray, given: dict[str, Any]
-) -> None:
+def _check_density(likelihood: Likelihood, v: Array, mean: Array, given: dict[str, Array]) -> None:
     density = likelihood.log_density(v, mean, **given)
-    assert np.isfinite(density).all(), "the log density is not finite inside the support"
-    theirs = likelihood.distribution(jnp.asarray(mean), **given).log_prob(v)
+    assert jnp.isfinite(density).all(), "the log density is not finite inside the support"
+    expected = likelihood.distribution(mean, **given).log_prob(v)
     # NumPyro's negative binomial is off by 1e-6 itself.
-    _require_close("log_density is not that of distribution", density, theirs, 1e-6, 1e-5)
-    kernel = density - likelihood.log_kernel(v, mean, **given)
-    spread = np.ptp(np.asarray(kernel), axis=1)
+    _require_close("log_density is not that of distribution", density, expected, 1e-6, 1e-5)
+    rest = density - likelihood.log_kernel(v, mean, **given)
     message = "log_kernel leaves out a term that depends on the mean"
-    np.testing.assert_array_less(spread, 1e-6 * (1 + np.abs(density).max(axis=1)), message)
+    bound = 1e-6 * (1 + jnp.abs(density).max(axis=1))
+    assert jnp.all(jnp.ptp(rest, axis=1) < bound), message
 
 
-def _check_score(
-    likelihood: Likelihood, v: np.ndarray, mean: np.ndarray, given: dict[str, Any]
-) -> None:
+def _check_score(likelihood: Likelihood, v: Array, mean: Array, given: dict[str, Array]) -> None:
     numerator, denominator = likelihood.score_parts(v, mean, **given)
-    assert np.all(np.asarray(denominator) >= 0), "the second score part is negative"
-    assert np.all((np.asarray(numerator) >= 0) | (v < 0)), "the first score part is negative"
+    assert jnp.all(denominator >= 0), "the second score part is negative"
+    assert jnp.all((numerator >= 0) | (v < 0)), "the first score part is negative"
     derivative = jax.grad(lambda m: jnp.sum(likelihood.log_density(v, m, **given)))(mean)
-    size = np.abs(numerator) + np.abs(denominator)
+    size = jnp.abs(numerator) + jnp.abs(denominator)
     for what, score in (
         ("score_parts", numerator - denominator),
         ("score", likelihood.score(v, mean, **given)),
     ):
-        error = np.abs(np.asarray(score - derivative))
         message = f"{what} is not the derivative of log_density in the mean"
-        assert np.all(error <= 1e-7 * size + 1e-9), message
+        assert jnp.all(jnp.abs(score - derivative) <= 1e-7 * size + 1e-9), message
 
 
 def _check_information(
-    likelihood: Likelihood, mean: np.ndarray, given: dict[str, Any], seed: int
+    likelihood: Likelihood, mean: Array, given: dict[str, Array], seed: int
 ) -> None:
     means = jnp.broadcast_to(mean, (N_DRAWS, mean.shape[1]))
     draws = likelihood.distribution(means, **given).sample(jax.random.key(seed))
@@ -127,29 +126,40 @@ def _check_information(
     assert np.all(curvature >= 0), "curvature is negative"
 
 
-def _check_change(
-    likelihood: Likelihood, v: np.ndarray, mean: np.ndarray, given: dict[str, Any]
-) -> None:
+def _check_change(likelihood: Likelihood, v: Array, mean: Array, given: dict[str, Array]) -> None:
     for share in (-0.5, 1e-3, 2.0):
         before, after = (likelihood.log_density(v, m, **given) for m in (mean, mean * (1 + share)))
         change = likelihood.log_density_change(v, mean, mean * share, **given)
-        atol = 1e-9 * float(np.abs(before).max() + 1)
+        atol = 1e-9 * float(jnp.abs(before).max() + 1)
         _require_close(
             "log_density_change is not the difference", change, after - before, 1e-6, atol
         )
 
 
-def _check_support(likelihood: Likelihood, v: np.ndarray) -> None:
-    likelihood.check(Matrix.of(v))
-    likelihood.check(Matrix.of([[likelihood.placeholder]]))
-    masked = Matrix.of([[np.nan, likelihood.placeholder], [likelihood.placeholder] * 2])
-    likelihood.check(masked)
+def _check_support(likelihood: Likelihood, v: np.ndarray, parameters: dict[str, float]) -> None:
+    placeholder = likelihood.placeholder
+    for inside in (v, [[placeholder]], [[np.nan, placeholder], [placeholder] * 2]):
+        try:
+            likelihood.check(Matrix.of(inside))
+        except ValueError as error:
+            raise AssertionError(f"check refuses data inside the support: {error}") from error
+    support = likelihood.distribution(jnp.ones(()), **parameters).support
+    for value in PROBES:
+        if not bool(support(value)):
+            assert _refuses(likelihood, value), f"check accepts {value}, outside the support"
+
+
+def _refuses(likelihood: Likelihood, value: float) -> bool:
+    try:
+        likelihood.check(Matrix.of([[value]]))
+    except ValueError:
+        return True
+    return False
 
 
 def _check_precision(
-    likelihood: Likelihood, v: np.ndarray, mean: np.ndarray, parameters: dict[str, float]
+    likelihood: Likelihood, v: Array, mean: Array, parameters: dict[str, float]
 ) -> None:
-    v, mean = v.astype(np.float32), mean.astype(np.float32)
     functions: tuple[Callable[..., Any], ...] = (
         likelihood.log_density,
         likelihood.score,
@@ -162,7 +172,7 @@ def _check_precision(
 
 
 def _check_compilation(
-    likelihood: Likelihood, v: np.ndarray, mean: np.ndarray, parameters: dict[str, float]
+    likelihood: Likelihood, v: Array, mean: Array, parameters: dict[str, float]
 ) -> None:
     traces = []
 
@@ -173,5 +183,5 @@ def _check_compilation(
 
     for factor in (1.0, 1.25):
         known = {name: factor * value for name, value in parameters.items()}
-        density(type(likelihood)(**known), v.astype(np.float32), mean.astype(np.float32))
+        density(type(likelihood)(**known), v, mean)
     assert len(traces) == 1, "likelihoods that differ in numbers alone are compiled apart"

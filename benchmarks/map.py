@@ -23,8 +23,9 @@ import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Beta, Gamma, Gaussian, Likelihood, NegativeBinomial, Poisson
 from bayesnmf.methods.optimise import acceleration, descent, multiplicative
+from bayesnmf.methods.optimise.accelerated_search import warm_up
 from bayesnmf.methods.optimise.acceleration import Factors
-from bayesnmf.methods.optimise.search import Search, warm_up
+from bayesnmf.methods.optimise.solution import Search
 from bayesnmf.observed import observe
 from benchmarks import peers
 
@@ -121,10 +122,10 @@ def _newton(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve
     data = observe(model, Matrix.of(V))
     clock = _Clock()
     with clock:
-        point = multiplicative.start(model, data, W, H, {}, log_space=False)
+        point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
         steps = warm_up(Search("newton", 10_000, 0.0), point)
         point = multiplicative.iterate(model, data, point, num_steps=steps, log_space=False)
-        state = acceleration.start(Factors(point.W.T, point.H, {}), point.objective)
+        state = acceleration.first_state(Factors(point.W.T, point.H, {}), point.objective)
         state.n_iter.block_until_ready()
     curve: Curve = []
     while int(state.n_iter) < 1000 and float(state.residual) > 1e-7:
@@ -144,7 +145,7 @@ def _newton(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve
 def _plain(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve:
     data = observe(model, Matrix.of(V))
     clock, curve = _Clock(), []
-    point = multiplicative.start(model, data, W, H, {}, log_space=False)
+    point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
     for _ in range(200):
         with clock:
             point = multiplicative.iterate(model, data, point, num_steps=50, log_space=False)

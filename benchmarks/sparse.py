@@ -22,8 +22,8 @@ from sklearn.decomposition import NMF as SklearnNMF
 import bayesnmf as bn
 from bayesnmf.data import SparseMatrix
 from bayesnmf.methods.optimise import acceleration, descent, multiplicative
+from bayesnmf.methods.optimise.accelerated_search import WARM_UP
 from bayesnmf.methods.optimise.acceleration import Factors
-from bayesnmf.methods.optimise.search import WARM_UP
 from bayesnmf.observed import observe
 
 #: Rows, columns, components, counts in all, and gamma shapes of the entries of W and H.
@@ -109,12 +109,12 @@ def _default(
     matrix = SparseMatrix.of(V)
     model = model.resolve(matrix)
     data = observe(model, matrix)
-    point = multiplicative.start(model, data, W, H, {}, log_space=False)
+    point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
     before = time.perf_counter()
     point = multiplicative.iterate(model, data, point, num_steps=WARM_UP, log_space=False)
     point.objective.block_until_ready()
     update = (time.perf_counter() - before) / WARM_UP
-    state = acceleration.start(Factors(point.W.T, point.H, {}), point.objective, memory=3)
+    state = acceleration.first_state(Factors(point.W.T, point.H, {}), point.objective, memory=3)
     state.n_iter.block_until_ready()
     seconds, value = time.perf_counter() - began, np.inf
     while value > target and int(state.n_iter) < 500:

@@ -18,7 +18,7 @@ from bayesnmf.data import Matrix, SparseMatrix, memory
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.methods.draws import COPIES, require_room
 from bayesnmf.methods.optimise import lbfgs as programs
-from bayesnmf.methods.optimise import log_mode
+from bayesnmf.methods.optimise import log_map
 from bayesnmf.posterior.fitting import matrix_for
 from bayesnmf.rank.settings import settings_of
 
@@ -184,20 +184,20 @@ def test_sparse_data_that_stay_sparse_or_are_small_are_not_mentioned(monkeypatch
 )
 def test_a_large_start_is_one_short_search_on_the_cheapest_storage(monkeypatch, likelihood, kept):
     asked = []
-    monkeypatch.setattr(log_mode, "LARGE", 30)
-    monkeypatch.setattr(log_mode, "FILLED", 0.5)
+    monkeypatch.setattr(log_map, "LARGE", 30)
+    monkeypatch.setattr(log_map, "FILLED", 0.5)
     monkeypatch.setattr(
-        log_mode,
+        log_map,
         "find_modes",
         lambda search, model, matrix, starts, progress: (
             asked.append((search, matrix, starts)) or asked
         ),
     )
-    monkeypatch.setattr(log_mode, "Search", lambda solver, **options: options)
+    monkeypatch.setattr(log_map, "Search", lambda solver, **options: options)
     mostly_zero = Matrix.of(np.eye(6, 5) + np.eye(6, 5, -1))
     key = jax.random.key(0)
     with pytest.raises(AttributeError):  # the pretended search has no sites
-        log_mode.log_mode(bn.NMF(2, likelihood), mostly_zero, key, progress=False)
+        log_map.log_map(bn.NMF(2, likelihood), mostly_zero, key, progress=False)
     ((search, matrix, starts),) = asked
-    assert (search["max_iter"], len(starts)) == (log_mode.SHORT, 1)
+    assert (search["max_iter"], len(starts)) == (log_map.SHORT, 1)
     assert isinstance(matrix, SparseMatrix) == kept

@@ -227,8 +227,8 @@ def _integrate(
             below = logsumexp(weight)
         at = {name: _as_row(x if jnp.ndim(x) == 0 else x[target]) for name, x in parameters.items()}
         seen = given[None, target] if alone else True
-        cells = (score(v[None, target], mean[:, target], **at) for score in scores)
-        predicted = (jnp.sum(jnp.where(seen, x, 0.0), axis=1) for x in cells)
+        scored = (score(v[None, target], mean[:, target], **at) for score in scores)
+        predicted = (jnp.sum(jnp.where(seen, x, 0.0), axis=1) for x in scored)
         return tuple(logsumexp(weight + x) - below for x in predicted)
 
     return lax.map(one, (rates, H, start, drawn, keys), batch_size=batch)

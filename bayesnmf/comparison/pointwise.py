@@ -254,10 +254,10 @@ class Pointwise:
         )
         if self.own_measure == "counting":
             return
-        if self.model.nmf is None:
+        if not self.model.gives_mass:
             raise ValueError(
                 f"{self.model.title} gives V a density, which cannot be compared with the probability "
-                "of a count: compare it with continuous likelihoods, or write its site V as counts"
+                "of a count: compare it with continuous likelihoods, or let it describe counts"
             )
 
     def _refuse_undefined(

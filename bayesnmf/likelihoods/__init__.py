@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayesnmf.likelihoods.base import Likelihood, likelihood
+from bayesnmf.likelihoods.base import Likelihood
 from bayesnmf.likelihoods.beta import Beta
+from bayesnmf.likelihoods.define import likelihood
 from bayesnmf.likelihoods.gamma import Gamma
 from bayesnmf.likelihoods.gaussian import Gaussian
 from bayesnmf.likelihoods.negative_binomial import NegativeBinomial

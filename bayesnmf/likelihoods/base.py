@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self, cast
+from functools import partial
+from typing import Any, ClassVar, Literal, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import gammaln
 
-from bayesnmf.arrays import Array, positive, pytree
-from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.arrays import Array, ArrayLike, Parameter
+from bayesnmf.data import AnyMatrix
 from bayesnmf.data.labels import is_labelled, matched
-from bayesnmf.likelihoods.numpy_draws import draw
-
-#: Cells between the inverse of this and it leave single precision room for squares and ratios.
-LARGEST = 1e12
+from bayesnmf.likelihoods.functions import log_linear_step, mean_derivative
+from bayesnmf.likelihoods.known import known_array, require_positive, same_value
+from bayesnmf.likelihoods.magnitudes import fit_single_precision, refuse_magnitudes
+from bayesnmf.likelihoods.numpy_draws import draw_cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class Likelihood(ABC):
     name: ClassVar[str]
     #: The measure that the log density refers to; only equal ones can be compared.
     base_measure: ClassVar[Literal["counting", "lebesgue"]]
-    #: What it says of a cell, in one sentence.
+    #: One sentence on the noise of a cell.
     description: ClassVar[str] = "A likelihood of your own."
     #: Name of a likelihood for the same data with more noise; empty where there is none.
     overdispersed_alternative: ClassVar[str] = ""
@@ -49,7 +48,7 @@ class Likelihood(ABC):
     power: ClassVar[float] = 2.5
     #: Whether the log density cancels terms of the size of V, so that its whole numbers have to be exact.
     cancels: ClassVar[bool] = False
-    #: Whether every cell of V, and not only the largest, has to be in the range that this allows.
+    #: Whether every cell of V, not only the largest, has to be in that range.
     every_cell: ClassVar[bool] = False
     #: Names of the parameters beside the mean.
     parameters: ClassVar[tuple[str, ...]] = ()
@@ -69,10 +68,7 @@ class Likelihood(ABC):
 
     @property
     def zeros_are_linear(self) -> bool:
-        """Whether a cell that is 0 enters the log density by its mean alone.
-
-        Then only the stored cells of sparse data need a visit.
-        """
+        """Whether a 0 enters the log density by its mean alone, so that sparse data serve."""
         return False
 
     #: Whether :meth:`conjugate_draw` draws the inferred parameters.
@@ -84,19 +80,15 @@ class Likelihood(ABC):
 
     def fits_single_precision(self, values: np.ndarray) -> bool:
         """Return whether single precision is accurate enough for the trajectory of a sampler."""
-        positive = values[values > 0]
-        if not positive.size or positive.max() >= LARGEST or positive.min() <= 1 / LARGEST:
-            return False
-        # A share that would round to 1 leaves the support of the beta distribution.
-        return not np.any((positive != 1.0) & (positive.astype(np.float32) == 1.0))
+        return fit_single_precision(values)
 
     # -- parameters ---------------------------------------------------------------------------
 
     @property
-    def known(self) -> dict[str, Array]:
+    def known(self) -> dict[str, Any]:
         """Return the parameters that are given, by name: numbers or per-cell arrays."""
-        values = ((name, getattr(self, name)) for name in self.parameters)
-        return {name: value for name, value in values if value is not None}
+        given = (name for name in self.parameters if getattr(self, name) is not None)
+        return {name: getattr(self, name) for name in given}
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:
@@ -104,15 +96,16 @@ class Likelihood(ABC):
         return {}
 
     def start(self) -> dict[str, float]:
-        """Return a starting value for each inferred parameter."""
+        """Return a starting value of each inferred parameter."""
         return dict.fromkeys(self.priors, 1.0)
 
     def resolve(self, matrix: AnyMatrix) -> Self:
         """Return this likelihood with known arrays checked against `matrix`."""
-        changes = {}
-        for name, value in self.matched(matrix).known.items():
-            if np.ndim(value):
-                changes[name] = _known_array(self.name, name, value, matrix)
+        changes = {
+            name: known_array(self.name, name, value, matrix)
+            for name, value in self.matched(matrix).known.items()
+            if np.ndim(value)
+        }
         return replace(self, **changes) if changes else self
 
     def matched(self, matrix: AnyMatrix) -> Self:
@@ -147,7 +140,7 @@ class Likelihood(ABC):
         if type(self) is not type(other):
             return NotImplemented
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return all(_same(a, b) for a, b in pairs)
+        return all(same_value(a, b) for a, b in pairs)
 
     def __hash__(self) -> int:
         values = (getattr(self, f.name) for f in fields(self))
@@ -174,7 +167,7 @@ class Likelihood(ABC):
         """Return whether `matrix` makes this a quasi-likelihood: an objective, no density."""
         return False
 
-    def crude_mean(self, values: Array) -> Array:
+    def crude_mean(self, values: np.ndarray) -> np.ndarray:
         """Return, cell by cell, the non-negative WH that the value itself suggests."""
         return np.maximum(values, 0.0)
 
@@ -185,14 +178,16 @@ class Likelihood(ABC):
     # -- the density and its derivatives in the mean ------------------------------------------
 
     @abstractmethod
-    def distribution(self, mean: Array, **parameters: Array) -> dist.Distribution:
+    def distribution(self, mean: ArrayLike, **parameters: ArrayLike) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
 
-    def log_density(self, v: Array, mean: Array, **parameters: Array) -> Array:
+    def log_density(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return the log density, normalising constants included; by default NumPyro's."""
         return self.distribution(mean, **parameters).log_prob(v)
 
-    def log_density_change(self, v: Array, mean: Array, step: Array, **parameters: Array) -> Array:
+    def log_density_change(
+        self, v: Array, mean: Array, step: Array, **parameters: Parameter
+    ) -> Array:
         """Return the log density at ``mean + step`` minus the log density at `mean`.
 
         Overridden where the difference can be had without cancellation, so that a line search
@@ -201,50 +196,41 @@ class Likelihood(ABC):
         after = self.log_density(v, mean + step, **parameters)
         return after - self.log_density(v, mean, **parameters)
 
-    def log_kernel(self, v: Array, mean: Array, **parameters: Array) -> Array:
+    def log_kernel(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return the log density without the terms that do not involve the mean."""
         return self.log_density(v, mean, **parameters)
 
-    def saturated(self, v: Array, **parameters: Array) -> Array:
+    def saturated(self, v: Array, **parameters: Parameter) -> Array:
         """Return the log density at the mean that `v` itself suggests: the end of a perfect fit."""
         return self.log_density(v, v, **parameters)
 
-    def score(self, v: Array, mean: Array, **parameters: Array) -> Array:
+    def score(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return the derivative of the log density in the mean."""
         numerator, denominator = self.score_parts(v, mean, **parameters)
         return numerator - denominator
 
     @abstractmethod
-    def fisher_information(self, v: Array, mean: Array, **parameters: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return the Fisher information about the mean: the variance of the score."""
 
-    def curvature(self, v: Array, mean: Array, **parameters: Array) -> Array:
+    def curvature(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return a non-negative stand-in for the negative second derivative in the mean.
 
-        Its expectation is the Fisher weight, which is the default.
+        Its expectation is the Fisher information, which is the default.
         """
         return self.fisher_information(v, mean, **parameters)
 
-    def score_parts(self, v: Array, mean: Array, **parameters: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, **parameters: Parameter) -> tuple[Array, Array]:
         """Return the score as numerator minus denominator of the multiplicative update.
 
         Both are non-negative wherever `v` is. By default the Fisher information times the mean is
         added to both: a multiplicative update is then a step of Fisher scoring to first order.
         """
         own = type(self).score is not Likelihood.score
-        score = (self.score if own else self._derivative)(v, mean, **parameters)
+        slope = self.score if own else partial(mean_derivative, self.log_density)
+        score = slope(v, mean, **parameters)
         drift = self.fisher_information(v, mean, **parameters) * mean
         return jnp.maximum(score, 0.0) + drift, jnp.maximum(-score, 0.0) + drift
-
-    def _derivative(self, v: Array, mean: Array, **parameters: Array) -> Array:
-        """Return the derivative of the log density in the mean by automatic differentiation."""
-
-        def log_density(mean: Array) -> Array:
-            return self.log_density(v, mean, **parameters)
-
-        mean = jnp.broadcast_to(mean, jnp.broadcast_shapes(*map(jnp.shape, (v, mean))))
-        # Every cell depends on its own mean alone, so one product with ones has all derivatives.
-        return jax.jvp(log_density, (mean,), (jnp.ones_like(mean),))[1]
 
     def update(
         self,
@@ -262,9 +248,10 @@ class Likelihood(ABC):
         w : array
             The factor's current entries.
         numerator, denominator : array
-            :meth:`split`, contracted with the other factor over observed cells.
-        pull, rate : array
-            The prior's part of the objective is ``rate * w - pull * log(w)``; `pull` is at least 0.
+            :meth:`score_parts`, contracted with the other factor over observed cells.
+        log_coefficient, rate : array
+            The prior's part of the objective is ``rate * w - log_coefficient * log(w)``, with a
+            coefficient of at least 0.
         exponent : array
             Exponent of the update, where the surrogate has no closed form.
         """
@@ -275,15 +262,17 @@ class Likelihood(ABC):
     @property
     def gives_mass(self) -> bool:
         """Whether :meth:`log_mass` can score counts."""
-        own = type(self).log_mass is not Likelihood.log_mass
-        return own or self.base_measure == "counting"
+        return self.base_measure == "counting" or type(self).log_mass is not Likelihood.log_mass
 
-    def log_mass(self, v: Array, mean: Array, **parameters: Array) -> Array:
+    def log_mass(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return the log probability of the unit interval around the count `v`.
 
         This puts a continuous likelihood of counts on the base measure of the discrete ones;
-        the mass below one half belongs to the count 0. By default that of a discrete likelihood.
+        the mass below one half belongs to the count 0. By default that of a discrete likelihood;
+        a continuous one has to say its own.
         """
+        if self.base_measure != "counting":
+            raise ValueError(f"the {self.name.replace('_', ' ')} likelihood gives counts no mass")
         return self.log_density(v, mean, **parameters)
 
     # -- simulated data -----------------------------------------------------------------------
@@ -305,201 +294,5 @@ class Likelihood(ABC):
         level : float
             Typical value of V, in units of which a parameter that is not given may be set.
         """
-        parameters = self.start() | self.known
-        cells = self.distribution(mean, **parameters)
-        return draw(cells, rng, lambda: jax.random.key(int(rng.integers(2**31))))
-
-
-def likelihood[L: type[Likelihood]](*, static: tuple[str, ...] = ()) -> Callable[[L], L]:
-    """Make a class a likelihood that works everywhere: in fits, comparisons, checks, reports.
-
-    A decorator. The class becomes a frozen dataclass, whose fields are what the user may fix, and
-    a JAX pytree, so that compiled functions take it as an argument. It must derive from
-    :class:`Likelihood` and give its `name`, its `base_measure`, :meth:`~Likelihood.distribution`
-    and :meth:`~Likelihood.fisher_information`; everything else has a default.
-
-    Parameters
-    ----------
-    static : tuple of str
-        Fields that select code, such as the name of a link, rather than hold numbers.
-
-    Raises
-    ------
-    TypeError
-        When the class does not derive from Likelihood, or lacks something; the message says what.
-
-    Examples
-    --------
-    >>> @likelihood()
-    ... class Laplace(Likelihood):
-    ...     scale: float = None
-    ...     name, base_measure, parameters = "laplace", "lebesgue", ("scale",)
-    ...     def distribution(self, mean, scale):
-    ...         return dist.Laplace(mean, scale)
-    ...     def fisher_information(self, v, mean, scale):
-    ...         return jnp.broadcast_to(1.0 / scale**2, jnp.shape(mean))
-    >>> float(Laplace(scale=2.0).score(3.0, 1.0, scale=2.0))
-    0.5
-    """
-
-    def define(cls: L) -> L:
-        if not (isinstance(cls, type) and issubclass(cls, Likelihood)):
-            raise TypeError(f"{cls!r} must derive from bayesnmf.likelihoods.Likelihood")
-        for name, valid in (("name", str), ("base_measure", str), ("parameters", tuple)):
-            if not isinstance(getattr(cls, name, None), valid):
-                raise TypeError(
-                    f"the likelihood {cls.__name__} must set {name}, a {valid.__name__}"
-                )
-        if cls.base_measure not in ("counting", "lebesgue"):
-            raise TypeError(
-                f"base_measure of {cls.__name__} must be 'counting' for counts or 'lebesgue' for a "
-                f"density, not {cls.base_measure!r}"
-            )
-        made = dataclass(frozen=True, eq=False)(cls)
-        missing = set(cls.parameters) - {field.name for field in fields(made)}
-        if missing:
-            raise TypeError(
-                f"the parameter {min(missing)!r} of {cls.__name__} must be a field: "
-                f"{min(missing)}: float = None"
-            )
-        return cast(L, pytree(static=static)(made))
-
-    return define
-
-
-def log_linear_step(
-    w: Array, numerator: Array, denominator: Array, log_coefficient: Array, rate: Array
-) -> Array:
-    """Minimise ``(denominator + rate) x - (numerator w + pull) log x`` over x >= 0.
-
-    The surrogate of every likelihood whose log density is ``v log(mean)`` plus a convex part.
-    """
-    return (w * numerator + log_coefficient) / positive(denominator + rate)
-
-
-def safe_range(likelihood: Likelihood, dtype: Any) -> tuple[float, float]:
-    """Return the range in which the largest absolute value of V must lie.
-
-    Examples
-    --------
-    >>> from bayesnmf.likelihoods import Gaussian
-    >>> [f"{x:.0e}" for x in safe_range(Gaussian(), np.float64)]
-    ['3e-103', '6e+102']
-    """
-    limits, power = np.finfo(dtype), likelihood.power
-    most = 1.0 / float(limits.eps) if likelihood.cancels else float(limits.max) ** (1 / power)
-    return float(limits.tiny) ** (1 / power), most
-
-
-def refuse_magnitudes(likelihood: Likelihood, matrix: AnyMatrix) -> None:
-    """Raise where values are so large or small that the likelihood's arithmetic cannot carry them."""
-    least, most = safe_range(likelihood, matrix.dtype)
-    kind = f"the arithmetic of the {likelihood.name.replace('_', ' ')} likelihood in {matrix.dtype}"
-    remedy = "Multiply V by a constant that brings its values near 1"
-    largest = matrix.largest()
-    if largest > most:
-        matrix.refuse(
-            # Sparse counts may be stored in less precision than they are computed in.
-            lambda v: np.abs(v) > np.float64(most),
-            f"is too large for {kind}, which ends at {most:.0e}",
-            remedy,
-        )
-    if 0 < largest < least:
-        raise ValueError(
-            f"the largest value of V is {largest:g}, too small for {kind}, which begins at "
-            f"{least:.0e}. {remedy}."
-        )
-    if likelihood.every_cell:
-        matrix.refuse(
-            lambda v: np.abs(v) < least,
-            f"is too small for {kind}, which begins at {least:.0e}",
-            f"{remedy}, or mark that cell as missing",
-        )
-
-
-def stirling_remainder(x: Array) -> Array:
-    """Return ``log Gamma(x) - [(x - 1/2) log x - x + log(2 pi) / 2]`` for x > 0.
-
-    Densities written with it keep their digits where differences of large log gamma functions
-    cancel. JAX's ``betaln`` is no way out: it is off by up to 1e-6 in float64.
-
-    References
-    ----------
-    Abramowitz, M. and Stegun, I. A. (1964). Handbook of mathematical functions, 6.1.41.
-    """
-    small = x < 10.0
-    near, far = jnp.where(small, x, 1.0), jnp.where(small, 10.0, x)
-    direct = gammaln(near) - ((near - 0.5) * jnp.log(near) - near + 0.5 * math.log(2 * math.pi))
-    square = 1.0 / (far * far)
-    series = jnp.zeros_like(far)
-    for coefficient in (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
-        series = series * square + coefficient
-    return jnp.where(small, direct, series / far)
-
-
-def refuse_fractions(likelihood: Likelihood, matrix: AnyMatrix) -> None:
-    """Raise where a count is not an integer."""
-    matrix.refuse(
-        _is_fraction,
-        f"is not an integer, so the {likelihood.name.replace('_', ' ')} likelihood gives it no density",
-        "Choose the gamma or Gaussian likelihood, or use method='map', where the Poisson and the "
-        "negative binomial one serve as quasi-likelihoods",
-    )
-
-
-def has_fractions(matrix: AnyMatrix) -> bool:
-    """Return whether any observed cell is not an integer."""
-    return matrix.holds(_is_fraction)
-
-
-def _is_fraction(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values != np.round(values))
-
-
-def require_positive(what: str, value: Any) -> Any:
-    """Return `value`, a single number as a plain float, if it is None or positive and finite.
-
-    In arrays NaN is allowed, for missing cells.
-    """
-    if value is None:
-        return None
-    try:
-        array = np.asarray(value)
-    except ValueError:  # nested lists of unequal length
-        array = np.asarray(None)
-    if array.dtype.kind not in "iuf":  # NumPy would read the text "0.5" as a number
-        given = f"an array of {array.dtype}" if array.ndim else repr(value)
-        raise TypeError(f"{what} must be a positive number or an array of them, not {given}")
-    bad = ~((array > 0) & np.isfinite(array))
-    if array.ndim:
-        bad &= ~np.isnan(array)
-    if bad.any():
-        where = f" at {tuple(int(i) for i in np.argwhere(bad)[0])}" if array.ndim else ""
-        raise ValueError(f"{what} must be positive and finite, not {array[bad].flat[0]:g}{where}")
-    return value if array.ndim else float(array)
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Return whether two fields are equal, NaN counting as equal to NaN in arrays."""
-    if is_labelled(a) or is_labelled(b):
-        return type(a) is type(b) and bool(a.equals(b))
-    if np.ndim(a) or np.ndim(b):
-        return np.array_equal(a, b, equal_nan=True)
-    return bool(a == b)
-
-
-def _known_array(likelihood: str, name: str, value: Array, matrix: AnyMatrix) -> np.ndarray:
-    assert isinstance(matrix, Matrix)  # no sparse storage serves per-cell arrays
-    array = np.asarray(value, matrix.dtype)
-    try:
-        array = np.broadcast_to(array, matrix.shape)
-    except ValueError:
-        raise ValueError(
-            f"{name} of the {likelihood} likelihood has shape {np.shape(value)}, but V has shape "
-            f"{matrix.shape}"
-        ) from None
-    unknown = np.isnan(array) & matrix.observed
-    if unknown.any():
-        row, column = (int(i) for i in np.argwhere(unknown)[0])
-        raise ValueError(f"{name} is NaN at the observed cell V[{row}, {column}]")
-    return np.where(np.isnan(array), np.asarray(1.0, matrix.dtype), array)
+        cells = self.distribution(mean, **(self.start() | self.known))
+        return draw_cells(cells, rng, lambda: jax.random.key(int(rng.integers(2**31))))

@@ -10,9 +10,11 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammainc, gammaincc
 
-from bayesnmf.arrays import Array, positive, pytree
+from bayesnmf.arrays import Array, ArrayLike, Parameter, positive, pytree
 from bayesnmf.data import AnyMatrix
-from bayesnmf.likelihoods.base import Likelihood, refuse_magnitudes, stirling_remainder
+from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.functions import stirling_remainder
+from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
 from bayesnmf.likelihoods.numpy_draws import TINY
 
 
@@ -75,11 +77,11 @@ class Gamma(Likelihood):
         shape = 10.0 if self.shape is None else self.shape
         return np.maximum(rng.gamma(shape, mean / shape), TINY)
 
-    def distribution(self, mean: Array, shape: Array) -> dist.Distribution:
+    def distribution(self, mean: ArrayLike, shape: ArrayLike) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
         return dist.Gamma(shape, shape / mean)
 
-    def log_density(self, v: Array, mean: Array, shape: Array) -> Array:
+    def log_density(self, v: Array, mean: Array, shape: Parameter) -> Array:
         """Return the log density of a gamma distribution in mean and shape."""
         # Grouped around v / mean and with Stirling's formula taken out of log Gamma(shape), so
         # that a large shape does not cancel large logarithms.
@@ -91,19 +93,19 @@ class Gamma(Likelihood):
             - stirling_remainder(shape)
         )
 
-    def log_density_change(self, v: Array, mean: Array, step: Array, shape: Array) -> Array:
+    def log_density_change(self, v: Array, mean: Array, step: Array, shape: Parameter) -> Array:
         """Return ``shape (v step / (mean (mean + step)) - log1p(step / mean))``."""
         return shape * (v / mean * (step / (mean + step)) - jnp.log1p(step / mean))
 
-    def log_kernel(self, v: Array, mean: Array, shape: Array) -> Array:
+    def log_kernel(self, v: Array, mean: Array, shape: Parameter) -> Array:
         """Return ``-shape (v / mean + log mean)``."""
         return -shape * (v / mean + jnp.log(mean))
 
-    def fisher_information(self, v: Array, mean: Array, shape: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, shape: Parameter) -> Array:
         """Return ``shape / mean**2``."""
         return shape / (mean * mean)
 
-    def score_parts(self, v: Array, mean: Array, shape: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, shape: Parameter) -> tuple[Array, Array]:
         """Return ``shape v / mean**2`` and ``shape / mean``."""
         return shape * (v / mean) / mean, shape / mean
 
@@ -116,12 +118,12 @@ class Gamma(Likelihood):
         rate: Array,
         exponent: Array,
     ) -> Array:
-        """Minimise ``numerator w**2 / x + (denominator + rate) x - pull log x``."""
+        """Minimise ``numerator w**2 / x + (denominator + rate) x - log_coefficient log x``."""
         slope = denominator + rate
         root = jnp.sqrt(log_coefficient * log_coefficient + 4.0 * slope * numerator * w * w)
         return (log_coefficient + root) / positive(2.0 * slope)
 
-    def log_mass(self, v: Array, mean: Array, shape: Array) -> Array:
+    def log_mass(self, v: Array, mean: Array, shape: Parameter) -> Array:
         """Return the log probability that the cell rounds to the count `v`."""
         rate = shape / mean
         lower, upper = jnp.maximum(v - 0.5, 0.0), v + 0.5

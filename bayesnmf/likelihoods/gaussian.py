@@ -12,9 +12,10 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 
-from bayesnmf.arrays import Array, positive, pytree
+from bayesnmf.arrays import Array, ArrayLike, Parameter, positive, pytree
 from bayesnmf.data import AnyMatrix
-from bayesnmf.likelihoods.base import Likelihood, refuse_magnitudes
+from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
 
 
 @final
@@ -110,28 +111,28 @@ class Gaussian(Likelihood):
         """Return values drawn around `mean`; a sigma that is not given is a tenth of `level`."""
         return rng.normal(mean, 0.1 * level if self.sigma is None else self.sigma)
 
-    def distribution(self, mean: Array, sigma: Array) -> dist.Distribution:
+    def distribution(self, mean: ArrayLike, sigma: ArrayLike) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
         return dist.Normal(mean, sigma)
 
-    def log_density(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def log_density(self, v: Array, mean: Array, sigma: Parameter) -> Array:
         """Return the log density of a normal distribution."""
         z = (v - mean) / sigma
         return -0.5 * z * z - jnp.log(sigma) - 0.5 * jnp.log(2 * jnp.pi)
 
-    def log_density_change(self, v: Array, mean: Array, step: Array, sigma: Array) -> Array:
+    def log_density_change(self, v: Array, mean: Array, step: Array, sigma: Parameter) -> Array:
         """Return ``step (v - mean - step / 2) / sigma**2``."""
         return step * (v - mean - 0.5 * step) / (sigma * sigma)
 
-    def log_kernel(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def log_kernel(self, v: Array, mean: Array, sigma: Parameter) -> Array:
         """Return ``-(v - mean)**2 / (2 sigma**2)``."""
         return -0.5 * ((v - mean) / sigma) ** 2
 
-    def fisher_information(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, sigma: Parameter) -> Array:
         """Return ``1 / sigma**2``."""
         return jnp.broadcast_to(1.0 / (sigma * sigma), jnp.shape(mean))
 
-    def score_parts(self, v: Array, mean: Array, sigma: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, sigma: Parameter) -> tuple[Array, Array]:
         """Return ``v / sigma**2`` and ``mean / sigma**2``; the first has the sign of `v`."""
         precision = 1.0 / (sigma * sigma)
         return precision * v, precision * mean
@@ -145,7 +146,7 @@ class Gaussian(Likelihood):
         rate: Array,
         exponent: Array,
     ) -> Array:
-        """Minimise ``(denominator + rate) x**2 / (2 w) - numerator x - pull log x``.
+        """Minimise ``(denominator + rate) x**2 / (2 w) - numerator x - log_coefficient log x``.
 
         The linear penalty is majorised by ``rate (x**2 / w + w) / 2``, which keeps the step
         multiplicative.
@@ -155,7 +156,7 @@ class Gaussian(Likelihood):
         root = jnp.sqrt(slope * slope + 4.0 * log_coefficient * curvature * w)
         return (slope + root) / positive(2.0 * curvature)
 
-    def log_mass(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def log_mass(self, v: Array, mean: Array, sigma: Parameter) -> Array:
         """Return the log probability that the cell rounds to the count `v`."""
         upper = (v + 0.5 - mean) / sigma
         lower = jnp.where(v > 0, (v - 0.5 - mean) / sigma, -jnp.inf)

@@ -18,14 +18,14 @@ from bayesnmf.arrays import Array
 TINY, BELOW_ONE = float(np.finfo(np.float64).tiny), float(np.nextafter(1.0, 0.0))
 
 
-def draw(
+def draw_cells(
     distribution: dist.Distribution, rng: np.random.Generator, key: Callable[[], Array]
 ) -> np.ndarray:
     """Return one draw of every cell, NaN where a parameter is no finite number.
 
     Parameters
     ----------
-    law : Distribution
+    distribution : Distribution
         Of all cells, with concrete parameters.
     rng : numpy.random.Generator
         For the distributions in :data:`DRAWERS`.
@@ -34,7 +34,7 @@ def draw(
 
     Returns
     -------
-    ndarray of float64 of the shape of `law`
+    ndarray of float64 of the shape of `distribution`
 
     Raises
     ------
@@ -44,8 +44,8 @@ def draw(
     Examples
     --------
     >>> import jax
-    >>> law = dist.Poisson(np.zeros((1, 2)))
-    >>> draw(law, np.random.default_rng(0), lambda: jax.random.key(0))
+    >>> cells = dist.Poisson(np.zeros((1, 2)))
+    >>> draw_cells(cells, np.random.default_rng(0), lambda: jax.random.key(0))
     array([[0., 0.]])
     """
     base = unwrapped(distribution)

@@ -1,4 +1,4 @@
-"""Ways to a posterior: its mode, a variational approximation, draws of it."""
+"""Ways to a posterior: the MAP estimate, a variational approximation, draws of it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Draws:
     Parameters
     ----------
     sites : mapping of str to ndarray of shape (chain, draw, …)
-        Values of W, H and of every other latent site. A mode is one chain of one draw.
+        Values of W, H and of every other latent site. A MAP estimate is one chain of one draw.
     stats : mapping of str to ndarray of shape (chain, draw)
         Sampler statistics, by ArviZ's names; "lp" is the log joint density.
     converged : bool or None

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from bayesnmf.data import Matrix
 from bayesnmf.methods.draws import Draws, require_room
-from bayesnmf.methods.optimise.log_mode import log_mode, log_scales
+from bayesnmf.methods.optimise.log_map import log_map, log_scales
 from bayesnmf.methods.options import require_counts, require_tolerance
 from bayesnmf.model import Model
 from bayesnmf.model.sites import deterministic_sites, log_joint
@@ -53,8 +53,8 @@ type Given = tuple[Any, jax.Array]  # the model, as a pytree, and V
 class SVI:
     """Variational inference with a log-normal guide that treats all entries as independent.
 
-    Starts at the mode in log space with the spread of its curvature, then maximises the
-    evidence lower bound (ELBO). For four million cells or more the start is a rough mode, from one
+    Starts at the MAP estimate in log space with the scales of its curvature, then maximises the
+    evidence lower bound (ELBO). For four million cells or more the start is a coarse MAP estimate, from one
     short search.
 
     Parameters
@@ -72,7 +72,7 @@ class SVI:
 
     Notes
     -----
-    Independence between W and H is wrong: it understates posterior spread, most of all along
+    Independence between W and H is wrong: it understates posterior standard deviations, most of all along
     the directions in which W and H trade scale. Use MCMC where intervals matter.
 
     References
@@ -110,23 +110,9 @@ class SVI:
     def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
         """Fit the guide and return draws of it as one chain."""
         require_room(model, matrix, self.num_samples, "Ask for fewer draws (num_samples)")
-        key_mode, key_init, key_draws, key_elbo = jax.random.split(key, 4)
-        V = jnp.asarray(matrix.values)
-        mode = log_mode(model, matrix, key_mode, progress)
-        scales = log_scales(model, matrix, mode)
-        initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
-        if model.nmf is not None:
-            given: Given = (model, V)
-            svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
-            initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in mode.items()}
-            with _LEARNING:
-                state = _begin(svi, key_init, given, initial)
-        else:
-            # A program is no data: it is compiled in, with whatever it holds. Supports of its
-            # sites may depend on V, so the guide has to see them as numbers.
-            given = (jax.tree_util.Partial(model.__call__), V)
-            svi = _new_svi(init_to_value(values=mode))
-            state = svi.init(key_init, *given, init_params=initial)
+        key_map, key_init, key_draws, key_elbo = jax.random.split(key, 4)
+        center = log_map(model, matrix, key_map, progress)
+        svi, given, state = _started(model, matrix, center, key_init)
         state, n_steps, converged = self._climb(svi, state, given, matrix, progress)
         params = svi.get_params(state)
         elbo, error = _final_elbo(svi, params, given, key_elbo)
@@ -162,6 +148,25 @@ class SVI:
                 waited = 0 if improved else waited + 1
                 best = max(best, bound.mean())
         return state, n_steps, waited == PATIENCE
+
+
+def _started(
+    model: Model, matrix: Matrix, center: dict[str, np.ndarray], key: jax.Array
+) -> tuple[NumPyroSVI, Given, Any]:
+    """Return NumPyro's SVI, its arguments, and its state at the MAP estimate in log space."""
+    V = jnp.asarray(matrix.values)
+    scales = log_scales(model, matrix, center)
+    initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
+    if model.nmf is not None:
+        svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
+        initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in center.items()}
+        with _LEARNING:
+            return svi, (model, V), _begin(svi, key, (model, V), initial)
+    # A program is no data: it is compiled in, with whatever it holds. Supports of its sites may
+    # depend on V, so the guide has to see them as numbers.
+    given = (jax.tree_util.Partial(model.__call__), V)
+    svi = _new_svi(init_to_value(values=center))
+    return svi, given, svi.init(key, *given, init_params=initial)
 
 
 def _new_svi(init_loc_fn: Callable[..., Any]) -> NumPyroSVI:

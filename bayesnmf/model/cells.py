@@ -64,7 +64,7 @@ class ProgramCells:
     """
 
     program: Program
-    V: Array
+    V: Array | np.ndarray
 
     #: A program cannot be run on a part of its rows.
     splits_rows: ClassVar[bool] = False

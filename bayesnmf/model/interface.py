@@ -103,6 +103,10 @@ class Model(Protocol):
     def base_measure(self, matrix: AnyMatrix) -> Measure:
         """Return the measure that the density of V refers to."""
 
+    @property
+    def gives_mass(self) -> bool:
+        """Whether counts can be scored by the mass that the model gives them."""
+
     def has_joint_cells(self, matrix: AnyMatrix) -> bool:
         """Return whether V is drawn in events of several cells, none of which can be left out."""
 

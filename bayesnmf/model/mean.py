@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from bayesnmf.arrays import Array, off_zero
+from bayesnmf.arrays import Array, ArrayLike, off_zero
 
 
 def product(W: Array, H: Array) -> Array:
-    """Return WH, lifted off zero by a hair so that logarithms and ratios stay finite."""
+    """Return WH, lifted just above zero, so that logarithms and ratios stay finite."""
     return off_zero(W @ H)
 
 
-def observations(V: Array | None, placeholder: float) -> tuple[Array, Array | None]:
-    """Split data with NaN into a mask and values that a density can be evaluated at."""
+def observations(V: ArrayLike | None, placeholder: float) -> tuple[Array | bool, Array | None]:
+    """Return a mask of data with NaN, and values that a density can be evaluated at."""
     if V is None:
         return True, None
-    V = jnp.asarray(V)
-    if not jnp.issubdtype(V.dtype, jnp.floating):
-        V = V.astype(float)
-    observed = ~jnp.isnan(V)
-    return observed, jnp.where(observed, V, jnp.asarray(placeholder, V.dtype))
+    cells = jnp.asarray(V)
+    if not jnp.issubdtype(cells.dtype, jnp.floating):
+        cells = cells.astype(float)
+    observed = ~jnp.isnan(cells)
+    return observed, jnp.where(observed, cells, jnp.asarray(placeholder, cells.dtype))

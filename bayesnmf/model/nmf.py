@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro
-import numpyro.distributions as dist
 from numpyro import handlers
 
 from bayesnmf.arrays import Array, pytree, record
@@ -98,7 +96,7 @@ class NMF:
         return self
 
     @property
-    def known(self) -> dict[str, Array]:
+    def known(self) -> dict[str, Any]:
         """Parameters of the likelihood that are given, by name: numbers or per-cell arrays."""
         return self.likelihood.known
 
@@ -106,6 +104,11 @@ class NMF:
     def empties_components(self) -> bool:
         """Whether rates have priors, so that components can empty out."""
         return bool(self.hyper_priors)
+
+    @property
+    def gives_mass(self) -> bool:
+        """Whether the likelihood gives counts a mass: the density of a discrete one is a mass."""
+        return self.likelihood.gives_mass
 
     @property
     def overdispersed_alternative(self) -> str:
@@ -270,16 +273,12 @@ class NMF:
             }
         given = self.with_rates(rates)
         with rows, components:
-            W = numpyro.sample(
-                "W", _distribution(given.prior_W, (n_rows, self.n_components), axis=1)
-            )
+            W = numpyro.sample("W", given.prior_W.of_entries((n_rows, self.n_components), axis=1))
         # A plate keeps one dimension throughout, so a row of H is one event of its component.
         with components:
-            distribution = _distribution(given.prior_H, (self.n_components, n_columns), axis=0)
-            distribution = (
-                distribution if distribution.batch_shape else distribution.expand([n_columns])
-            )
-            H = numpyro.sample("H", distribution.to_event(1))
+            entries = given.prior_H.of_entries((self.n_components, n_columns), axis=0)
+            entries = entries if entries.batch_shape else entries.expand([n_columns])
+            H = numpyro.sample("H", entries.to_event(1))
         parameters = dict(self.likelihood.known)
         for name, prior in self.likelihood.priors.items():
             parameters[name] = numpyro.sample(name, prior)
@@ -288,11 +287,3 @@ class NMF:
         with rows, columns, handlers.mask(mask=observed):
             V = numpyro.sample("V", cells, obs=values)
         return {"W": W, "H": H, "V": V}
-
-
-def _distribution(prior: Prior, shape: tuple[int, int], axis: int) -> dist.Distribution:
-    """Return the distribution of an entry, or of all where each component has its own rate."""
-    if np.ndim(prior.rate) == 0:
-        return prior.distribution()
-    rate = jnp.expand_dims(jnp.asarray(prior.rate), 1 - axis)
-    return dist.Gamma(prior.shape, jnp.broadcast_to(rate, shape))

@@ -83,6 +83,11 @@ class Program:
         return False
 
     @property
+    def gives_mass(self) -> bool:
+        """False: a program says nothing of its mass but where its site V is discrete."""
+        return False
+
+    @property
     def overdispersed_alternative(self) -> str:
         """A model with more noise, in words."""
         return "a model with more noise"

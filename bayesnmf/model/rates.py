@@ -56,9 +56,9 @@ def mode_rates(model: NMF, W: Array, H: Array) -> dict[str, Array]:
 
 
 def at_mode(model: NMF, W: Array, H: Array) -> NMF:
-    """Return the model given the rates at their mode.
+    """Return the model given the rates that maximise their density.
 
-    The objective with the rates at their mode is concave in each component's sum: at any point the
+    The objective with these rates is concave in each component's sum: at any point the
     one with the rates held touches it there and lies above it elsewhere. So a step in W or H that
     improves the second improves the first, and both have the same gradient at the point.
     """

@@ -3,7 +3,7 @@
 `Cells` holds every cell and serves any likelihood. `Counts` holds the stored cells of sparse
 Poisson counts. `Moments` serves Gaussian noise of one size through Gram matrices, dense or sparse.
 An algorithm asks each for the log density of the data as a function of the factors, its gradient,
-its positive split, or one improvement of a factor; the sampler, for differences of the density and
+the two parts of its score, or one improvement of a factor; the sampler, for differences of the density and
 its curvature (`Sampled`); and neither which one it has. Factors are component first: W is (component, row), H is (component, column).
 """
 
@@ -13,7 +13,7 @@ from typing import cast
 
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.model import NMF
-from bayesnmf.observed.cells import Cells, cells_of
+from bayesnmf.observed.cells import Cells, dense_cells_of
 from bayesnmf.observed.counts import Counts, counts_of
 from bayesnmf.observed.interface import Gram, Improved, Observed, Sampled
 from bayesnmf.observed.moments import Moments, has_moments, moments_of
@@ -26,7 +26,7 @@ __all__ = [
     "Moments",
     "Observed",
     "Sampled",
-    "cells_of",
+    "dense_cells_of",
     "observe",
     "observe_for_sampling",
     "serves_sparse",
@@ -39,13 +39,13 @@ def observe(model: NMF, matrix: AnyMatrix) -> Observed:
         return moments_of(matrix)
     if matrix.is_sparse:
         return counts_of(cast(SparseMatrix, matrix))
-    return cells_of(model, cast(Matrix, matrix))
+    return dense_cells_of(model, cast(Matrix, matrix))
 
 
 def observe_for_sampling(model: NMF, matrix: AnyMatrix) -> Sampled:
     """Return the data in the storage that serves the sampler: sparse where the matrix is."""
     if not matrix.is_sparse:
-        return cells_of(model, cast(Matrix, matrix))
+        return dense_cells_of(model, cast(Matrix, matrix))
     if has_moments(model, matrix):
         return moments_of(matrix)
     return counts_of(cast(SparseMatrix, matrix))

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from bayesnmf.arrays import Array, off_zero
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Improved, Parameters, pairs
 from bayesnmf.observed.newton import half_step
-from bayesnmf.observed.products import contract, product
+from bayesnmf.observed.products import cell_product, contract
 from bayesnmf.priors import Prior
 
 
@@ -42,6 +43,15 @@ class Cells(NamedTuple):
         number = self.values.size if self.observed is None else jnp.sum(self.observed)
         return jnp.asarray(number, self.dtype)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether no cell is missing."""
+        return self.observed is None
+
+    def fits_single_precision(self, model: NMF) -> bool:
+        """Return whether gradients in single precision are accurate enough for a trajectory."""
+        return model.likelihood.fits_single_precision(np.asarray(self.values))
+
     def kept(self, cells: Array) -> Array:
         """Return `cells` with 0 where missing."""
         return cells if self.observed is None else jnp.where(self.observed, cells, 0.0)
@@ -55,7 +65,7 @@ class Cells(NamedTuple):
     ) -> Callable[[Parameters], Array]:
         """Return the log density of the data as a function of the likelihood's parameters."""
         likelihood, mean = model.likelihood, mean_of(W, H)
-        # A kernel leaves out terms of the parameters too, so they must all be known.
+        # A log kernel leaves out terms of the parameters too, so they must all be known.
         kernel = not constants and not likelihood.priors
         function = likelihood.log_kernel if kernel else likelihood.log_density
 
@@ -100,9 +110,8 @@ class Cells(NamedTuple):
         """Take a block Newton step."""
         W, H = (x, y) if axis == 1 else (y, x)
         mean = mean_of(W, H)
-        new, slope = half_step(
-            model, self, x, y, mean, parameters, prior, axis=axis, log_space=log_space
-        )
+        penalty = prior.penalty_terms(x, log_space)
+        new, slope = half_step(model, self, x, y, mean, parameters, penalty, axis=axis)
         return Improved(new, slope, self.density(model, W, H, constants=False)(parameters))
 
     def gradients(
@@ -132,14 +141,14 @@ class Cells(NamedTuple):
     ) -> tuple[Array, Array]:
         """Return the Fisher information about the logarithms of W and of H, packed."""
         likelihood = model.likelihood
-        weight = likelihood.fisher_information(
+        information = likelihood.fisher_information(
             self.values, mean_of(W, H), **likelihood.known, **parameters
         )
-        weight = self.kept(weight)
+        information = self.kept(information)
         first, second = pairs(len(W))
         return (
-            contract(H[first] * H[second], weight, 1) * W[first] * W[second],
-            contract(W[first] * W[second], weight, 0) * H[first] * H[second],
+            contract(H[first] * H[second], information, 1) * W[first] * W[second],
+            contract(W[first] * W[second], information, 0) * H[first] * H[second],
         )
 
     def project(self, y: Array, *, axis: int) -> Array:
@@ -160,12 +169,12 @@ class Cells(NamedTuple):
         )
 
 
-def cells_of(model: NMF, matrix: Matrix) -> Cells:
+def dense_cells_of(model: NMF, matrix: Matrix) -> Cells:
     """Return the cells of `matrix` as this model's likelihood can be evaluated at."""
     values = jnp.asarray(matrix.filled(model.likelihood.placeholder))
     return Cells(values, None if matrix.observed.all() else jnp.asarray(matrix.observed))
 
 
 def mean_of(x: Array, y: Array, axis: int = 1) -> Array:
-    """Return WH, oriented as V and lifted off zero by a hair, so that ratios stay finite."""
-    return off_zero(product(x, y, axis))
+    """Return WH, oriented as V and lifted just above zero, so that ratios stay finite."""
+    return off_zero(cell_product(x, y, axis))

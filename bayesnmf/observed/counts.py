@@ -62,6 +62,15 @@ class Counts(NamedTuple):
         n_rows, n_columns = self.shape
         return jnp.asarray(n_rows * n_columns, self.dtype) - self.n_held_out
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether no cell is held out."""
+        return self.held_rows is None
+
+    def fits_single_precision(self, model: NMF) -> bool:
+        """Return False: sums over stored cells are kept in double precision."""
+        return False
+
     def rounding(self, model: NMF, parameters: Parameters) -> Array:
         """Return 0: the sum over cells rounds relative to itself."""
         return jnp.zeros((), self.dtype)
@@ -70,9 +79,9 @@ class Counts(NamedTuple):
         self, model: NMF, W: Array, H: Array, *, constants: bool = True
     ) -> Callable[[Parameters], Array]:
         """Return the log density of the data; the Poisson likelihood has no parameters."""
-        kernel = sum_log(self.rows, W, H, floor_of(W.dtype))
+        log_sum = sum_log(self.rows, W, H, floor_of(W.dtype))
         linear = self._linear(model, H, axis=1)
-        total = jnp.sum(kernel) - jnp.sum(linear * W)
+        total = jnp.sum(log_sum) - jnp.sum(linear * W)
         if constants:
             total += self._constants(model)
         return lambda parameters: total
@@ -111,8 +120,8 @@ class Counts(NamedTuple):
         rate, log_coefficient = prior.penalty_terms(x, log_space)
         linear = jnp.broadcast_to(self._linear(model, y, axis=axis), x.shape)
         stored = self.rows if axis == 1 else self.columns
-        new, slope, kernel = sweep(stored, x, y, linear + rate, log_coefficient, floor_of(x.dtype))
-        return Improved(new, slope, jnp.sum(kernel) - jnp.sum(linear * x))
+        new, slope, log_sum = sweep(stored, x, y, linear + rate, log_coefficient, floor_of(x.dtype))
+        return Improved(new, slope, jnp.sum(log_sum) - jnp.sum(linear * x))
 
     def gradients(
         self, model: NMF, W: Array, H: Array, parameters: Parameters

@@ -92,6 +92,13 @@ class Sampled(Observed, Protocol):
     def shape(self) -> tuple[int, int]:
         """Shape (n_rows, n_columns) of V."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether no cell is missing."""
+
+    def fits_single_precision(self, model: NMF) -> bool:
+        """Return whether gradients in single precision are accurate enough for a trajectory."""
+
     def gradients(
         self, model: NMF, W: Array, H: Array, parameters: Parameters
     ) -> tuple[Array, Array]:

@@ -30,10 +30,10 @@ from bayesnmf.priors import Prior
 
 
 class Moments(NamedTuple):
-    """V by rows and, where it is sparse, by columns; its squared norm; its number of cells."""
+    """V, whole or, where it is sparse, by rows and by columns; its squared norm and size."""
 
-    rows: Array | Rows
-    columns: Rows | None
+    dense: Array | None
+    sparse: tuple[Rows, Rows] | None
     norm: Array
     size: Array
 
@@ -45,16 +45,26 @@ class Moments(NamedTuple):
     @property
     def shape(self) -> tuple[int, int]:
         """Shape (n_rows, n_columns) of V."""
-        rows: Any = self.rows
-        n_rows, n_columns = (
-            rows.shape if self.columns is None else (rows.n_rows, self.columns.n_rows)
-        )
+        if self.sparse is not None:
+            rows, columns = self.sparse
+            return rows.n_rows, columns.n_rows
+        assert self.dense is not None
+        n_rows, n_columns = self.dense.shape
         return n_rows, n_columns
 
     @property
     def n_cells(self) -> Array:
         """Number of cells."""
         return self.size
+
+    @property
+    def is_complete(self) -> bool:
+        """True: moments of data with missing cells say too little."""
+        return True
+
+    def fits_single_precision(self, model: NMF) -> bool:
+        """Return False: the residual is a difference of squared norms."""
+        return False
 
     def rounding(self, model: NMF, parameters: Parameters) -> Array:
         """Return the squared norm in units of the noise: all but the residual cancels."""
@@ -100,10 +110,10 @@ class Moments(NamedTuple):
         rate, log_coefficient = prior.penalty_terms(x, log_space)
         variance = 1.0 / _precision(model, parameters)
         projected, gram = self.project(y, axis=axis), y @ y.T
-        # In units of the variance the objective is x' G x / 2 - p' x + rate x - pull log x.
+        # In units of the variance the objective is x' G x / 2 - p' x + rate x - c log x.
         target = projected - variance * rate
-        weight = variance * log_coefficient
-        slope = gram @ x - target - weight / off_zero(x)
+        coefficient = variance * log_coefficient
+        slope = gram @ x - target - coefficient / off_zero(x)
 
         def update(k: Array, x: Array) -> Array:
             row = lax.dynamic_index_in_dim(gram, k, keepdims=False)
@@ -111,10 +121,12 @@ class Moments(NamedTuple):
             old = lax.dynamic_index_in_dim(x, k, keepdims=False)
             pulled = lax.dynamic_index_in_dim(target, k, keepdims=False)
             half = 0.5 * (pulled - row @ x + curvature * old)
-            root = jnp.sqrt(half * half + weight * curvature)
+            root = jnp.sqrt(half * half + coefficient * curvature)
             new = jnp.where(half >= 0, half + root, 0.0) / positive(curvature)
             # The other form of the root keeps its digits where half is negative.
-            new = jnp.where((half < 0) & (weight > 0), weight / positive(root - half), new)
+            new = jnp.where(
+                (half < 0) & (coefficient > 0), coefficient / positive(root - half), new
+            )
             new = jnp.where(curvature > 0, new, old)
             return lax.dynamic_update_index_in_dim(x, new, k, 0)
 
@@ -159,10 +171,11 @@ class Moments(NamedTuple):
 
     def project(self, y: Array, *, axis: int) -> Array:
         """Return VH' or W'V, component first."""
-        if self.columns is None:
-            return contract(y, self.rows, axis)
-        stored = self.rows if axis == 1 else self.columns
-        return contract_values(stored, y)
+        if self.sparse is not None:
+            rows, columns = self.sparse
+            return contract_values(rows if axis == 1 else columns, y)
+        assert self.dense is not None
+        return contract(y, self.dense, axis)
 
     def squares(self, W: Array, H: Array) -> Array:
         """Return the sum of squares of V - WH."""
@@ -196,7 +209,7 @@ def moments_of(matrix: AnyMatrix) -> Moments:
     if isinstance(matrix, SparseMatrix):
         norm = jnp.asarray(float(np.sum(np.square(matrix.stored.data, dtype=np.float64))))
         rows, columns = rows_of(matrix.stored), rows_of(matrix.stored_columns)
-        return Moments(rows, columns, norm, size)
+        return Moments(None, (rows, columns), norm, size)
     return Moments(jnp.asarray(matrix.values), None, jnp.sum(jnp.square(matrix.values)), size)
 
 

@@ -1,8 +1,8 @@
 """Block Newton steps: all rows of one factor at once, each with its own exact Hessian.
 
 Given H, the rows of W are independent problems in K unknowns, and the other way round. With the
-score s and the weight w of the likelihood at every cell, row i of W has gradient ``-s_i H'`` and
-Hessian ``sum_j w_ij H_kj H_lj``; the Hessians of all rows are one matrix product of the weights
+score s and the curvature w of the likelihood at every cell, row i of W has gradient ``-s_i H'`` and
+Hessian ``sum_j w_ij H_kj H_lj``; the Hessians of all rows are one matrix product of the curvatures
 with the products of pairs of rows of H. The non-negative quadratic problems are solved by a few
 sweeps of coordinate descent, in lockstep over rows, and a line search along each row's step
 makes every step a descent.
@@ -22,15 +22,14 @@ from jax import lax
 
 from bayesnmf.arrays import Array, floor_of, off_zero
 from bayesnmf.model import NMF
-from bayesnmf.observed.products import contract, product
-from bayesnmf.priors import Prior
+from bayesnmf.observed.products import cell_product, contract
 
 if TYPE_CHECKING:
     from bayesnmf.observed.cells import Cells
 
 
 #: Sweeps of coordinate descent on each row's quadratic problem. Few steps with well-solved problems beat
-#: many with rough ones: a sweep costs next to nothing beside the Hessians.
+#: many with roughly solved ones: a sweep costs next to nothing beside the Hessians.
 SWEEPS = 8
 
 
@@ -57,26 +56,26 @@ def half_step(
     y: Array,
     mean: Array,
     parameters: dict[str, Array],
-    prior: Prior,
+    penalty: tuple[Array, Array],
     *,
     axis: int,
-    log_space: bool,
 ) -> tuple[Array, Array]:
     """Improve factor `x` with `y` held; return it, and the gradient at the old one.
 
-    `mean` is the product of the factors on the cells of V.
+    `mean` is the product of the factors on the cells of V; `penalty` holds what
+    :meth:`bayesnmf.priors.Prior.penalty_terms` returns for `x`.
     """
     likelihood = model.likelihood
     parameters = {**likelihood.known, **parameters}
-    rate, log_weight = prior.penalty_terms(x, log_space)
+    rate, log_coefficient = penalty
     lifted = off_zero(x)
     score = data.kept(likelihood.score(data.values, mean, **parameters))
     curvature = data.kept(likelihood.curvature(data.values, mean, **parameters))
-    gradient = rate - log_weight / lifted - contract(y, score, axis)
-    hessian = _hessians(y, curvature, axis, ridge=log_weight / lifted**2 + floor_of(x.dtype))
-    lowest = -x * jnp.where(log_weight > 0, 1.0 - KEEP, 1.0)
+    gradient = rate - log_coefficient / lifted - contract(y, score, axis)
+    hessian = _hessians(y, curvature, axis, ridge=log_coefficient / lifted**2 + floor_of(x.dtype))
+    lowest = -x * jnp.where(log_coefficient > 0, 1.0 - KEEP, 1.0)
     step = _descend(hessian, gradient, lowest)
-    along = product(step, y, axis)
+    along = cell_product(step, y, axis)
 
     def change(size: Array) -> Array:
         """Return the change of the objective, row by row, after `size` of the step."""
@@ -84,7 +83,9 @@ def half_step(
             data.values, mean, jnp.expand_dims(size, axis) * along, **parameters
         )
         prior_part = size * jnp.sum(rate * step, axis=0) - jnp.sum(
-            jnp.where(log_weight > 0, log_weight * jnp.log1p(size[None] * step / lifted), 0.0),
+            jnp.where(
+                log_coefficient > 0, log_coefficient * jnp.log1p(size[None] * step / lifted), 0.0
+            ),
             axis=0,
         )
         return prior_part - jnp.sum(data.kept(cells), axis=axis)

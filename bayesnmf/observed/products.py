@@ -12,7 +12,7 @@ def contract(y: Array, cells: Array, axis: int) -> Array:
     return lax.dot_general(y, cells, (((1,), (axis,)), ((), ())))
 
 
-def product(x: Array, y: Array, axis: int) -> Array:
+def cell_product(x: Array, y: Array, axis: int) -> Array:
     """Return the cells ``sum_k x_ki y_kj``, oriented as V."""
     first, second = (x, y) if axis == 1 else (y, x)
     return lax.dot_general(first, second, (((0,), (0,)), ((), ())))

@@ -1,4 +1,4 @@
-"""Sparse kernels inside compiled functions, in XLA or by a call of native code.
+"""Sparse operations inside compiled functions, in XLA or by a call of native code.
 
 Factors are component first: x of shape (component, row), y of shape (component, column). With
 L the product of both at the stored cells v, every function costs O(n_stored n_components) and
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesnmf.observed.stored_rows import Compressed, HostRows, Rows, borrowed
+from bayesnmf.observed.stored_rows import Compressed, HostRows, Rows, host_rows_of
 
 type Array = Any
 
@@ -99,9 +99,9 @@ def sum_log(rows: Rows, x: Array, y: Array, floor: float) -> Array:
 def sweep(
     rows: Rows, x: Array, y: Array, linear: Array, log_coefficient: Array, floor: float
 ) -> tuple[Array, Array, Array]:
-    """Minimise ``sum_k linear_ki x_ki - pull log x_ki - sum_j v_ij log L_ij``, one entry at a time.
+    """Minimise ``sum_k linear_ki x_ki - c log x_ki - sum_j v_ij log L_ij``, one entry at a time.
 
-    Each entry w of a row in turn goes to the minimum of ``linear w - pull log w - A log(w + e)``,
+    Each entry w of a row in turn goes to the minimum of ``linear w - c log w - A log(w + e)``,
     whose A and e give it the slope and the curvature of the objective where w is. That step falls
     short going up and, rarely, is too long going down; a row whose objective would have risen
     takes a multiplicative update instead, so none ever rises.
@@ -113,8 +113,8 @@ def sweep(
     y : array of shape (component, column)
     linear : array of shape (component, row)
         Positive: the sums of y over the observed cells, and the rate of the prior.
-    pull : scalar
-        Coefficient of ``log x`` in the log posterior, at least 0.
+    log_coefficient : scalar
+        c, the coefficient of ``log x`` in the log posterior, at least 0.
     floor : float
         Least value of L.
 
@@ -124,7 +124,7 @@ def sweep(
         The improved factor.
     slope : array of shape (component, row)
         Derivative of the objective in each entry, taken when its turn came.
-    kernel : array of shape (row,)
+    log_sum : array of shape (row,)
         ``sum_j v_ij log L_ij`` before the sweep.
     """
     if isinstance(rows, HostRows):
@@ -135,7 +135,7 @@ def sweep(
 
 
 def _call(name: str, shapes: Any, rows: HostRows, *arguments: Array) -> Any:
-    """Call a native kernel from compiled code.
+    """Call native code from compiled code.
 
     Double precision may be off in the thread that answers, where JAX would round every number to
     single; doubles therefore cross as pairs of integers.
@@ -147,7 +147,7 @@ def _call(name: str, shapes: Any, rows: HostRows, *arguments: Array) -> Any:
 
     def answer(key: Any, *arguments: Any) -> Any:
         numbers = (_as_double(a, dtype) for a, dtype in zip(arguments, wide, strict=True))
-        return jax.tree.map(_as_pairs, getattr(native, name)(*borrowed(key), *numbers))
+        return jax.tree.map(_as_pairs, getattr(native, name)(*host_rows_of(key), *numbers))
 
     sent = (
         argument if dtype is None else lax.bitcast_convert_type(argument, jnp.uint32)
@@ -208,17 +208,17 @@ def _plain_sweep(
     safe = jnp.where(
         linear > 0, (x * numerator + log_coefficient) / jnp.where(linear > 0, linear, 1.0), x
     )
-    kernel = _sum_rows(rows, values * jnp.log(before))
-    return jnp.where((change <= 0)[None], new, safe), slope, kernel
+    log_sum = _sum_rows(rows, values * jnp.log(before))
+    return jnp.where((change <= 0)[None], new, safe), slope, log_sum
 
 
 def _coordinate(
     x: Array, linear: Array, log_coefficient: Array, first: Array, second: Array
 ) -> Array:
-    """Minimise ``linear w - pull log w - A log(w + e)`` with the moments of each row at x."""
-    spread = jnp.where(second > 0, first / jnp.where(second > 0, second, 1.0), 0.0)
-    offset = jnp.maximum(spread - x, 0.0)
-    half = 0.5 * (first * spread + log_coefficient - linear * offset)
+    """Minimise ``linear w - c log w - A log(w + e)`` with the moments of each row at x."""
+    ratio = jnp.where(second > 0, first / jnp.where(second > 0, second, 1.0), 0.0)
+    offset = jnp.maximum(ratio - x, 0.0)
+    half = 0.5 * (first * ratio + log_coefficient - linear * offset)
     root = jnp.sqrt(half * half + linear * log_coefficient * offset)
     rising = (half + root) / jnp.where(linear > 0, linear, 1.0)
     gap = root - half

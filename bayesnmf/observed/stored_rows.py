@@ -49,7 +49,7 @@ class HostRows:
     Parameters
     ----------
     key : array of uint32 of shape ()
-        Under which :func:`borrowed` finds values, indices and starts.
+        Under which :func:`host_rows_of` finds values, indices and starts.
     n_rows : int
         Number of rows.
     """
@@ -61,7 +61,7 @@ class HostRows:
 type Rows = Compressed | HostRows
 
 
-_lent: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+_host_rows: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
 
 _keys = itertools.count()
@@ -89,11 +89,11 @@ def rows_of(matrix: scipy.sparse.csr_array, *, native: bool | None = None) -> Ro
         values, indices, starts = map(jnp.asarray, parts)
         return Compressed(values, indices, starts, matrix.shape[0])
     key = next(_keys)
-    _lent[key] = parts
-    weakref.finalize(matrix, _lent.pop, key, None)
+    _host_rows[key] = parts
+    weakref.finalize(matrix, _host_rows.pop, key, None)
     return HostRows(jnp.asarray(key, jnp.uint32), matrix.shape[0])
 
 
-def borrowed(key: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return values, indices and starts of a matrix that has been lent."""
-    return _lent[int(key)]
+def host_rows_of(key: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return values, indices and starts of a matrix whose rows are :class:`HostRows`."""
+    return _host_rows[int(key)]

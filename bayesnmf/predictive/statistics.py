@@ -12,7 +12,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from bayesnmf.arrays import Array
-from bayesnmf.likelihoods.numpy_draws import draw
+from bayesnmf.likelihoods.numpy_draws import draw_cells
 from bayesnmf.predictive.blocks import RowBlocks, Stored
 from bayesnmf.predictive.discrepancies import (
     EXACT_SIDE,
@@ -109,7 +109,7 @@ def _drawn(
 ) -> np.ndarray:
     """Return a replicate of some rows at one of the draws."""
     distribution = jax.tree.map(lambda x: x[s], distributions)
-    return draw(distribution, rng, lambda: jax.random.fold_in(keys[s], number))
+    return draw_cells(distribution, rng, lambda: jax.random.fold_in(keys[s], number))
 
 
 def _side(rows: RowBlocks) -> str:

@@ -38,7 +38,7 @@ class ARD(Prior):
     With n entries, shape a and hyper-prior Gamma(c, d), a component whose entries sum to S has the
     conditional mean rate ``(n a + c) / (S + d)``: d matters only to components whose sum is about
     d. The hyper-prior holds a component of size s against an empty one by about
-    ``c log(s / d)`` nats, 7 for the defaults, so data of any weight overrule it.
+    ``c log(s / d)`` nats, 7 for the defaults, which any but the smallest data overrule.
 
     References
     ----------

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlogy
 
@@ -52,6 +53,16 @@ class Prior(ABC):
     @abstractmethod
     def distribution(self) -> dist.Distribution:
         """Return the NumPyro distribution of one entry."""
+
+    def of_entries(self, shape: tuple[int, int], axis: int) -> dist.Distribution:
+        """Return the distribution of an entry, or of all where each component has its own rate.
+
+        `shape` is that of the factor, and `axis` the axis along which its components run.
+        """
+        if np.ndim(self.rate) == 0:
+            return self.distribution()
+        rate = jnp.expand_dims(jnp.asarray(self.rate), 1 - axis)
+        return dist.Gamma(self.shape, jnp.broadcast_to(rate, shape))
 
     # -- mathematics, once the rate is given ------------------------------------------------------
 

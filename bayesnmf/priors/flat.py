@@ -16,7 +16,7 @@ from bayesnmf.priors.base import Prior
 class Flat(Prior):
     """The improper uniform prior on the non-negative half-line, for MAP only.
 
-    With it the mode is the classic, unpenalised factorisation. It is no distribution, so SVI
+    With it the MAP estimate is the classic, unpenalised factorisation. It is no distribution, so SVI
     and MCMC refuse it.
     """
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesnmf.arrays import Array
+from bayesnmf.arrays import Array, ArrayLike
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.methods.optimise.search import Search, refit
 from bayesnmf.model import NMF
@@ -80,7 +80,7 @@ class Replicates:
 
 
 def residuals(
-    likelihood: Likelihood, sites: dict[str, np.ndarray], values: Array, observed: Array
+    likelihood: Likelihood, sites: dict[str, np.ndarray], values: ArrayLike, observed: ArrayLike
 ) -> Residuals:
     """Return the leading singular value and the mean square of the Pearson residual."""
     both = _residuals(likelihood, *fitted(sites), jnp.asarray(values), jnp.asarray(observed))

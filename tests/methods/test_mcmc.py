@@ -14,7 +14,7 @@ import small
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.optimise.log_mode import log_mode
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.methods.sampler import chains
 from bayesnmf.methods.sampler.nuts import JITTER, _jittered
 from bayesnmf.model.sites import log_joint
@@ -67,7 +67,7 @@ def test_a_program_has_no_structure_to_use():
 def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
     V, model = small.data(small.LIKELIHOODS["poisson"]), small.model("poisson")
     method = bn.MCMC(num_warmup=20, num_samples=80, num_chains=2)
-    whole, draw = small.run(V, model, method), chains.draw
+    whole, draw = small.run(V, model, method), chains.draw_chunks
 
     def interrupted(*args):
         for number, chunk in enumerate(draw(*args)):
@@ -75,7 +75,7 @@ def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
                 raise KeyboardInterrupt
             yield chunk
 
-    monkeypatch.setattr(chains, "draw", interrupted)
+    monkeypatch.setattr(chains, "draw_chunks", interrupted)
     part = small.run(V, model, method)
     kept = part.tree["posterior"].sizes["draw"]
     assert 0 < kept < 80
@@ -117,7 +117,7 @@ def test_an_interruption_before_the_first_draw_is_one(monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(chains, "draw", interrupted)
+    monkeypatch.setattr(chains, "draw_chunks", interrupted)
     with pytest.raises(KeyboardInterrupt):
         small.run(small.data(small.LIKELIHOODS["poisson"]), small.model("poisson"), SHORT)
 
@@ -158,7 +158,7 @@ def test_chains_start_apart_near_the_mode_in_log_space(float64):
     V = small.data(small.LIKELIHOODS["gaussian-known"])
     model = small.model("gaussian-known")
     matrix = Matrix.of(V)
-    mode = log_mode(model.resolve(matrix), matrix, jax.random.key(0), False)
+    mode = log_map(model.resolve(matrix), matrix, jax.random.key(0), False)
     best = log_joint(model, matrix, {k: v[None, None] for k, v in mode.items()})
     z = {k: jnp.log(v) for k, v in mode.items()}
     starts = _jittered(z, jax.random.key(1), 50)

@@ -63,7 +63,7 @@ def test_the_objective_never_increases(name, place, float64):
     model = bn.NMF(3, small.LIKELIHOODS[name], *PRIORS[place]).resolve(V)
     data, rng = observe(model, Matrix.of(V)), np.random.default_rng(0)
     parameters = small.parameters(model.likelihood)
-    point = multiplicative.start(
+    point = multiplicative.first_point(
         model,
         data,
         rng.gamma(2.0, 0.5, (6, 3)),

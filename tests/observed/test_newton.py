@@ -14,7 +14,8 @@ from bayesnmf.data import Matrix
 from bayesnmf.methods.optimise import acceleration, descent, multiplicative
 from bayesnmf.methods.optimise.acceleration import Factors
 from bayesnmf.methods.optimise.initial import random_start
-from bayesnmf.methods.optimise.search import Search, find_modes
+from bayesnmf.methods.optimise.search import find_modes
+from bayesnmf.methods.optimise.solution import Search
 from bayesnmf.observed import observe
 from bayesnmf.priors import Exponential, Flat, Gamma
 
@@ -192,7 +193,7 @@ def test_a_sweep_of_ranks_compiles_once_a_rank():
 def test_a_continued_acceleration_is_the_uninterrupted_one(float64):
     model, data, point = problem("poisson", Gamma(1.0))
     options = {"algorithm": "newton", "log_space": False}
-    start = acceleration.start(point, jnp.asarray(objective(model, data, point)))
+    start = acceleration.first_state(point, jnp.asarray(objective(model, data, point)))
     tol = jnp.asarray(0.0)
     whole = descent.advance(model, data, start, jnp.asarray(17), tol, **options)
     part = descent.advance(model, data, start, jnp.asarray(5), tol, **options)

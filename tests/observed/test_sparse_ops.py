@@ -18,7 +18,7 @@ from bayesnmf.observed.sparse_ops import (
     sum_log,
     sweep,
 )
-from bayesnmf.observed.stored_rows import borrowed
+from bayesnmf.observed.stored_rows import host_rows_of
 from bayesnmf.observed.stored_rows import rows_of as rows_of_matrix
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -141,8 +141,8 @@ def test_numbers_keep_their_digits_across_the_border(native):
 def test_a_lent_matrix_is_given_back_with_its_owner():
     matrix = scipy.sparse.csr_array(np.eye(3))
     key = int(rows_of(matrix, native=True).key)
-    assert borrowed(key)[0] is matrix.data
+    assert host_rows_of(key)[0] is matrix.data
     del matrix
     gc.collect()
     with pytest.raises(KeyError):
-        borrowed(key)
+        host_rows_of(key)

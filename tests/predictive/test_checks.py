@@ -265,7 +265,7 @@ def test_numpy_draws_from_the_same_law(name, float64):
     likelihood, rng = small.LIKELIHOODS[name], np.random.default_rng(19)
     mean, truth = rng.gamma(1.5, 1.0, (60, 50)), small.parameters(likelihood)
     cells = likelihood.distribution(mean, **truth)
-    v = numpy_draws.draw(cells, rng, None)  # no key: NumPyro is not asked
+    v = numpy_draws.draw_cells(cells, rng, None)  # no key: NumPyro is not asked
     exact = law(likelihood, mean, **truth)
     u = exact.cdf(v) - (rng.random(v.shape) * exact.pmf(v) if cells.support.is_discrete else 0.0)
     assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-4

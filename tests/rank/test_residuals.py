@@ -12,7 +12,7 @@ from small import LIKELIHOODS, PLAIN, data, model
 
 import bayesnmf as bn
 from bayesnmf.methods.optimise.search import Search, find_modes, refit
-from bayesnmf.observed.cells import cells_of
+from bayesnmf.observed.cells import dense_cells_of
 from bayesnmf.rank.at_map import measure_mode, modes, search_of
 from bayesnmf.rank.measures import precision
 from bayesnmf.rank.residuals import Replicates, p_value, residuals
@@ -67,7 +67,7 @@ def test_refit_from_a_mode_stays_there(float64):
     search = Search("newton", 1000, 1e-6, log_space=True)
     start = (np.ones((6, 2)) + np.eye(6, 2), np.ones((2, 5)) + np.eye(2, 5))
     mode = find_modes(search, small, matrix, [start], False)[0]
-    again = refit(search, small, cells_of(small, matrix), mode.sites)
+    again = refit(search, small, dense_cells_of(small, matrix), mode.sites)
     assert again.converged
     assert again.n_iter <= 3
     for name in ("W", "H"):

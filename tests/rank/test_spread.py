@@ -9,7 +9,7 @@ import pytest
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.optimise.log_mode import log_mode
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.rank.spread import corrected_noise, draw_around, spread_around
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 def at_mode(V, rank, likelihood):
     matrix = Matrix.of(V)
     model = bn.NMF(rank, likelihood).resolve(matrix)
-    sites = log_mode(model, matrix, jax.random.key(0), progress=False)
+    sites = log_map(model, matrix, jax.random.key(0), progress=False)
     return model, matrix.filled(1.0), matrix.observed, sites
 
 

@@ -84,7 +84,7 @@ class Memory(NamedTuple):
     residual: Pair
     images: Pair
     residuals: Pair
-    count: Array
+    n_stored: Array
 
 
 class Stride(NamedTuple):
@@ -112,7 +112,7 @@ class State(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="memory")
-def start(point: Factors, objective: Array, memory: int = MEMORY) -> State:
+def first_state(point: Factors, objective: Array, memory: int = MEMORY) -> State:
     """Return the state before the first step, which will remember `memory` differences."""
     zeros = jax.tree.map(jnp.zeros_like, point[:2])
     ring = jax.tree.map(lambda x: jnp.zeros((memory, *x.shape), x.dtype), point[:2])
@@ -149,7 +149,7 @@ def accelerate(
     step : callable
         ``step(point, n_iter)``, the monotone map.
     state : State
-        From :func:`start`, or from an earlier call to go on.
+        From :func:`first_state`, or from an earlier call to go on.
     n_cells : scalar
         Number of cells that the objective sums over.
     noise : scalar
@@ -179,7 +179,7 @@ def _remember(state: State, mapped: Mapped, refused: Array) -> Memory:
     They are written in any case, for the rings are large and a branch would copy them.
     """
     memory = state.memory
-    slot = jnp.maximum(memory.count, 0) % len(memory.images[0])
+    slot = jnp.maximum(memory.n_stored, 0) % len(memory.images[0])
     change = _minus(mapped.output, state.accepted)
     residual = _minus(mapped.output, state.current)
     bend = _minus(residual, memory.residual)
@@ -189,7 +189,7 @@ def _remember(state: State, mapped: Mapped, refused: Array) -> Memory:
         for rings, news in ((memory.images, change), (memory.residuals, bend))
     )
     # The first step after a restart has no predecessor: its slot is written but not counted.
-    return Memory(residual, images, residuals, jnp.where(refused, -1, memory.count + 1))
+    return Memory(residual, images, residuals, jnp.where(refused, -1, memory.n_stored + 1))
 
 
 def _accept(state: State, mapped: Mapped, refused: Array, noise: Array) -> State:
@@ -236,7 +236,7 @@ def _propose(state: State, refused: Array, small: Array) -> State:
     arrives = started & (stride.objective - state.objective < small)
     return state._replace(
         current=Factors(W, H, state.accepted.parameters),
-        extrapolated=jnp.where(near, memory.count > 0, jumps) & ~refused,
+        extrapolated=jnp.where(near, memory.n_stored > 0, jumps) & ~refused,
         near=near | (arrives & ~refused),
         stride=jax.tree.map(lambda x, y: jnp.where(refused, x, y), back, on),
     )
@@ -245,7 +245,7 @@ def _propose(state: State, refused: Array, small: Array) -> State:
 def _square(image: Pair, memory: Memory, longest: Array) -> tuple[Pair, Array]:
     """Return SQUAREM's extrapolation from the last two steps, and its length."""
     # The last difference in the ring is between this step and the one before.
-    slot = (memory.count - 1) % len(memory.images[0])
+    slot = (memory.n_stored - 1) % len(memory.images[0])
     take = partial(lax.dynamic_index_in_dim, index=slot, keepdims=False)
     change, bend = (jax.tree.map(take, rings) for rings in (memory.images, memory.residuals))
     step = _minus(change, bend)
@@ -262,17 +262,17 @@ def _square(image: Pair, memory: Memory, longest: Array) -> tuple[Pair, Array]:
 
 def _combine(image: Pair, memory: Memory) -> Pair:
     """Return Anderson's combination of images with the smallest combined residual."""
-    used = (jnp.arange(len(memory.images[0])) < memory.count).astype(image[0].dtype)
+    used = (jnp.arange(len(memory.images[0])) < memory.n_stored).astype(image[0].dtype)
     gram = sum(jnp.einsum("akj,bkj->ab", x, x) for x in memory.residuals) * jnp.outer(used, used)
     ridge = RIDGE * jnp.trace(gram) + jnp.finfo(gram.dtype).tiny
     # Unused rows are zero; a one on their diagonal keeps the system regular.
     system = gram + jnp.diag(ridge + (1.0 - used))
     pairs = zip(memory.residuals, memory.residual, strict=True)
     right = sum(jnp.einsum("akj,kj->a", x, y) for x, y in pairs) * used
-    weights = jnp.linalg.solve(system, right) * used
+    shares = jnp.linalg.solve(system, right) * used
 
     def combined(image: Array, changes: Array) -> Array:
-        mixed = image - jnp.tensordot(weights, changes, axes=1)
+        mixed = image - jnp.tensordot(shares, changes, axes=1)
         return jnp.maximum(jnp.where(jnp.isfinite(mixed), mixed, image), KEEP * image)
 
     return jax.tree.map(combined, image, memory.images)

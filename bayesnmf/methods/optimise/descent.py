@@ -26,7 +26,7 @@ PARAMETER_STRIDE = 3
 LIFT = 1e-3
 
 
-#: Share of an average component's mass that a component which has emptied out would gain in one step.
+#: Share of an average component's mass that a component which has emptied out would get in one step.
 LEAST = 0.1
 
 
@@ -125,7 +125,7 @@ def balance(model: NMF, W: Array, H: Array, log_space: bool) -> tuple[Array, Arr
 
     WH does not change with ``W_k -> c W_k``, ``H_k -> H_k / c``; the priors do, by
     ``A c + B / c - P log c``, which one quadratic equation minimises. Without priors the two
-    factors get equal sums. Rates under a hyper-prior are held at their mode.
+    factors get equal sums. Rates under a hyper-prior are held where their density is largest.
     """
     given = at_mode(model, W, H)
     (rate_W, pull_W), (rate_H, pull_H) = (
@@ -168,7 +168,7 @@ def step_size(x: Array, y: Array, log_coefficient: Array) -> Array:
     return jnp.maximum(jnp.max(x, axis=1, keepdims=True), needed)
 
 
-def _resolved(residual: Array, objective: Array, noise: Array, n_cells: Array) -> Array:
+def _resolved(residual: Array, objective: Array | float, noise: Array, n_cells: Array) -> Array:
     """Return the residual in nats a cell, or in what the objective resolves where that is more.
 
     A relative error d of an entry changes an objective of size S by about ``d**2 S``, which rounding

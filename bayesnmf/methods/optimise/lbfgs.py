@@ -1,4 +1,4 @@
-"""What can be asked of any NumPyro program: its sites, its density, its mode."""
+"""What can be asked of any NumPyro program: its sites, its density, its MAP estimate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bayesnmf.model import Model
 
 @dataclass(frozen=True)
 class ProgramMode:
-    """A mode of a program: its constrained sites and how the search ended."""
+    """A MAP estimate of a program: its constrained sites and how the search ended."""
 
     sites: dict[str, np.ndarray]
     objective: float
@@ -28,7 +28,7 @@ class ProgramMode:
 def program_mode(model: Model, matrix: Matrix, key: jax.Array, max_iter: int) -> ProgramMode:
     """Maximise the posterior density of a program's unconstrained sites by L-BFGS.
 
-    Positive sites are unconstrained by their logarithm, so this is the mode in log space,
+    Positive sites are unconstrained by their logarithm, so this is the MAP estimate in log space,
     which is interior: an exponential prior does not push it to zero.
     """
     from scipy.optimize import minimize

@@ -1,15 +1,15 @@
-"""Multiplicative updates: majorise-minimise steps towards the mode, for any likelihood."""
+"""Multiplicative updates: majorise-minimise steps towards the MAP estimate, for any likelihood."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from bayesnmf.arrays import Array
+from bayesnmf.arrays import Array, ArrayLike
 from bayesnmf.methods.optimise.penalty import penalty
 from bayesnmf.model import NMF
 from bayesnmf.model.rates import at_mode
@@ -35,22 +35,28 @@ def objective(
 ) -> Array:
     """Return the negative log posterior, up to the normalising constants of the priors.
 
-    The likelihood's own parameters enter by their density in log space, so that the mode does
+    The likelihood's own parameters enter by their density in log space, so that the estimate does
     not depend on whether one thinks of a variance, a precision or a standard deviation.
     """
     total = -data.density(model, W.T, H)(parameters)
     return total + penalty(model, W.T, H, parameters, log_space=log_space)
 
 
-def start(
-    model: NMF, data: Observed, W: Array, H: Array, parameters: dict[str, Array], *, log_space: bool
+def first_point(
+    model: NMF,
+    data: Observed,
+    W: ArrayLike,
+    H: ArrayLike,
+    parameters: Mapping[str, ArrayLike],
+    *,
+    log_space: bool,
 ) -> Point:
     """Return the starting point, with the likelihood's parameters fitted to its mean."""
     W, H = jnp.asarray(W), jnp.asarray(H)
-    parameters = {name: jnp.asarray(value, W.dtype) for name, value in parameters.items()}
-    value = objective(model, data, W, H, parameters, log_space=log_space)
+    values = {name: jnp.asarray(value, W.dtype) for name, value in parameters.items()}
+    total = objective(model, data, W, H, values, log_space=log_space)
     exponent = jnp.asarray(model.likelihood.exponent, W.dtype)
-    return Point(W, H, parameters, value, exponent)
+    return Point(W, H, values, total, exponent)
 
 
 @partial(jax.jit, static_argnames="log_space")
@@ -98,7 +104,7 @@ def _update_factor(model: NMF, data: Observed, point: Point, name: str, log_spac
         return updated.T if name == "W" else updated
 
     if likelihood.majorises:
-        return point._replace(**{name: candidate(point.exponent)})
+        return _moved(point, name, candidate(point.exponent))
 
     def value(factor: Array) -> Array:
         factors = {"W": W, "H": H, name: factor}
@@ -107,7 +113,12 @@ def _update_factor(model: NMF, data: Observed, point: Point, name: str, log_spac
     current = getattr(point, name)
     before = value(current)
     exponent, updated = _halve_until_no_worse(candidate, value, point.exponent, current, before)
-    return point._replace(**{name: updated}, exponent=jnp.minimum(2.0 * exponent, 1.0))
+    moved = _moved(point, name, updated)
+    return moved._replace(exponent=jnp.minimum(2.0 * exponent, 1.0))
+
+
+def _moved(point: Point, name: str, factor: Array) -> Point:
+    return point._replace(W=factor) if name == "W" else point._replace(H=factor)
 
 
 def _halve_until_no_worse(
@@ -119,15 +130,18 @@ def _halve_until_no_worse(
 ) -> tuple[Array, Array]:
     """Halve `size` until ``value(candidate(size))`` is no worse than `before`; else stay."""
 
-    def too_far(state: tuple[Array, Array, Array]) -> Array:
+    def too_far(state: tuple[int | Array, Array, Array]) -> Array:
         halvings, _, proposal = state
         return (halvings < MAX_HALVINGS) & ~(value(proposal) <= before)
 
-    def halve(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def halve(
+        state: tuple[int | Array, Array, Array],
+    ) -> tuple[int | Array, Array, Array]:
         halvings, size, _ = state
         return halvings + 1, 0.5 * size, candidate(0.5 * size)
 
-    halvings, size, proposal = jax.lax.while_loop(too_far, halve, (0, size, candidate(size)))
+    before_any: tuple[int | Array, Array, Array] = (0, size, candidate(size))
+    halvings, size, proposal = jax.lax.while_loop(too_far, halve, before_any)
     return size, jnp.where(halvings < MAX_HALVINGS, proposal, current)
 
 

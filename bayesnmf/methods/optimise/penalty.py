@@ -1,4 +1,4 @@
-"""What the priors add to the objective: for every entry ``rate x - pull log x``."""
+"""What the priors add to the objective: for every entry ``rate x - c log x``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def penalty(
 ) -> Array:
     """Return the priors' part of the objective; the factors are component first.
 
-    Rates under a hyper-prior are at their mode given the factors.
+    Rates under a hyper-prior maximise their density given the factors.
     """
     total = jnp.zeros((), W.dtype)
     given = at_mode(model, W, H)

@@ -33,15 +33,15 @@ class StepSize(NamedTuple):
     log_average: Array
     error: Array
     anchor: Array
-    count: Array
+    n_updates: Array
 
 
-def start(log_step: Array) -> StepSize:
+def first_step_size(log_step: Array) -> StepSize:
     """Return the state that begins at a step size and looks for larger ones first.
 
     Examples
     --------
-    >>> start(jnp.zeros(3)).count.shape
+    >>> first_step_size(jnp.zeros(3)).n_updates.shape
     (3,)
     """
     zero = jnp.zeros_like(log_step)
@@ -50,7 +50,7 @@ def start(log_step: Array) -> StepSize:
 
 def update(state: StepSize, acceptance: Array) -> StepSize:
     """Move towards the target after a proposal accepted with the given probability."""
-    log_step, log_average, error, anchor, count = state
-    moved = _update(TARGET - acceptance, (log_step, log_average, error, count, anchor))
-    log_step, log_average, error, count, anchor = moved
-    return StepSize(log_step, log_average, error, anchor, count)
+    log_step, log_average, error, anchor, n_updates = state
+    moved = _update(TARGET - acceptance, (log_step, log_average, error, n_updates, anchor))
+    log_step, log_average, error, n_updates, anchor = moved
+    return StepSize(log_step, log_average, error, anchor, n_updates)

@@ -65,8 +65,8 @@ def slice_move(
         return jnp.any(state[3]) & (state[-1] < MAX_SHRINKAGES)
 
     waiting, count = jnp.ones(x.shape, bool), jnp.zeros_like(x)
-    start = (lower, upper, x, waiting, count, jnp.asarray(1))
-    final = lax.while_loop(unfinished, shrink, start)
+    begin: State = (lower, upper, x, waiting, count, jnp.asarray(1))
+    final = lax.while_loop(unfinished, shrink, begin)
     return final[2], final[4]
 
 

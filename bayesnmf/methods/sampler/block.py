@@ -12,44 +12,37 @@ from jax import lax
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.metric import unwhiten, whiten
 from bayesnmf.methods.sampler.noise import Trajectory
-from bayesnmf.model import NMF
-from bayesnmf.observed.interface import Sampled
-from bayesnmf.priors import Prior
+from bayesnmf.methods.sampler.target import Conditional
 
 #: Relative half-width of the uniform jitter of step sizes, which breaks periodic orbits.
 JITTER = 0.3
 
 
 def block_move(
-    model: NMF,
-    data: Sampled,
+    target: Conditional,
     x: Array,
-    y: Array,
-    parameters: dict[str, Array],
-    prior: Prior,
     metric: Array,
     step: Array,
     noise: Trajectory,
     *,
-    axis: int,
     n_leapfrogs: int,
 ) -> tuple[Array, Array]:
     """Move every row of a factor by one Hamiltonian trajectory.
 
     Parameters
     ----------
+    target : Conditional
+        The density of the factor given all else.
     x : array of shape (component, row)
         Logarithms of the factor.
-    y : array of shape (component, column)
-        The other factor, not its logarithms.
     metric : array of shape (component, component, row)
         Whitening factors; they must not depend on where the chain is.
     step : array of shape (row,)
         Step sizes.
     noise : Trajectory
         Random numbers.
-    axis : int
-        Axis of V that the other factor runs along: 1 to move W, 0 to move H.
+    n_leapfrogs : int
+        Steps of the trajectory.
 
     Returns
     -------
@@ -61,8 +54,7 @@ def block_move(
     momentum, step = noise.momentum, jittered(step, noise.jitter)
 
     def slope(x: Array) -> Array:
-        w = jnp.exp(x)
-        return whiten(metric, prior.log_slope(w, data.gradient(model, w, y, parameters, axis=axis)))
+        return whiten(metric, target.log_slope(x))
 
     def leap(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, momentum, force = state
@@ -72,8 +64,7 @@ def block_move(
         return x, momentum + 0.5 * step[None] * force, force
 
     new_x, new_momentum, _ = lax.fori_loop(0, n_leapfrogs, leap, (x, momentum, slope(x)))
-    change = data.log_density_change(model, jnp.exp(x), jnp.exp(new_x), y, parameters, axis=axis)
-    change += jnp.sum(prior.log_density_change(x, new_x), axis=0)
+    change = target.log_density_change(x, new_x)
     change += 0.5 * jnp.sum(momentum**2 - new_momentum**2, axis=0)
     accepted, acceptance = decide(noise.accept, change)
     return jnp.where(accepted[None], new_x, x), acceptance

@@ -75,7 +75,7 @@ def begin(
     return NMFKernel().init(keys, num_warmup, values, (model, data), {})
 
 
-def draw(
+def draw_chunks(
     plan: Plan, model: NMF, data: Sampled, state: NMFState, num_samples: int
 ) -> Iterator[Chunk]:
     """Finish the warm-up of chains and go on for some draws, piece by piece.
@@ -106,13 +106,13 @@ def draw(
     Examples
     --------
     >>> from bayesnmf.data import Matrix
-    >>> from bayesnmf.observed import cells_of
+    >>> from bayesnmf.observed import dense_cells_of
     >>> V = np.array([[3.0, 1.0, 0.0], [1.0, 4.0, 2.0]], np.float32)
     >>> model = NMF(1).resolve(V)
-    >>> data = cells_of(model, Matrix.of(V))
+    >>> data = dense_cells_of(model, Matrix.of(V))
     >>> values = {"W": jnp.ones((2, 2, 1)), "H": jnp.ones((2, 1, 3))}
     >>> state = begin(model, data, values, jax.random.key(0), num_warmup=25)
-    >>> [chunk.sites["W"].shape for chunk in draw(Plan(), model, data, state, 10)]
+    >>> [chunk.sites["W"].shape for chunk in draw_chunks(Plan(), model, data, state, 10)]
     [(2, 0, 2, 1), (2, 10, 2, 1)]
     """
     done, num_warmup = int(state.i), int(state.num_warmup)

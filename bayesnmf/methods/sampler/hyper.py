@@ -68,11 +68,7 @@ def shift_rates(model: NMF, data: Sampled, position: Position, name: str, key: A
     dtype = rates.dtype
     shape, rate = jnp.asarray(hyper.shape, dtype), jnp.asarray(hyper.rate, dtype)
     moved = (float(name != "rate_H"), float(name != "rate_W"))
-    key_normal, key_uniform = jax.random.split(key)
-    # Widths of every order: one suits the component, whatever the data say of it.
-    uniform = jax.random.uniform(key_uniform, (2, *rates.shape), dtype)
-    width = NARROWEST * (WIDEST / NARROWEST) ** uniform[0]
-    shift = width * jax.random.normal(key_normal, rates.shape, dtype)
+    shift, uniform = _proposed_shifts(key, rates)
     change = -shape * shift - rate * rates * jnp.expm1(-shift)
 
     def one(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -82,15 +78,24 @@ def shift_rates(model: NMF, data: Sampled, position: Position, name: str, key: A
             h.at[k].multiply(jnp.exp(moved[1] * shift[k])),
         )
         log_density_change = data.joint_log_density_change(model, (w, h), new, parameters)
-        accepted, _ = decide(uniform[1, k], change[k] + log_density_change)
+        accepted, _ = decide(uniform[k], change[k] + log_density_change)
         w, h = (jnp.where(accepted, x, y) for x, y in zip(new, (w, h), strict=True))
         return w, h, kept.at[k].set(accepted)
 
-    start = (jnp.exp(log_w), jnp.exp(log_h), jnp.zeros(rates.shape, bool))
-    *_, accepted = lax.fori_loop(0, rates.shape[0], one, start)
+    begin = (jnp.exp(log_w), jnp.exp(log_h), jnp.zeros(rates.shape, bool))
+    *_, accepted = lax.fori_loop(0, rates.shape[0], one, begin)
     shift = jnp.where(accepted, shift, 0.0)
     return Position(
         position.W + moved[0] * shift[:, None],
         position.H + moved[1] * shift[:, None],
         {**position.parameters, name: rates * jnp.exp(-shift)},
     )
+
+
+def _proposed_shifts(key: Array, rates: Array) -> tuple[Array, Array]:
+    """Return a shift for every rate, and the uniform number that decides on it."""
+    key_normal, key_uniform = jax.random.split(key)
+    # Widths of every order: one suits the component, whatever the data say of it.
+    uniform = jax.random.uniform(key_uniform, (2, *rates.shape), rates.dtype)
+    width = NARROWEST * (WIDEST / NARROWEST) ** uniform[0]
+    return width * jax.random.normal(key_normal, rates.shape, rates.dtype), uniform[1]

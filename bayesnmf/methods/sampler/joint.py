@@ -7,6 +7,7 @@ component to another.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -49,7 +50,7 @@ def joint_move(
         Random numbers.
     n_leapfrogs : int
         Steps of the trajectory.
-    rough : bool
+    single_precision : bool
         Whether cells are met in single precision along the trajectory. Whatever function of the
         position stands for the gradient, leapfrog steps preserve volume and can be retraced; the
         change of the density at their end, which decides, is computed in full.
@@ -63,18 +64,11 @@ def joint_move(
     """
     start, momentum = position[:2], noise.momentum
     step = jittered(step, noise.jitter)
-
-    dtype = start[0].dtype
-    cells = _single((data, model, position.parameters)) if single_precision else None
+    gradients = _gradients(model, data, position.parameters, single_precision)
 
     def slopes(x: Pair) -> Pair:
         w, h = (jnp.exp(z) for z in x)
-        if cells is None:
-            of_w, of_h = data.gradients(model, w, h, position.parameters)
-        else:
-            single, given, parameters = cells
-            found = single.gradients(given, *_single((w, h)), parameters)
-            of_w, of_h = (slope.astype(dtype) for slope in found)
+        of_w, of_h = gradients(w, h)
         return (
             whiten(metric[0], model.prior_W.log_slope(w, of_w)),
             whiten(metric[1], model.prior_H.log_slope(h, of_h)),
@@ -96,6 +90,21 @@ def joint_move(
     accepted, acceptance = decide(noise.accept, change)
     W, H = (jnp.where(accepted, new, old) for new, old in zip(end, start, strict=True))
     return Position(W, H, position.parameters), acceptance
+
+
+def _gradients(
+    model: NMF, data: Sampled, parameters: dict[str, Array], single_precision: bool
+) -> Callable[[Array, Array], Pair]:
+    """Return the function from W and H to the derivatives of the log likelihood."""
+    if not single_precision:
+        return lambda W, H: data.gradients(model, W, H, parameters)
+    given, cells, values = _single((model, data, parameters))
+
+    def gradients(W: Array, H: Array) -> Pair:
+        of_W, of_H = cells.gradients(given, *_single((W, H)), values)
+        return of_W.astype(W.dtype), of_H.astype(H.dtype)
+
+    return gradients
 
 
 def _single(tree: Any) -> Any:

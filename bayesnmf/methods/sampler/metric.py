@@ -1,7 +1,7 @@
 """Masses of the Hamiltonian moves: every row's own Fisher information, factorised.
 
 In ``log w`` row i has the information ``M_i = diag(a) + D_w Q_i D_w``, ``Q_i = sum_j u_ij y_j y_j'`` with
-the Fisher weights u. A move works in whitened coordinates ``z = A_i u``, ``A_i A_i' = M_i^-1``,
+the Fisher information u. A move works in whitened coordinates ``z = A_i u``, ``A_i A_i' = M_i^-1``,
 where a step size of the order of one suits every row.
 """
 

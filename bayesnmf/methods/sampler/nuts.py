@@ -1,4 +1,4 @@
-"""NUTS: NumPyro's no-U-turn sampler for any program, started near the mode in log space."""
+"""NUTS: NumPyro's no-U-turn sampler for any program, started near the MAP estimate in log space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpyro.infer import NUTS
 from numpyro.infer.util import unconstrain_fn
 
 from bayesnmf.data import Matrix
-from bayesnmf.methods.optimise.log_mode import log_mode
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.model import Model
 from bayesnmf.model.sites import deterministic_sites, log_joint
 
@@ -47,10 +47,10 @@ def sample_nuts(
     Hoffman, M. D. and Gelman, A. (2014). The No-U-Turn sampler. Journal of Machine Learning
     Research 15, 1593-1623. https://jmlr.org/papers/v15/hoffman14a.html
     """
-    key_mode, key_jitter, key_chains = jax.random.split(key, 3)
+    key_map, key_jitter, key_chains = jax.random.split(key, 3)
     V = jnp.asarray(matrix.values)
-    mode = log_mode(model, matrix, key_mode, progress)
-    starts = _jittered(unconstrain_fn(model, (V,), {}, mode), key_jitter, num_chains)
+    center = log_map(model, matrix, key_map, progress)
+    starts = _jittered(unconstrain_fn(model, (V,), {}, center), key_jitter, num_chains)
     # On one device chains run after one another: in lockstep each would wait for the
     # longest trajectory of any.
     parallel = 1 < num_chains <= jax.local_device_count()

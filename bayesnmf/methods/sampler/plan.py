@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from bayesnmf.model import NMF
-from bayesnmf.observed.cells import Cells
 from bayesnmf.observed.interface import Sampled
 
 #: Steps of a joint trajectory in a problem of a thousand unknowns.
@@ -36,7 +33,7 @@ class Plan:
         Steps of a row-parallel trajectory, and of the joint one.
     joint_moves : int
         Joint trajectories a sweep.
-    rough : bool
+    single_precision : bool
         Whether joint trajectories meet the cells in single precision.
 
     Examples
@@ -76,21 +73,17 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
         and no missing cell; else Hamiltonian moves.
     """
     exponential = model.prior_W.shape == 1.0 and model.prior_H.shape == 1.0
-    gaps = isinstance(data, Cells) and data.observed is not None
     # A stable step shrinks with the fourth root of the number of unknowns; a trajectory is to
     # be as long in any problem.
     unknowns = model.n_components * sum(data.shape)
     leapfrogs = max(LEAPFROGS, round(LEAPFROGS * (unknowns / 1000) ** 0.25))
-    if model.likelihood.constant_variance and exponential and not gaps:
+    if model.likelihood.constant_variance and exponential and data.is_complete:
         return Plan("truncated", joint_moves=int(unknowns <= MANY), joint_leapfrogs=leapfrogs)
     # An inferred level of noise leaves the masses of components freer, so that they mix slower.
     thin = 4 if model.likelihood.priors else 2
-    single_precision = isinstance(data, Cells) and model.likelihood.fits_single_precision(
-        np.asarray(data.values)
-    )
     return Plan(
         exponential=exponential,
         thin=thin,
         joint_leapfrogs=leapfrogs,
-        single_precision=single_precision,
+        single_precision=data.fits_single_precision(model),
     )

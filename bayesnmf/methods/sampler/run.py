@@ -1,4 +1,4 @@
-"""The structured sampler, from a mode for each chain to its draws."""
+"""The structured sampler, from an optimum for each chain to its draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from bayesnmf.data import AnyMatrix
-from bayesnmf.methods.optimise.log_mode import log_modes
+from bayesnmf.methods.optimise.log_map import log_maps
 from bayesnmf.methods.sampler import NMFState, chains, plan_for
 from bayesnmf.model import NMF
 from bayesnmf.observed import observe_for_sampling
@@ -35,10 +35,12 @@ def sample_structured(
     num_chains: int,
     progress: bool,
 ) -> Run:
-    """Run chains, each from its own mode; Ctrl-C ends the run with the draws made so far."""
+    """Run chains, each from an optimum of its own; Ctrl-C ends the run with the draws made so far."""
     key_modes, key_chains = jax.random.split(key)
-    modes = log_modes(model, matrix, key_modes, num_chains, progress)
-    values = {name: jnp.stack([jnp.asarray(mode[name]) for mode in modes]) for name in modes[0]}
+    optima = log_maps(model, matrix, key_modes, num_chains, progress)
+    values = {
+        name: jnp.stack([jnp.asarray(optimum[name]) for optimum in optima]) for name in optima[0]
+    }
     data = observe_for_sampling(model, matrix)
     state = chains.begin(model, data, values, key_chains, num_warmup)
     return _draw(model, data, state, num_samples, progress)
@@ -73,7 +75,7 @@ def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress
     total = max(num_warmup, done) + num_samples
     with tqdm(total=total, initial=done, desc="mcmc", disable=not progress, leave=False) as bar:
         try:
-            for chunk in chains.draw(plan, model, data, state, num_samples):
+            for chunk in chains.draw_chunks(plan, model, data, state, num_samples):
                 chunks.append(chunk)
                 bar.update(int(chunk.state.i) - bar.n)
                 stage = "warm-up" if bar.n <= num_warmup else "sampling"

@@ -52,7 +52,7 @@ def log_gig(uniform: Array, order: Array, alpha: Array, beta: Array) -> tuple[Ar
     """Draw logarithms of generalised inverse Gaussian variables.
 
     The density of c is proportional to ``c^(order - 1) exp(-alpha c - beta / c)``. With t the
-    distance of ``log c`` from its mode, its log density is
+    distance of ``log c`` from its maximum, its log density is
     ``g(t) = -A (e^t - 1 - t) - B (e^-t - 1 + t)``, which is concave. Below a flat top and two
     tangent tails, rejection is exact wherever the tails touch.
 
@@ -90,14 +90,14 @@ def log_gig(uniform: Array, order: Array, alpha: Array, beta: Array) -> tuple[Ar
     tiny = jnp.finfo(wide).tiny
     order, alpha, beta = order.astype(wide), alpha.astype(wide), beta.astype(wide)
     alpha, beta = jnp.maximum(alpha, tiny), jnp.maximum(beta, tiny)
-    # The mode solves alpha c - order - beta / c = 0; each sign of the order has its stable form.
+    # The maximum solves alpha c - order - beta / c = 0; each sign of the order has its stable form.
     root = jnp.hypot(order, 2.0 * jnp.sqrt(alpha) * jnp.sqrt(beta))
     larger = 0.5 * (jnp.abs(order) + root)
-    log_mode = jnp.where(order > 0, jnp.log(larger / alpha), jnp.log(beta / larger))
+    log_peak = jnp.where(order > 0, jnp.log(larger / alpha), jnp.log(beta / larger))
     smaller = alpha * (beta / larger)
     A, B = jnp.where(order > 0, larger, smaller), jnp.where(order > 0, smaller, larger)
     t, found = _centred(uniform.astype(wide), A, B)
-    return (log_mode + t).astype(dtype), found
+    return (log_peak + t).astype(dtype), found
 
 
 def _density(t: Array, A: Array, B: Array) -> tuple[Array, Array]:

@@ -43,32 +43,39 @@ def shear_move(
         return position
     order = jnp.argsort(uniform[0])
     first, second = order[:n_pairs], order[n_pairs : 2 * n_pairs]
-    # W[second] gains from W[first]; H[first] pays to H[second].
-    gains = (position.W[second], position.W[first])
-    pays = (position.H[first], position.H[second])
-    lower = -jnp.exp(jnp.min(gains[0] - gains[1], axis=1))
-    upper = jnp.exp(jnp.min(pays[0] - pays[1], axis=1))
-    rate_W, rate_H = (
-        jnp.broadcast_to(prior.terms(x)[1][:, 0], x.shape[:1])
-        for prior, x in ((model.prior_W, position.W), (model.prior_H, position.H))
-    )
-    rate = rate_W[second] * jnp.sum(jnp.exp(gains[1]), axis=1)
-    rate -= rate_H[first] * jnp.sum(jnp.exp(pays[1]), axis=1)
+    # W[second] takes from W[first]; H[first] gives to H[second].
+    takes = (position.W[second], position.W[first])
+    gives = (position.H[first], position.H[second])
+    lower = -jnp.exp(jnp.min(takes[0] - takes[1], axis=1))
+    upper = jnp.exp(jnp.min(gives[0] - gives[1], axis=1))
+    rate = _shear_rate(model, position, first, second)
     if exponential:
         t = truncated_exponential(uniform[1, :n_pairs], rate, lower, upper)
     else:
         shapes = [p.terms(position.W)[0] - 1.0 for p in (model.prior_W, model.prior_H)]
 
         def log_density(t: Array) -> Array:
-            logs = (_sheared(*gains, t), _sheared(*pays, -t))
+            logs = (_sheared(*takes, t), _sheared(*gives, -t))
             powers = [jnp.sum(shape * x, axis=1) for shape, x in zip(shapes, logs, strict=True)]
             return powers[0] + powers[1] - rate * t
 
         t, _ = slice_move(log_density, jnp.zeros_like(rate), lower, upper, key)
     return position._replace(
-        W=position.W.at[second].set(_sheared(*gains, t)),
-        H=position.H.at[first].set(_sheared(*pays, -t)),
+        W=position.W.at[second].set(_sheared(*takes, t)),
+        H=position.H.at[first].set(_sheared(*gives, -t)),
     )
+
+
+def _shear_rate(model: NMF, position: Position, first: Array, second: Array) -> Array:
+    """Return by how much the log prior falls, per unit of t, in its linear terms."""
+    W, H = position.W, position.H
+    rate_W, rate_H = (
+        jnp.broadcast_to(prior.terms(x)[1][:, 0], x.shape[:1])
+        for prior, x in ((model.prior_W, W), (model.prior_H, H))
+    )
+    rate = rate_W[second] * jnp.sum(jnp.exp(W[first]), axis=1)
+    rate -= rate_H[first] * jnp.sum(jnp.exp(H[second]), axis=1)
+    return rate
 
 
 def _sheared(x: Array, other: Array, t: Array) -> Array:

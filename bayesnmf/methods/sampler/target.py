@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from bayesnmf.arrays import Array
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
+from bayesnmf.priors import Prior
 
 
 class Position(NamedTuple):
@@ -32,6 +33,57 @@ class Position(NamedTuple):
     W: Array
     H: Array
     parameters: dict[str, Array]
+
+
+class Conditional(NamedTuple):
+    """The density of the logarithms of one factor, given all else.
+
+    Attributes
+    ----------
+    model : NMF
+        Without hyper-priors, such as :func:`conditioned` gives it.
+    data : Sampled
+        What it is conditioned on.
+    prior : Prior
+        Of the factor.
+    other : array of shape (component, column)
+        The other factor, not its logarithms.
+    parameters : dict of arrays
+        The likelihood's inferred parameters.
+    axis : int
+        Axis of V that the other factor runs along: 1 when the factor is W, 0 when it is H.
+    """
+
+    model: NMF
+    data: Sampled
+    prior: Prior
+    other: Array
+    parameters: dict[str, Array]
+    axis: int
+
+    def log_slope(self, x: Array) -> Array:
+        """Return the gradient of the log density at the logarithms `x`."""
+        w = jnp.exp(x)
+        gradient = self.data.gradient(self.model, w, self.other, self.parameters, axis=self.axis)
+        return self.prior.log_slope(w, gradient)
+
+    def log_density_change(self, x: Array, new_x: Array) -> Array:
+        """Return the change of the log density of every row when `x` goes to `new_x`."""
+        old, new = jnp.exp(x), jnp.exp(new_x)
+        change = self.data.log_density_change(
+            self.model, old, new, self.other, self.parameters, axis=self.axis
+        )
+        return change + jnp.sum(self.prior.log_density_change(x, new_x), axis=0)
+
+
+def of_W(model: NMF, data: Sampled, position: Position) -> Conditional:
+    """Return the density of log W given H and the parameters."""
+    return Conditional(model, data, model.prior_W, jnp.exp(position.H), position.parameters, axis=1)
+
+
+def of_H(model: NMF, data: Sampled, position: Position) -> Conditional:
+    """Return the density of log H given W and the parameters."""
+    return Conditional(model, data, model.prior_H, jnp.exp(position.W), position.parameters, axis=0)
 
 
 def position_of(W: Any, H: Any, parameters: dict[str, Any]) -> Position:
@@ -70,7 +122,7 @@ def conditioned(model: NMF, position: Position) -> tuple[NMF, Position]:
     return model.with_rates(parameters), position._replace(parameters=others)
 
 
-def log_joint(model: NMF, data: Sampled, position: Position) -> Array:
+def log_joint_at(model: NMF, data: Sampled, position: Position) -> Array:
     """Return the log joint density of data, W, H, parameters and rates, constants included.
 
     It refers to W and H themselves, not to their logarithms: the value that NumPyro's

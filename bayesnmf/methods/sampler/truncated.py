@@ -58,8 +58,8 @@ def truncated_move(
     """
     n_components = x.shape[0]
     variance = sigma * sigma
-    # Pulls in units of one over the variance, so that what is left of them is a plain residual.
-    pulls = data.project(y, axis=axis) - variance * prior.terms(x)[1]
+    # In units of one over the variance, so that what is left of them is a plain residual.
+    targets = data.project(y, axis=axis) - variance * prior.terms(x)[1]
     gram = contract(y, y, 1)
     # Even an all-zero row of the other factor leaves a proper draw: that of the prior.
     least = jnp.finfo(x.dtype).tiny ** 0.25
@@ -68,10 +68,10 @@ def truncated_move(
         row = lax.dynamic_index_in_dim(gram, k, keepdims=False)
         own = lax.dynamic_index_in_dim(w, k, keepdims=False)
         squares = jnp.maximum(row[k], least)
-        residual = lax.dynamic_index_in_dim(pulls, k, keepdims=False) - row @ w + row[k] * own
+        residual = lax.dynamic_index_in_dim(targets, k, keepdims=False) - row @ w + row[k] * own
         u = lax.dynamic_index_in_dim(uniform, k, keepdims=False)
-        spread = sigma / jnp.sqrt(squares)
-        entry = spread * truncated_normal(u, -residual / (squares * spread))
+        std = sigma / jnp.sqrt(squares)
+        entry = std * truncated_normal(u, -residual / (squares * std))
         return lax.dynamic_update_index_in_dim(w, entry, k, 0)
 
     return jnp.log(lax.fori_loop(0, n_components, draw, jnp.exp(x)))

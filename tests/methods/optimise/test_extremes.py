@@ -14,7 +14,7 @@ import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.methods.optimise import descent
 from bayesnmf.methods.optimise.acceleration import Factors
-from bayesnmf.observed.cells import cells_of
+from bayesnmf.observed.cells import dense_cells_of
 from bayesnmf.priors import Exponential, Flat, Gamma
 
 
@@ -207,7 +207,7 @@ def test_a_component_that_could_help_is_not_optimal_when_empty(name, size, float
     """Its own entries, against which slopes are measured, vanish with it; the mean WH does not."""
     likelihood = small.LIKELIHOODS[name]
     model = bn.NMF(2, likelihood, Flat(), Flat()).resolve(small.data(likelihood))
-    data = cells_of(model, Matrix.of(small.data(likelihood)))
+    data = dense_cells_of(model, Matrix.of(small.data(likelihood)))
     rng = np.random.default_rng(4)
     W, H = jnp.asarray(rng.uniform(0.1, 0.2, (2, 6))), jnp.asarray(rng.uniform(0.1, 0.2, (2, 5)))
     parameters = {n: jnp.asarray(x) for n, x in likelihood.start().items()}

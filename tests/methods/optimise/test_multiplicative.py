@@ -16,7 +16,7 @@ from scipy import special
 import bayesnmf as bn
 from bayesnmf.likelihoods import REGISTRY
 from bayesnmf.methods.optimise import multiplicative
-from bayesnmf.methods.optimise.multiplicative import iterate, objective, start
+from bayesnmf.methods.optimise.multiplicative import first_point, iterate, objective
 from bayesnmf.observed.cells import Cells
 from bayesnmf.priors import Exponential, Flat, Gamma
 
@@ -102,7 +102,7 @@ def test_the_objective_never_increases(name, seed, shapes, log_rates, missing, l
         prior_H=priors[1],
     )
     parameters = model.likelihood.start()
-    point = start(model, data, W, H, parameters, log_space=False)
+    point = first_point(model, data, W, H, parameters, log_space=False)
     path, sizes = [float(point.objective)], []
     for _ in range(30):
         point = iterate(model, data, point, num_steps=1, log_space=False)
@@ -141,7 +141,7 @@ def slopes(model, data, point):
 
 def rest(model, data, W, H):
     """Iterate until the objective has stopped to the last digit."""
-    point = start(model, data, W, H, model.likelihood.start(), log_space=False)
+    point = first_point(model, data, W, H, model.likelihood.start(), log_space=False)
     for _ in range(40):
         before = point.objective
         point = iterate(model, data, point, num_steps=500, log_space=False)
@@ -180,7 +180,7 @@ def test_models_that_differ_in_numbers_share_a_compilation(monkeypatch):
         model = bn.NMF(3, likelihood, Gamma(shape, rate), Gamma(shape)).resolve(V)
         data = Cells(jnp.asarray(V), jnp.ones((7, 3), bool))
         W, H = rng.gamma(1.0, size=(7, 3)), rng.gamma(1.0, size=(3, 3))
-        point = start(model, data, W, H, {}, log_space=False)
+        point = first_point(model, data, W, H, {}, log_space=False)
         for _ in range(3):
             point = iterate(model, data, point, num_steps=2, log_space=False)
         seen.append(len(traces))
@@ -209,7 +209,7 @@ def test_flat_priors_give_scikit_learns_updates(loss):
 
     model = bn.NMF(3, CLASSIC[loss], Flat(), Flat())
     data = Cells(jnp.asarray(V), jnp.ones(V.shape, bool))
-    point = start(model, data, W, H, {}, log_space=False)
+    point = first_point(model, data, W, H, {}, log_space=False)
     point = iterate(model, data, point, num_steps=60, log_space=False)
     np.testing.assert_allclose(point.W, expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(point.H, theirs.components_, rtol=1e-9, atol=1e-12)

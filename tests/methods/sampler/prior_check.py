@@ -96,7 +96,7 @@ def fixed_tuning(position: Position, step: float = 0.6) -> Tuning:
     W, H, parameters = position
     sizes = (W.shape[1:], H.shape[1:], ())
     log_step = jnp.log(jnp.asarray(step, float))
-    steps = Steps(*(adaptation.start(jnp.broadcast_to(log_step, size)) for size in sizes))
+    steps = Steps(*(adaptation.first_step_size(jnp.broadcast_to(log_step, size)) for size in sizes))
     widths = {name: jnp.ones_like(x) for name, x in parameters.items()}
     return Tuning(
         (whitening(W), whitening(H)),

@@ -13,10 +13,10 @@ from scipy import stats
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.optimise.log_mode import log_mode
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.methods.sampler import NMFKernel, Plan, chains, plan_for
 from bayesnmf.model.sites import log_joint
-from bayesnmf.observed.cells import cells_of
+from bayesnmf.observed.cells import dense_cells_of
 
 pytestmark = pytest.mark.usefixtures("float64")
 FALSE_ALARM = 1e-3
@@ -26,12 +26,12 @@ def draws_of(V, model, *, num_warmup=200, num_samples=100, num_chains=2, plan=No
     """Return sites and statistics of chains that start at random points."""
     matrix = Matrix.of(V)
     model = model.resolve(matrix)
-    data = cells_of(model, matrix)
+    data = dense_cells_of(model, matrix)
     plan = plan_for(model, data) if plan is None else plan
     state = chains.begin(
         model, data, starts(model, matrix, num_chains), jax.random.key(seed), num_warmup
     )
-    return collected(chains.draw(plan, model, data, state, num_samples))
+    return collected(chains.draw_chunks(plan, model, data, state, num_samples))
 
 
 def starts(model, matrix, num_chains):
@@ -189,7 +189,7 @@ def test_plans_follow_the_model():
     for model, values, factors in expected:
         matrix = Matrix.of(values)
         resolved = model.resolve(matrix)
-        assert plan_for(resolved, cells_of(resolved, matrix)).factors == factors
+        assert plan_for(resolved, dense_cells_of(resolved, matrix)).factors == factors
 
 
 # -- running ----------------------------------------------------------------------------------
@@ -198,16 +198,16 @@ def test_plans_follow_the_model():
 def setting(seed=0):
     matrix = Matrix.of(small.data(small.LIKELIHOODS["poisson"], seed=seed))
     model = small.model("poisson").resolve(matrix)
-    data = cells_of(model, matrix)
+    data = dense_cells_of(model, matrix)
     return model, matrix, data, plan_for(model, data)
 
 
 def test_a_continued_run_is_the_uninterrupted_one():
     model, matrix, data, plan = setting()
     state = chains.begin(model, data, starts(model, matrix, 2), jax.random.key(0), 30)
-    whole, _, end = collected(chains.draw(plan, model, data, state, 60))
-    first, _, middle = collected(chains.draw(plan, model, data, state, 17))
-    second, _, last = collected(chains.draw(plan, model, data, middle, 43))
+    whole, _, end = collected(chains.draw_chunks(plan, model, data, state, 60))
+    first, _, middle = collected(chains.draw_chunks(plan, model, data, state, 17))
+    second, _, last = collected(chains.draw_chunks(plan, model, data, middle, 43))
     for name, values in whole.items():
         np.testing.assert_array_equal(values, np.concatenate([first[name], second[name]], axis=1))
     np.testing.assert_array_equal(end.z.W, last.z.W)
@@ -216,12 +216,12 @@ def test_a_continued_run_is_the_uninterrupted_one():
 
 
 def test_the_second_run_of_the_same_shapes_compiles_nothing():
-    collected(chains.draw(*_with_state(setting()), 10))
+    collected(chains.draw_chunks(*_with_state(setting()), 10))
     compiled = (
         chains._advance._cache_size(),
         NMFKernel().init.__func__.__globals__["_init"]._cache_size(),
     )
-    collected(chains.draw(*_with_state(setting(seed=5), seed=9), 20))
+    collected(chains.draw_chunks(*_with_state(setting(seed=5), seed=9), 20))
     again = (
         chains._advance._cache_size(),
         NMFKernel().init.__func__.__globals__["_init"]._cache_size(),
@@ -271,7 +271,7 @@ def test_it_starts_at_given_values_only():
 
 def test_chains_start_at_the_mode_without_losing_it():
     model, matrix, data, _ = setting()
-    mode = log_mode(model, matrix, jax.random.key(0), False)
+    mode = log_map(model, matrix, jax.random.key(0), False)
     values = {name: jnp.asarray(x)[None] for name, x in mode.items()}
     state = chains.begin(model, data, values, jax.random.key(0), 10)
     expected = log_joint(model, matrix, {k: np.asarray(v)[:, None] for k, v in values.items()})
@@ -292,7 +292,7 @@ def test_chains_start_at_the_mode_without_losing_it():
 def test_single_precision_is_left_to_data_that_it_can_hold(likelihood, V, single_precision):
     matrix = Matrix.of(np.array(V))
     model = bn.NMF(1, likelihood).resolve(matrix)
-    assert plan_for(model, cells_of(model, matrix)).single_precision == single_precision
+    assert plan_for(model, dense_cells_of(model, matrix)).single_precision == single_precision
 
 
 @pytest.mark.parametrize("mean", [1e-6, 1.0, 30.0])

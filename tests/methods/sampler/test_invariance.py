@@ -16,7 +16,7 @@ from bayesnmf.methods.sampler.joint import joint_move
 from bayesnmf.methods.sampler.scale import scale_move
 from bayesnmf.methods.sampler.shear import shear_move
 from bayesnmf.methods.sampler.sweep import sweep
-from bayesnmf.methods.sampler.target import Position
+from bayesnmf.methods.sampler.target import Position, of_H, of_W
 from bayesnmf.methods.sampler.truncated import truncated_move
 
 pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64")]
@@ -38,35 +38,15 @@ def shear_exponential(model, data, position, noise):
 def blocks(model, data, position, noise, step=0.6):
     """Move W, then H; the priors' part may be broken by another model's."""
     tuning = check.fixed_tuning(position, step)
-    W, H, parameters = position
     steps = [jnp.exp(s.log_step) for s in tuning.steps]
     W, _ = block_move(
-        model,
-        data,
-        W,
-        jnp.exp(H),
-        parameters,
-        model.prior_W,
-        tuning.metric[0],
-        steps[0],
-        noise.W,
-        axis=1,
-        n_leapfrogs=3,
+        of_W(model, data, position), position.W, tuning.metric[0], steps[0], noise.W, n_leapfrogs=3
     )
+    position = position._replace(W=W)
     H, _ = block_move(
-        model,
-        data,
-        H,
-        jnp.exp(W),
-        parameters,
-        model.prior_H,
-        tuning.metric[1],
-        steps[1],
-        noise.H,
-        axis=0,
-        n_leapfrogs=3,
+        of_H(model, data, position), position.H, tuning.metric[1], steps[1], noise.H, n_leapfrogs=3
     )
-    return Position(W, H, parameters)
+    return position._replace(H=H)
 
 
 def joint(model, data, position, noise):

@@ -18,7 +18,7 @@ from bayesnmf import data
 from bayesnmf.data import SparseMatrix
 from bayesnmf.methods.sampler import Plan, chains, plan_for
 from bayesnmf.methods.sampler.sweep import sweep
-from bayesnmf.methods.sampler.target import log_joint
+from bayesnmf.methods.sampler.target import log_joint_at
 from bayesnmf.observed import observe_for_sampling
 from bayesnmf.observed.counts import Counts
 from bayesnmf.observed.moments import Moments
@@ -88,7 +88,7 @@ def test_a_sweep_is_the_dense_one(name):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), accept, expected)
     assert not np.array_equal(theirs.W, position.W)
     np.testing.assert_allclose(
-        log_joint(model, sparse, ours), log_joint(model, dense, theirs), rtol=1e-6
+        log_joint_at(model, sparse, ours), log_joint_at(model, dense, theirs), rtol=1e-6
     )
 
 
@@ -165,7 +165,7 @@ def test_rank_one_against_the_exact_posterior():
     model, _, sparse = observed(bn.NMF(1, "poisson", Gamma(0.5, 0.7), Gamma(0.5, 1.3)), V)
     plan, sparse = Plan(exponential=False, thin=1, joint_leapfrogs=4), plain(sparse)
     state = chains.begin(model, sparse, starts(model, V.shape, 2), jax.random.key(3), 200)
-    pieces = list(chains.draw(plan, model, sparse, state, 1500))
+    pieces = list(chains.draw_chunks(plan, model, sparse, state, 1500))
     sites = {name: np.concatenate([piece.sites[name] for piece in pieces], axis=1) for name in "WH"}
     w, h = sites["W"][..., 0], sites["H"][..., 0, :]
     z = rank_one_scores(w, h, RankOne(V, 0.5, 0.7, 0.5, 1.3))

@@ -1,4 +1,4 @@
-"""The mode in log space: where sampling and variational inference start."""
+"""The MAP estimate in log space: where sampling and variational inference start."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ import scipy.sparse
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.methods.optimise.initial import random_start
 from bayesnmf.methods.optimise.lbfgs import program_mode
-from bayesnmf.methods.optimise.search import Search, find_modes
+from bayesnmf.methods.optimise.search import find_modes
+from bayesnmf.methods.optimise.solution import Search
 from bayesnmf.model import NMF, Model
 from bayesnmf.model.mean import product
 from bayesnmf.model.rates import conditional
 from bayesnmf.model.sites import latent_names
 from bayesnmf.observed import serves_sparse
-from bayesnmf.observed.cells import cells_of
+from bayesnmf.observed.cells import dense_cells_of
 
-#: Random starts of the search; the best mode is kept.
+#: Random starts of the search; the best optimum is kept.
 N_STARTS = 4
 
 
-#: Residual at which a mode is near enough to start a chain from.
+#: Residual at which an optimum is near enough to start a chain from.
 START_TOL = 1e-2
 
 
 #: From this many cells on, variational inference starts from one short search, since its own steps
-#: would take less time than an exact mode. Where fewer than this share of the cells is not zero, the
+#: would take less time than an exact optimum. Where fewer than this share of the cells is not zero, the
 #: search sees the others alone.
 LARGE, SHORT, FILLED = 2**22, 50, 0.1
 
 
-def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> dict[str, np.ndarray]:
-    """Return the values of the latent sites at the mode of their logarithms.
+def log_map(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> dict[str, np.ndarray]:
+    """Return the values of the latent sites at the MAP estimate in log space.
 
-    Unlike the mode itself it is strictly positive, so it has finite unconstrained coordinates.
+    Unlike the MAP estimate itself it is strictly positive, so it has finite unconstrained coordinates.
     """
     nmf = model.nmf
     if nmf is not None:
@@ -50,10 +51,10 @@ def log_mode(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> di
     return {name: sites[name] for name in latent_names(model, matrix)}
 
 
-def log_modes(
+def log_maps(
     model: NMF, matrix: AnyMatrix, key: jax.Array, number: int, progress: bool
 ) -> list[dict[str, np.ndarray]]:
-    """Return rough modes from distinct starts, one for each chain.
+    """Return coarse optima from distinct starts, one for each chain.
 
     Each is the best of a few starts of its own, so chains that disagree have found modes that
     compete, and not merely a poor one.
@@ -79,17 +80,17 @@ def _best_mode(
     progress: bool,
     n_starts: int = N_STARTS,
 ) -> dict[str, np.ndarray]:
-    """Return the best mode in log space of a few random starts.
+    """Return the best optimum in log space of a few random starts.
 
-    Rates under hyper-priors have no such mode: with ``log b`` at its best the density hardly depends
-    on the size of a component, so none empties out. Their values come from a mode of the factors
+    Rates under hyper-priors have no such optimum: with ``log b`` at its best the density hardly depends
+    on the size of a component, so none empties out. Their values come from an optimum of the factors
     themselves, and the factors' logarithms follow given them.
     """
     starts = [random_start(model, matrix, k) for k in jax.random.split(key, n_starts)]
     if not model.hyper_priors:
         return find_modes(search, model, matrix, starts, progress)[0].sites
     found = find_modes(replace(search, log_space=False), model, matrix, starts, progress)[0].sites
-    # At the mode an empty component has a rate far beyond all that the hyper-prior allows.
+    # At the optimum an empty component has a rate far beyond all that the hyper-prior allows.
     rates = {
         name: np.minimum(found[name], matrix.dtype.type(hyper.mean))
         for name, hyper in model.hyper_priors.items()
@@ -98,25 +99,27 @@ def _best_mode(
     return find_modes(search, model.with_rates(rates), matrix, start, progress)[0].sites | rates
 
 
-def log_scales(model: Model, matrix: Matrix, mode: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def log_scales(
+    model: Model, matrix: Matrix, center: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Return approximate posterior standard deviations of the logarithms of W, H and rates.
 
-    The negative second derivative in ``log w`` at its mode is ``shape + w**2 sum(weight h**2)``
-    (Fisher weights in place of observed ones); its inverse square root ignores the coupling of
+    The negative second derivative in ``log w`` at its maximum is ``shape + w**2 sum(u h**2)``
+    (u, the Fisher information, in place of the observed one); its inverse square root ignores the coupling of
     coefficients. Empty for a program, whose likelihood is not known.
     """
     if model.nmf is None:
         return {}
     nmf = model.nmf
-    likelihood, data = nmf.likelihood, cells_of(nmf, matrix)
-    W, H = jnp.asarray(mode["W"]), jnp.asarray(mode["H"])
-    parameters = {name: jnp.asarray(mode[name]) for name in likelihood.priors}
-    weight = likelihood.fisher_information(
+    likelihood, data = nmf.likelihood, dense_cells_of(nmf, matrix)
+    W, H = jnp.asarray(center["W"]), jnp.asarray(center["H"])
+    parameters = {name: jnp.asarray(center[name]) for name in likelihood.priors}
+    information = likelihood.fisher_information(
         data.values, product(W, H), **likelihood.known, **parameters
     )
-    weight = data.kept(weight)
-    precision_W = nmf.prior_W.shape + W**2 * (weight @ (H**2).T)
-    precision_H = nmf.prior_H.shape + H**2 * ((W**2).T @ weight)
+    information = data.kept(information)
+    precision_W = nmf.prior_W.shape + W**2 * (information @ (H**2).T)
+    precision_H = nmf.prior_H.shape + H**2 * ((W**2).T @ information)
     scales = {"W": np.asarray(precision_W**-0.5), "H": np.asarray(precision_H**-0.5)}
     for name, (shape, rate) in conditional(nmf, W.T, H).items():
         scales[name] = np.full(rate.shape, shape**-0.5, matrix.dtype)
