@@ -79,7 +79,7 @@ def products(residual: Array, side: str) -> dict[str, Array]:
 
 
 def pearson(v: Array, observed: Array, cells: dist.Distribution) -> Array:
-    """Return ``(v - mean) / sd`` of shape (n_rows, n_columns), 0 where a cell is missing.
+    """Return ``(v - mean) / std`` of shape (n_rows, n_columns), 0 where a cell is missing.
 
     NaN where a cell has no finite variance.
     """
@@ -177,7 +177,7 @@ def smooth(transformed: Array) -> Array:
     """Return Neyman's smooth statistic of order four against uniformity.
 
     With normalised Legendre polynomials phi_k on (0, 1) it is ``sum_k (sum_i phi_k(u_i))^2 / n``
-    for k from 1 to 4: bias, spread, skewness and tails of the predictive distribution. Of n
+    for k from 1 to 4: bias, width, skewness and tails of the predictive distribution. Of n
     independent uniform numbers it is about chi-square with four degrees of freedom.
 
     References
