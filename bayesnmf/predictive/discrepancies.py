@@ -136,7 +136,7 @@ def krylov_values(
 
 
 def pit(v: Array, cells: dist.Distribution, at: tuple[Array, Array], key: Array) -> Array | None:
-    """Return the probability integral transform of chosen cells: uniform where the law is right.
+    """Return the probability integral transform of chosen cells: uniform where the distribution is right.
 
     That of a count is drawn uniformly between its distribution function below it and at it, which
     makes it uniform too.

@@ -290,9 +290,9 @@ def test_a_program_is_checked_as_the_same_model():
 def test_equal_shapes_are_compiled_once():
     fit = synthetic.assembled(*synthetic.draws(1, 20))
     ppc(fit, num_samples=20)
-    before = replicated._compare._cache_size()
+    before = replicated._sums_of_rows._cache_size()
     ppc(synthetic.assembled(*synthetic.draws(1, 20, seed=5)), num_samples=20, seed=3)
-    assert replicated._compare._cache_size() == before
+    assert replicated._sums_of_rows._cache_size() == before
 
 
 def test_what_cannot_be_checked_is_refused():
