@@ -82,7 +82,7 @@ def study(family: str, dataset: int, escalate: bool, fold: bool) -> dict[str, An
             refused.append(name)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Pareto k|Estimated shape")
-        table = bn.compare(fits, escalate=False, seed=dataset)
+        table = bn.compare(fits, seed=dataset, progress=False)
         record = {
             "family": family,
             "dataset": dataset,
@@ -95,11 +95,13 @@ def study(family: str, dataset: int, escalate: bool, fold: bool) -> dict[str, An
         }
         if escalate:
             begin = time.perf_counter()
-            record["escalated"] = _rows(bn.compare(fits, seed=dataset))
+            record["escalated"] = _rows(
+                bn.compare(fits, escalate=True, seed=dataset, progress=False)
+            )
             record["escalated_seconds"] = round(time.perf_counter() - begin, 1)
         if fold:
             begin = time.perf_counter()
-            record["kfold"] = _rows(bn.compare(fits, "kfold", seed=dataset))
+            record["kfold"] = _rows(bn.compare(fits, "kfold", seed=dataset, progress=False))
             record["kfold_seconds"] = round(time.perf_counter() - begin, 1)
     return record
 

@@ -79,7 +79,7 @@ def held_out(executor):
     """Return what each cell gets from folds, whose fits are made up to save time."""
     method = synthetic.MadeUp(num_samples=40)
     return bn.kfold(
-        V, small.model("poisson"), method, k=2, executor=executor, progress=False
+        V, small.model("poisson"), method, n_folds=2, executor=executor, progress=False
     ).elpd_i
 
 
@@ -167,7 +167,9 @@ def test_a_pool_that_forks_is_refused_at_the_door(verb):
         "kfold": lambda pool: bn.kfold(V, bn.NMF(1), SVI, executor=pool),
         "select_rank": lambda pool: bn.select_rank(V, executor=pool),
         "loo": lambda pool: bn.loo(fit, escalate=True, executor=pool),
-        "compare": lambda pool: bn.compare({"one": fit, "other": fit}, executor=pool),
+        "compare": lambda pool: bn.compare(
+            {"one": fit, "other": fit}, escalate=True, executor=pool
+        ),
     }
     # A pool starts no process before it has work.
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:

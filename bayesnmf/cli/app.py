@@ -203,10 +203,10 @@ def compare(
         str, typer.Option(help=f"Names, separated by commas: {', '.join(LIKELIHOODS)}.")
     ] = "poisson,negative_binomial",
     method: Annotated[str, typer.Option(help="mcmc or svi.")] = "mcmc",
-    ic: Annotated[str, typer.Option(help=f"{listed(CRITERIA)}.")] = "loo",
+    criterion: Annotated[str, typer.Option(help=f"{listed(CRITERIA)}.")] = "loo",
     escalate: Annotated[
-        bool, typer.Option(help="Replace bad estimates by dearer ones, refits at last.")
-    ] = True,
+        bool, typer.Option(help="Replace unreliable estimates, refitting if necessary.")
+    ] = False,
     sigma: cli_data.Sigma = None,
     exposure: cli_data.Exposure = None,
     names: cli_data.Names = None,
@@ -218,8 +218,8 @@ def compare(
     """Compare likelihoods by the density that they give to cells left out."""
     if out is not None:
         require_target(out, IMAGES)
-    if ic not in CRITERIA:  # found now, rather than after the fits
-        raise ValueError(f"unknown --ic {ic!r}; valid: {', '.join(CRITERIA)}")
+    if criterion not in CRITERIA:  # found now, rather than after the fits
+        raise ValueError(f"unknown --criterion {criterion!r}; valid: {', '.join(CRITERIA)}")
     record, progress = as_method(method), sys.stderr.isatty()
     for name in likelihoods.split(","):
         as_likelihood(name)  # refuses an unknown name before files are read
@@ -241,7 +241,7 @@ def compare(
     for name, result in fits.items():
         if not result.converged:
             warnings.warn(f"{name}: {result.message}", endings.ConvergenceWarning, stacklevel=1)
-    table = comparison.compare(fits, ic, escalate=escalate, seed=seed, progress=progress)  # type: ignore[arg-type]
+    table = comparison.compare(fits, criterion, escalate=escalate, seed=seed, progress=progress)  # type: ignore[arg-type]
     shown = ["elpd", "elpd_diff", "dse", "p", "weight", "bad_k", "estimator", "note"]
     typer.echo(table[shown].to_string(float_format="{:.4g}".format))
     if out is not None:

@@ -47,7 +47,7 @@ def run_demo(
     selection = demo.select(progress=progress)
     typer.echo(selection)
     write_figure(plots.components(result), out)
-    page = report(result, out.with_suffix(".html"), comparison=table)
+    page = report(result, out.with_suffix(".html"), comparison=table, progress=progress)
     typer.echo(
         f"\nPlot of the components: {out}\nReport, for a browser: {page}\n"
         f"Time in all: {perf_counter() - begin:.0f} s"

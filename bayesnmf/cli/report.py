@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,5 +40,5 @@ def report(
     import matplotlib
 
     matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had
-    write_report(result, out, title=title, seed=seed)
+    write_report(result, out, title=title, seed=seed, progress=sys.stderr.isatty())
     typer.echo(out)

@@ -109,7 +109,7 @@ def compare(result: Fit, *, progress: bool = False) -> pd.DataFrame:
     fits = {"poisson": result, "negative binomial": other}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of bad Pareto k, which the verdict states
-        return comparison.compare(fits, escalate=False, progress=progress)
+        return comparison.compare(fits, progress=progress)
 
 
 def verdict(table: pd.DataFrame) -> str:
@@ -121,7 +121,7 @@ def verdict(table: pd.DataFrame) -> str:
         f"{shown}\n\nThe {best} likelihood predicts better: the log density of cells left out "
         f"(elpd) is\nhigher by {-row['elpd_diff']:,.0f}, with a standard error of "
         f"{row['dse']:,.0f}. Up to {table['bad_k'].max():.1%} of the cells have a bad Pareto\nk, "
-        "which makes their estimates rough: by default bn.compare mends those, in minutes."
+        "which makes their estimates rough: bn.compare(..., escalate=True) replaces those, in minutes."
     )
 
 

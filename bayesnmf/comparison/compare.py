@@ -5,54 +5,71 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from bayesnmf.comparison import loo as criteria
+from bayesnmf.comparison.comparable import (
+    common_measure,
+    require_comparable,
+    require_pointwise,
+    require_same_data,
+)
+from bayesnmf.comparison.estimates import Task
 from bayesnmf.comparison.folds import Scheme
 from bayesnmf.comparison.kfold import kfold_of_fit
-from bayesnmf.comparison.pointwise import Measure, Pointwise
+from bayesnmf.comparison.loo import loo
 from bayesnmf.comparison.waic import waic
-from bayesnmf.data.blocks import CellBlocks
-from bayesnmf.posterior.result import Fit, matrix_of
+from bayesnmf.model import Measure
+from bayesnmf.posterior.result import Fit
 from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
 
-    from bayesnmf.comparison.records import Task
-
 
 type Criterion = Literal["loo", "waic", "kfold"]
 
 
-#: What two results must share, and how to say it where they do not.
-SHARED = {
-    "task": "leave out different things ({}): use one task for all",
-    "measure": "refer to different measures ({}): give bn.loo measure='counting' for all, if the "
-    "data are counts",
-    "shape": "are of data of different shapes ({})",
-    "mask": "are of data with different missing cells: fit all models to the same cells",
-    "values": "are of different data: fit all models to the same values, or give bn.loo the "
-    "log_jacobian of what was rescaled",
-    "scheme": "have different schemes of folds ({}): use one for all",
-}
+@dataclass(frozen=True)
+class Scoring:
+    """How the fits of one comparison are scored; see :func:`compare`."""
+
+    criterion: Criterion
+    task: Task
+    measure: Measure | None
+    escalate: bool
+    n_folds: int
+    scheme: Scheme
+    executor: Executor | None
+    seed: int
+    progress: bool
+
+    def score(self, fit: Fit) -> ELPDData:
+        """Return the estimate of a fit by the criterion."""
+        shared: dict[str, Any] = {"measure": self.measure, "progress": self.progress}
+        if self.criterion == "waic":
+            return waic(fit, **shared)
+        shared |= {"executor": self.executor, "seed": self.seed}
+        if self.criterion == "loo":
+            return loo(fit, task=self.task, escalate=self.escalate, **shared)
+        return kfold_of_fit(fit, self.n_folds, scheme=self.scheme, **shared)
 
 
 def compare(
     models: Mapping[str, Fit | ELPDData],
-    ic: Criterion = "loo",
+    criterion: Criterion = "loo",
     *,
     task: Task = "cell",
-    escalate: bool = True,
+    escalate: bool = False,
     reference: str | None = None,
-    k: int = 5,
+    n_folds: int = 5,
     scheme: Scheme = "cells",
     executor: Executor | None = None,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Compare models by the density that they give to data they have not seen.
 
@@ -64,22 +81,23 @@ def compare(
     models : mapping of str to Fit or ELPDData
         Two or more, by name: fits by MCMC or SVI of the same data, or what :func:`bayesnmf.loo`,
         :func:`bayesnmf.waic` or :func:`bayesnmf.kfold` returned.
-    ic : {"loo", "waic", "kfold"}, default "loo"
-        How fits are scored. "kfold" refits each of them `k` times.
+    criterion : {"loo", "waic", "kfold"}, default "loo"
+        How fits are scored. "kfold" refits each of them `n_folds` times.
     task : {"cell", "row"}, default "cell"
         What "loo" leaves out; see :func:`bayesnmf.loo`. "kfold" takes it from `scheme`.
-    escalate : bool, default True
-        Whether "loo" replaces bad estimates by dearer ones, up to five refits a model.
+    escalate : bool, default False
+        Whether "loo" replaces unreliable estimates with more expensive ones, up to five refits a
+        model; as for :func:`bayesnmf.loo`.
     reference : str, optional
         Model that the others are measured against; None: the best one.
-    k, scheme :
+    n_folds, scheme :
         As for :func:`bayesnmf.kfold`.
     executor : concurrent.futures.Executor, optional
         Where refits run.
     seed : int, default 0
         Seed of all that is drawn; the folds of "kfold" are the same for every model.
-    progress : bool, default False
-        Whether "kfold" shows progress bars.
+    progress : bool, default True
+        Whether to show progress bars, of work that takes more than a second.
 
     Returns
     -------
@@ -87,14 +105,14 @@ def compare(
         One row a model, best first, with ArviZ's columns: ``rank``, ``elpd_diff`` and its
         standard error ``dse``, ``p_worse``, ``diag_diff``, ``diag_elpd``, ``p`` (effective number
         of parameters), ``elpd``, ``se``, ``weight`` (stacking). Then ``bad_k`` (share of cells
-        whose Pareto k is bad after escalation; for WAIC, whose variance is), ``estimator`` (where
+        whose Pareto k is bad; for WAIC, whose variance is), ``estimator`` (where
         the numbers came from), ``fit_seconds``, ``seconds`` (of the scoring) and ``note``.
-        ``attrs`` has the ic, the task and the measure.
+        ``attrs`` has the criterion, the task and the measure.
 
     Raises
     ------
     ValueError
-        For fewer than two models; a mode; fits of different data, masks or shapes; data that a
+        For fewer than two models; a MAP estimate; fits of different data, masks or shapes; data that a
         likelihood gives no density, as Poisson gives none to fractions; a likelihood that gives
         counts no mass beside one that describes counts; results of different tasks, measures or
         criteria. The message begins with the model's name.
@@ -106,6 +124,9 @@ def compare(
 
     Notes
     -----
+    By default no model is fitted behind your back: unreliable estimates are counted in ``bad_k``
+    and warned of, and ``escalate=True`` replaces them, at the cost of minutes.
+
     Ctrl-C ends all of it, also where it meets a refit that could keep the draws made so far.
 
     A difference of less than two standard errors, or than 4, decides nothing. LOO and WAIC lean
@@ -123,111 +144,40 @@ def compare(
     >>> svi = bn.SVI(num_steps=2000, num_samples=1000)
     >>> fits = {name: bn.fit(V, bn.NMF(1, name), svi, progress=False)
     ...         for name in ("poisson", "gaussian")}
-    >>> table = compare(fits, escalate=False)
+    >>> table = compare(fits)
     >>> float(table["elpd_diff"].iloc[0]), table.attrs["measure"]
     (0.0, 'counting')
     """
-    if not isinstance(models, Mapping) or len(models) < 2:
-        raise ValueError('compare takes two models or more, as {"name": fit, ...}')
-    if ic not in ("loo", "waic", "kfold"):
-        raise ValueError(f"unknown ic {ic!r}; valid: loo, waic, kfold")
+    _require_models(models, criterion, reference)
     require_executor(executor)
-    if reference is not None and reference not in models:
-        raise ValueError(f"reference {reference!r} is none of the models: {', '.join(models)}")
     fits = {name: model for name, model in models.items() if isinstance(model, Fit)}
-    measure = _common_measure(fits)
-    _require_same_data(fits)
+    measure = common_measure(fits)
+    require_same_data(fits)
+    scoring = Scoring(criterion, task, measure, escalate, n_folds, scheme, executor, seed, progress)
     results = {}
     for name, model in models.items():
         if not isinstance(model, Fit):
-            results[name] = _require_pointwise(name, model)
+            results[name] = require_pointwise(name, model)
             continue
         try:
-            if ic == "loo":
-                results[name] = criteria.loo(
-                    model,
-                    task=task,
-                    measure=measure,
-                    escalate=escalate,
-                    executor=executor,
-                    seed=seed,
-                )
-            elif ic == "waic":
-                results[name] = waic(model, measure=measure)
-            else:
-                results[name] = kfold_of_fit(
-                    model,
-                    k,
-                    scheme=scheme,
-                    measure=measure,
-                    executor=executor,
-                    seed=seed,
-                    progress=progress,
-                )
+            results[name] = scoring.score(model)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-    _require_comparable(results)
-    return _table(results, reference)
+    require_comparable(results)
+    return _ranked(results, reference)
 
 
-def _require_same_data(fits: Mapping[str, Fit]) -> None:
-    """Raise unless all fits saw the same values in the same cells."""
-    first: tuple[str, tuple[Any, ...]] | None = None
-    for name, fit in fits.items():
-        cells = CellBlocks(matrix_of(fit))
-        ours = cells.shape, *cells.digests()
-        if first is None:
-            first = name, ours
-            continue
-        other, theirs = first
-        for key, a, b in zip(("shape", "mask", "values"), theirs, ours, strict=True):
-            if a != b:
-                sentence = SHARED[key].format(f"{a}, {b}")
-                raise ValueError(f"{other} and {name} cannot be compared: they {sentence}")
+def _require_models(models: Mapping[str, object], criterion: str, reference: str | None) -> None:
+    if not isinstance(models, Mapping) or len(models) < 2:
+        raise ValueError('compare takes two models or more, as {"name": fit, ...}')
+    if criterion not in ("loo", "waic", "kfold"):
+        raise ValueError(f"unknown criterion {criterion!r}; valid: loo, waic, kfold")
+    if reference is not None and reference not in models:
+        raise ValueError(f"reference {reference!r} is none of the models: {', '.join(models)}")
 
 
-def _common_measure(fits: Mapping[str, Fit]) -> Measure | None:
-    """Return the measure for all: counts as soon as one model describes counts."""
-    measures = set()
-    for name, fit in fits.items():
-        try:
-            measures.add(Pointwise(fit).own_measure)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-    return "counting" if measures == {"counting", "lebesgue"} else None
-
-
-def _require_pointwise(name: str, result: Any) -> ELPDData:
-    from arviz_stats.utils import ELPDData
-
-    if not isinstance(result, ELPDData):
-        raise TypeError(f"{name} is neither a bn.Fit nor an ELPDData, but {type(result).__name__}")
-    if result.elpd_i is None:
-        raise ValueError(f"{name} has no pointwise values: compute it with pointwise=True")
-    return result
-
-
-def _require_comparable(results: Mapping[str, ELPDData]) -> None:
-    """Raise unless all results are of one criterion, task, measure and data set."""
-    (first, ours), *others = results.items()
-    for name, theirs in others:
-        both = f"{first} and {name} cannot be compared: they"
-        if ours.kind != theirs.kind:
-            raise ValueError(
-                f"{both} are estimates of different kinds ({ours.kind}, {theirs.kind}): score all "
-                "by one"
-            )
-        a, b = ours.elpd_i.attrs, theirs.elpd_i.attrs
-        for key, sentence in SHARED.items():
-            # Rescaled data differ in value, and have said by how much.
-            skip = key == "values" and (a.get("rescaled") or b.get("rescaled"))
-            if key in a and key in b and a[key] != b[key] and not skip:
-                raise ValueError(f"{both} {sentence.format(f'{a[key]}, {b[key]}')}")
-        if ours.n_data_points != theirs.n_data_points:
-            raise ValueError(f"{both} have {ours.n_data_points} and {theirs.n_data_points} values")
-
-
-def _table(results: Mapping[str, ELPDData], reference: str | None) -> pd.DataFrame:
+def _ranked(results: Mapping[str, ELPDData], reference: str | None) -> pd.DataFrame:
+    """Return the table of results, best first."""
     from arviz_stats import compare as arviz_compare
 
     # ArviZ weighs exp(elpd_i), which under- or overflows for rows and for densities far from 1;
@@ -249,10 +199,10 @@ def _table(results: Mapping[str, ELPDData], reference: str | None) -> pd.DataFra
     table["estimator"] = [_estimators(results[name]) for name in names]
     for column in ("fit_seconds", "seconds"):
         table[column] = [attrs[name].get(column, np.nan) for name in names]
-    table["note"] = [_note(attrs[name]) for name in names]
+    table["note"] = [_reservations(attrs[name]) for name in names]
     first = results[names[0]]
     table.attrs = {
-        "ic": first.kind,
+        "criterion": first.kind,
         **{key: attrs[names[0]].get(key, "") for key in ("task", "measure")},
     }
     return table
@@ -269,7 +219,8 @@ def _estimators(result: ELPDData) -> str:
     return ", ".join(f"{names[i]} {counts[i] / counts.sum():.2%}" for i in order)
 
 
-def _note(attrs: Mapping[str, Any]) -> str:
+def _reservations(attrs: Mapping[str, Any]) -> str:
+    """Say what makes a result less reliable than its standard error says."""
     notes = []
     if attrs.get("method") == "svi":
         notes.append("draws of a variational approximation")

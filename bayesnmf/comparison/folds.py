@@ -14,7 +14,7 @@ MAX_ATTEMPTS = 50
 
 
 def make_folds(
-    observed: np.ndarray, k: int, scheme: Scheme, rng: np.random.Generator
+    observed: np.ndarray, n_folds: int, scheme: Scheme, rng: np.random.Generator
 ) -> np.ndarray:
     """Assign every observed cell to a fold.
 
@@ -22,11 +22,11 @@ def make_folds(
     ----------
     observed : ndarray of bool of shape (n_rows, n_columns)
         Cells that there are.
-    k : int
+    n_folds : int
         Number of folds; with scheme "blocks", of groups of rows and of groups of columns.
     scheme : {"cells", "rows", "blocks"}
         "cells": single cells, spread evenly over rows and columns. "rows": whole rows. "blocks":
-        every group of rows crossed with every group of columns, ``k**2`` folds.
+        every group of rows crossed with every group of columns, ``n_folds**2`` folds.
     rng : Generator
 
     Returns
@@ -37,7 +37,7 @@ def make_folds(
     Raises
     ------
     ValueError
-        For an unknown scheme, a `k` that is not a whole number from 2 to the number of units, or
+        For an unknown scheme, an `n_folds` that is not a whole number from 2 to the number of units, or
         a row or column without a cell outside some fold; the message names it.
 
     Examples
@@ -53,23 +53,27 @@ def make_folds(
         "rows": (len(observed), "rows"),
         "blocks": (min(observed.shape), "rows or columns"),
     }[scheme]
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 2 <= k <= limit:
+    if (
+        isinstance(n_folds, bool)
+        or not isinstance(n_folds, (int, np.integer))
+        or not 2 <= n_folds <= limit
+    ):
         raise ValueError(
-            f"k must be a whole number from 2 to the number of {units}, {limit}, not {k!r}"
+            f"n_folds must be a whole number from 2 to the number of {units}, {limit}, not {n_folds!r}"
         )
-    assign = {"cells": _cells, "rows": _rows, "blocks": _blocks}[scheme]
+    assign = {"cells": _speckled, "rows": _whole_rows, "blocks": _crossed}[scheme]
     for _ in range(MAX_ATTEMPTS):
-        folds = np.where(observed, assign(observed, k, rng), -1)
-        problem = _deprived(observed, folds, whole_rows=scheme == "rows")
+        folds = np.where(observed, assign(observed, n_folds, rng), -1)
+        problem = _left_empty(observed, folds, whole_rows=scheme == "rows")
         if problem is None:
             return folds
-    raise ValueError(f"{problem}: use another k or scheme, or drop it")
+    raise ValueError(f"{problem}: use another n_folds or scheme, or drop it")
 
 
 def split_cells(
-    observed: np.ndarray, cells: np.ndarray, k: int, rng: np.random.Generator
+    observed: np.ndarray, cells: np.ndarray, n_groups: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Split some cells into at most `k` groups that can be held out.
+    """Split some cells into at most `n_groups` groups that can be held out.
 
     Cells of one row or column are spread over the groups, which are otherwise of equal size. A
     cell that is the only one of its row or column is in no group.
@@ -79,7 +83,7 @@ def split_cells(
     observed : ndarray of bool of shape (n_rows, n_columns)
     cells : ndarray of bool of shape (n_rows, n_columns)
         Observed cells to split.
-    k : int
+    n_groups : int
     rng : Generator
 
     Returns
@@ -94,10 +98,10 @@ def split_cells(
     [2, 1]
     """
     n_rows, n_columns = observed.shape
-    groups = [np.zeros_like(observed) for _ in range(k)]
+    groups = [np.zeros_like(observed) for _ in range(n_groups)]
     # Cells that each group holds of every row and of every column, and in all.
-    of_row, of_column = np.zeros((n_rows, k), int), np.zeros((n_columns, k), int)
-    sizes = np.zeros(k, int)
+    of_row, of_column = np.zeros((n_rows, n_groups), int), np.zeros((n_columns, n_groups), int)
+    sizes = np.zeros(n_groups, int)
     in_row, in_column = observed.sum(axis=1), observed.sum(axis=0)
     for row, column in rng.permutation(np.argwhere(cells)):
         for g in np.lexsort((sizes, of_row[row] + of_column[column])):
@@ -110,14 +114,14 @@ def split_cells(
     return [group for group in groups if group.any()]
 
 
-def _cells(observed: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+def _speckled(observed: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
     """Give each row equal shares of the folds, each to the columns that have least of it so far."""
     folds = np.full(observed.shape, -1)
-    taken = np.zeros((observed.shape[1], k))
+    taken = np.zeros((observed.shape[1], n_folds))
     for row in rng.permutation(len(observed)):
         free = np.flatnonzero(observed[row])
-        order = rng.permutation(k)
-        sizes = (len(free) + np.arange(k)) // k  # they differ by one at most
+        order = rng.permutation(n_folds)
+        sizes = (len(free) + np.arange(n_folds)) // n_folds  # they differ by one at most
         for fold, size in zip(order, sizes, strict=True):
             # Excess over the other folds, so that a column's last choice is not forced upon it.
             excess = taken[free, fold] - taken[free].mean(axis=1) + rng.random(len(free))
@@ -128,20 +132,20 @@ def _cells(observed: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray
     return folds
 
 
-def _rows(observed: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    return np.broadcast_to(_groups(len(observed), k, rng)[:, None], observed.shape)
+def _whole_rows(observed: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    return np.broadcast_to(_random_groups(len(observed), n_folds, rng)[:, None], observed.shape)
 
 
-def _blocks(observed: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    rows, columns = (_groups(size, k, rng) for size in observed.shape)
-    return rows[:, None] * k + columns[None, :]
+def _crossed(observed: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    rows, columns = (_random_groups(size, n_folds, rng) for size in observed.shape)
+    return rows[:, None] * n_folds + columns[None, :]
 
 
-def _groups(size: int, k: int, rng: np.random.Generator) -> np.ndarray:
-    return rng.permutation(np.arange(size) % k)
+def _random_groups(size: int, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(np.arange(size) % n_folds)
 
 
-def _deprived(observed: np.ndarray, folds: np.ndarray, *, whole_rows: bool) -> str | None:
+def _left_empty(observed: np.ndarray, folds: np.ndarray, *, whole_rows: bool) -> str | None:
     """Say which row or column a fold leaves without an observed cell."""
     for axis, word in ((1, "row"), (0, "column")):
         if word == "row" and whole_rows:

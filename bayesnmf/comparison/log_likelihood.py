@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
-from bayesnmf.comparison.pointwise import Measure, Pointwise, jacobian
+from bayesnmf.comparison.pointwise import Pointwise, jacobian
 from bayesnmf.data.memory import require_dense
+from bayesnmf.model import Measure
 from bayesnmf.posterior.result import Fit
 
 
 def log_likelihood(
-    fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0
+    fit: Fit, *, measure: Measure | None = None, log_jacobian: ArrayLike = 0.0
 ) -> xr.DataArray:
     """Return the log density of every cell at every draw, all in memory.
 

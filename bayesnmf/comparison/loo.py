@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from bayesnmf.comparison.pointwise import Measure, Pointwise, jacobian, mean_density, warn_of_draws
+from bayesnmf.comparison.bad_k import warn_of_bad_k
+from bayesnmf.comparison.estimates import Estimates, Task
+from bayesnmf.comparison.pointwise import Pointwise, jacobian, mean_density, warn_of_draws
 from bayesnmf.comparison.psis import good_k, psis_loo
-from bayesnmf.comparison.records import attributes_of, names_of
+from bayesnmf.model import Measure
 from bayesnmf.posterior.result import Fit
 from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOO
-
-    from bayesnmf.comparison.records import Estimates, Task
 
 
 #: Entries of the posterior whose effective sample size is averaged; a random subset of more.
@@ -29,10 +31,11 @@ def loo(
     *,
     task: Task = "cell",
     measure: Measure | None = None,
-    log_jacobian: Any = 0.0,
+    log_jacobian: ArrayLike = 0.0,
     escalate: bool = False,
     executor: Executor | None = None,
     seed: int = 0,
+    progress: bool = True,
 ) -> ELPDDataLOO:
     r"""Estimate leave-one-out predictive density by Pareto-smoothed importance sampling.
 
@@ -54,13 +57,16 @@ def loo(
         derivative of the fitted data in the original ones puts the result back on the original
         scale: ``log(c)`` for data that were multiplied by c.
     escalate : bool, default False
-        Whether bad estimates are replaced by dearer ones: the cell's row of W or column of H
-        integrated out, draws from the mixture of leave-one-out posteriors (a run of MCMC), and at
-        last up to five refits without the bad cells.
+        Whether unreliable estimates are replaced with more expensive ones: the cell's row of W or
+        column of H integrated out, draws from the mixture of leave-one-out posteriors (a run of
+        MCMC), and finally up to five refits without the bad cells. Off by default, because an
+        estimate of seconds then becomes one of minutes; a warning says where it is needed.
     executor : concurrent.futures.Executor, optional
         Where refits run.
     seed : int, default 0
         Seed of all that is drawn.
+    progress : bool, default True
+        Whether to show progress bars, of work that takes more than a second.
 
     Returns
     -------
@@ -69,14 +75,14 @@ def loo(
         ``pareto_k`` (each of dim "cell" with coordinates row and column, or "row"; missing cells
         are absent), ``good_k``, ``warning``, ``n_samples``, ``n_data_points``. The coordinate
         ``estimator`` says where each number came from: "psis", "W integrated", "H integrated",
-        "mixture" or "refit"; the last has k 0. ``elpd_i.attrs`` has the task, the measure, the share of bad k
-        and the time in seconds.
+        "mixture" or "refit"; the last has k 0. ``elpd_i.attrs`` has the task, the measure, the
+        share of bad k and the time in seconds.
 
     Raises
     ------
     ValueError
-        For a mode, which has no draws; under 30 draws; counts asked of data or a likelihood that
-        are none; a log density that is not finite (the message names the cell); a `log_jacobian`
+        For a MAP estimate, which has no draws; under 30 draws; measure="counting" of data that are
+        not counts, or of a model that gives counts no mass; a log density that is not finite (the message names the cell); a `log_jacobian`
         of the wrong shape; task="row" of a program.
 
     Warns
@@ -108,8 +114,8 @@ def loo(
     >>> result.kind, result.elpd_i.dims, bool((result.pareto_k < result.good_k).all())
     ('loo', ('cell',), True)
     """
-    from bayesnmf.comparison import escalation
-    from bayesnmf.comparison import records as elpd
+    from bayesnmf.comparison.escalation import MAX_DRAWS, Escalation, rows_integrated
+    from bayesnmf.comparison.records import attributes_of_fit, loo_record, row_and_column_names
 
     if task not in ("cell", "row"):
         raise ValueError(f"unknown task {task!r}; valid: cell, row")
@@ -118,36 +124,35 @@ def loo(
     pointwise = Pointwise(fit, measure)
     warn_of_draws(pointwise)
     offset = jacobian(log_jacobian, pointwise.matrix)
-    observed = pointwise.cells.observed
-    reff = relative_efficiency(fit)
-    estimates = elpd.Estimates.empty(task, observed, "psis" if task == "cell" else "W integrated")
+    observed, reff = pointwise.cells.observed, relative_efficiency(fit)
     n_draws = pointwise.n_draws
     if task == "cell":
-        _leave_cells_out(estimates, pointwise, reff)
+        estimates = _cells_left_out(pointwise, reff, progress)
     else:
-        escalation.integrate_rows(estimates, pointwise, reff, seed)
-        n_draws = min(n_draws, escalation.MAX_DRAWS)
+        estimates = rows_integrated(pointwise, reff, seed, progress)
+        n_draws = min(n_draws, MAX_DRAWS)
     if escalate:
-        escalation.escalate(estimates, pointwise, reff, executor=executor, seed=seed)
+        estimates = Escalation(pointwise, reff, executor, seed, progress).improved(estimates)
     moved = offset[observed] if task == "cell" else np.where(observed, offset, 0.0).sum(axis=1)
-    estimates.elpd = estimates.elpd + moved
-    estimates.lppd = estimates.lppd + moved
-    attrs = attributes_of(pointwise, task, offset, begin)
-    result = elpd.loo_record(estimates, names_of(fit), n_draws, good_k(n_draws), attrs)
-    elpd.warn_of_bad_k(result, escalate, stacklevel=2)
+    estimates = replace(estimates, elpd=estimates.elpd + moved, lppd=estimates.lppd + moved)
+    attrs = attributes_of_fit(pointwise, task, offset, begin)
+    names = row_and_column_names(fit)
+    result = loo_record(estimates, names, n_draws, good_k(n_draws), attrs)
+    warn_of_bad_k(result, escalate, stacklevel=2)
     return result
 
 
-def _leave_cells_out(estimates: Estimates, pointwise: Pointwise, reff: float) -> None:
-    shape = pointwise.cells.shape
-    elpd, lppd, k = (np.full(shape, np.nan) for _ in range(3))
-    for tile in pointwise.tiles():
+def _cells_left_out(pointwise: Pointwise, reff: float, progress: bool) -> Estimates:
+    """Return the density of each cell given all others, by smoothed importance sampling."""
+    elpd, lppd, k = (np.full(pointwise.cells.shape, np.nan) for _ in range(3))
+    for tile in pointwise.tiles(progress=progress):
         predicted = None if tile.fitted is tile.values else tile.values
         cells = tile.rows, tile.columns
         elpd[cells], k[cells] = psis_loo(tile.fitted, reff, predicted)
         lppd[cells] = mean_density(tile.values)
     observed = pointwise.cells.observed
-    estimates.elpd, estimates.lppd, estimates.k = elpd[observed], lppd[observed], k[observed]
+    estimates = Estimates.empty("cell", observed, "psis")
+    return replace(estimates, elpd=elpd[observed], lppd=lppd[observed], k=k[observed])
 
 
 def relative_efficiency(fit: Fit) -> float:

@@ -48,7 +48,7 @@ def mixture_program(model: Model, rows: np.ndarray, columns: np.ndarray) -> Prog
 
 
 def mixture_loo(
-    pointwise: Pointwise, cells: np.ndarray, method: Method, seed: int
+    pointwise: Pointwise, cells: np.ndarray, method: Method, seed: int, progress: bool = False
 ) -> tuple[np.ndarray, np.ndarray] | None:
     r"""Leave out cells with draws from the mixture of the posteriors without them.
 
@@ -64,6 +64,8 @@ def mixture_loo(
     method : MCMC
         How the mixture is drawn from.
     seed : int
+    progress : bool, default False
+        Whether to show the progress of the run.
 
     Returns
     -------
@@ -80,10 +82,10 @@ def mixture_loo(
     fit, rows_columns = pointwise.fit, np.nonzero(cells)
     V = fit.V.to_numpy()
     program = mixture_program(pointwise.model, *rows_columns)
-    mixed = require_whole(fitting.fit_silently(V, program, method, seed=seed, progress=False))
+    mixed = require_whole(fitting.fit_silently(V, program, method, seed=seed, progress=progress))
     if not mixed.converged:
         return None
-    values, fitted = densities(
+    values, fitted = _densities_of_cells(
         Pointwise(
             Fit(mixed.tree, fit.model), pointwise.measure, CellBlocks(pointwise.matrix, cells)
         ),
@@ -94,7 +96,7 @@ def mixture_loo(
     return elpd, psis_loo(-log_ratio)[1]
 
 
-def densities(pointwise: Pointwise, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _densities_of_cells(pointwise: Pointwise, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return log densities of some cells, in row order, as scored and as fitted."""
     order = np.full(cells.shape, -1)
     order[cells] = np.arange(cells.sum())

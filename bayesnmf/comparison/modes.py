@@ -81,16 +81,15 @@ class Modes:
         Parameters
         ----------
         **options
-            As for :func:`bayesnmf.compare`; `escalate` is False by default.
+            As for :func:`bayesnmf.compare`. With ``escalate=True`` a refit may end in another
+            mode than the one that it is to score.
 
         Returns
         -------
         DataFrame
             One row a mode, best first.
         """
-        return compare(
-            {str(m): fit for m, fit in enumerate(self)}, **{"escalate": False, **options}
-        )
+        return compare({str(mode): fit for mode, fit in enumerate(self)}, **options)
 
     @property
     def table(self) -> pd.DataFrame:

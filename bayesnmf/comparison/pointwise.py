@@ -11,13 +11,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from bayesnmf.comparison.densities import nmf_density, plain, program_density, split_known
+from bayesnmf.comparison.densities import Densities, densities_of
 from bayesnmf.data import AnyMatrix
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.data.labels import matched
@@ -25,7 +25,6 @@ from bayesnmf.model import Measure, Model
 from bayesnmf.posterior.result import (
     Fit,
     matrix_of,
-    original_factors,
     require_draws,
     require_model,
     warn_of_modes,
@@ -63,7 +62,7 @@ class Pointwise:
     Parameters
     ----------
     fit : Fit
-        Draws and their model; a mode has none, and is refused.
+        Draws and their model; a MAP estimate has none, and is refused.
     measure : {"counting", "lebesgue"}, optional
         What densities refer to. None: the likelihood's own measure. "counting" gives a continuous
         likelihood of counts the probability of the unit interval around each count.
@@ -73,7 +72,7 @@ class Pointwise:
     Raises
     ------
     ValueError
-        For a mode, a model that is gone, data outside the support, and a measure that the
+        For a MAP estimate, a model that is gone, data outside the support, and a measure that the
         likelihood does not have.
 
     Examples
@@ -137,105 +136,54 @@ class Pointwise:
         """Whether a continuous likelihood is scored by the mass that it gives to counts."""
         return self.measure == "counting" and self.own_measure == "lebesgue"
 
-    def tiles(self, size: int | None = None) -> Iterator[Tile]:
+    def tiles(self, size: int | None = None, *, progress: bool = False) -> Iterator[Tile]:
         """Yield the wanted cells tile by tile, each cell once.
 
         Parameters
         ----------
         size : int, optional
             Numbers (draws x cells) in a tile. None: ``TILE_SIZE``.
+        progress : bool, default False
+            Whether to show a progress bar, after a second.
 
         Raises
         ------
         ValueError
             When a log density is not finite; the message names the cell.
         """
+        from tqdm import tqdm
+
         width = max((TILE_SIZE if size is None else size) // self.n_draws, 1)
         n_rows, n_columns = self.cells.shape
         # Nearly square, so that each draw of a factor read is used several times.
         n_wide = min(n_columns, max(width // n_rows, int(width**0.5), 1))
         n_high = min(n_rows, max(width // n_wide, 1))
-        whole = self.model.nmf is None
-        evaluate = (self._program_tile if whole else self._nmf_tile)(n_high, n_wide)
-        for column in range(0, n_columns, n_wide):
-            for row in range(0, n_rows, n_high):
-                wanted = self.cells.observed[row : row + n_high, column : column + n_wide]
-                if not wanted.any():
-                    continue
-                with jax.enable_x64(True):
-                    *densities, finite = (np.asarray(x) for x in evaluate(row, column))
-                rows, columns = np.nonzero(wanted)
-                densities = [x[rows, columns] for x in densities]
-                finite = finite[rows, columns]
-                self._refuse_undefined(row + rows, column + columns, finite, densities[-1])
-                yield Tile(row + rows, column + columns, densities[-1], densities[0])
+        kind = densities_of(self.model)
+        densities = kind(self.fit, self.model, self.cells, mass=self.discretised)
+        corners = [(i, j) for j in range(0, n_columns, n_wide) for i in range(0, n_rows, n_high)]
+        bar = tqdm(corners, "densities", delay=1, leave=False, disable=not progress)
+        for row, column in bar:
+            rows, columns = np.arange(row, row + n_high), np.arange(column, column + n_wide)
+            if self.cells.observed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].any():
+                yield self._tile(densities, rows, columns)
 
-    # -- NMF ------------------------------------------------------------------------------------
-
-    def _nmf_tile(self, n_high: int, n_wide: int) -> Any:
-        """Return a function of the first row and column; draws come last in every array."""
-        model = self.model.nmf
-        assert model is not None
-        posterior = self.fit.tree["posterior"].dataset
-        W, H = (posterior[name].to_numpy() for name in ("W", "H"))
-        W, H = W.reshape(-1, *W.shape[2:]), H.reshape(-1, *H.shape[2:])
-        drawn = {
-            name: plain(posterior[name].to_numpy().reshape(-1)) for name in model.likelihood.priors
-        }
-        likelihood, known = split_known(model.likelihood)
-        per_cell = {name: np.broadcast_to(x, self.cells.shape) for name, x in known.items()}
-        mass = self.discretised
-        held: dict[int, np.ndarray] = {}
-
-        def evaluate(row: int, column: int) -> Any:
-            # Positions past the edge repeat the last one, so that all tiles have one shape.
-            i = np.minimum(np.arange(row, row + n_high), W.shape[1] - 1)
-            j = np.minimum(np.arange(column, column + n_wide), H.shape[2] - 1)
-            if column not in held:
-                held.clear()
-                held[column] = plain(np.moveaxis(H[:, :, j], 0, -1))
-            v = self.cells.block(i, j)
-            v = np.where(np.isnan(v), likelihood.placeholder, v)
-            given = {name: np.asarray(x[np.ix_(i, j)], float) for name, x in per_cell.items()}
-            return nmf_density(
-                likelihood,
-                plain(np.moveaxis(W[:, i], 0, -1)),
-                held[column],
-                v,
-                drawn,
-                given,
-                mass=mass,
+    def _tile(self, densities: Densities, rows: np.ndarray, columns: np.ndarray) -> Tile:
+        wanted = self.cells.observed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        # Positions past the edge repeat the last one, so that all tiles have one shape.
+        i, j = (
+            np.minimum(x, n - 1) for x, n in zip((rows, columns), self.cells.shape, strict=True)
+        )
+        with jax.enable_x64(True):
+            *values, finite = (
+                np.asarray(x)[: len(wanted), : wanted.shape[1]] for x in densities.at(i, j)
             )
-
-        return evaluate
-
-    # -- programs -------------------------------------------------------------------------------
-
-    def _program_draws(self, draws: slice) -> dict[str, np.ndarray]:
-        """Return the program's sites as they were drawn, before the scale of H was moved."""
-        sites = {}
-        for name, draw in self.fit.tree["posterior"].data_vars.items():
-            values = draw.to_numpy()
-            sites[str(name)] = values.reshape(-1, *values.shape[2:])[draws]
-        W, H = original_factors(self.fit)
-        sites |= {"W": W[draws], "H": H[draws]}
-        return sites
-
-    def _program_tile(self, n_high: int, n_wide: int) -> Any:
-        """Return a function of the first row and column.
-
-        A program cannot be run on a part of its rows, so every tile runs the whole of it.
-        """
-        sites = self._program_draws(slice(None))
-        cells = self.model.cells(self.cells.dense())
-        n_rows, n_columns = self.cells.shape
-
-        def evaluate(row: int, column: int) -> Any:
-            i = np.minimum(np.arange(row, row + n_high), n_rows - 1)
-            j = np.minimum(np.arange(column, column + n_wide), n_columns - 1)
-            return program_density(cells, sites, i, j)
-
-        return evaluate
+        fitted, scored = values[0][wanted], values[-1][wanted]
+        scored = fitted if len(values) == 1 else scored
+        rows, columns = (
+            x + corner for x, corner in zip(np.nonzero(wanted), (rows[0], columns[0]), strict=True)
+        )
+        self._refuse_undefined(rows, columns, finite[wanted], scored)
+        return Tile(rows, columns, scored, fitted)
 
     # -- refusals -------------------------------------------------------------------------------
 
@@ -252,9 +200,7 @@ class Pointwise:
             "is not a count, so it has no mass on the counting measure",
             "Compare densities (measure='lebesgue') of continuous likelihoods instead",
         )
-        if self.own_measure == "counting":
-            return
-        if not self.model.gives_mass:
+        if self.discretised and not self.model.gives_mass:
             raise ValueError(
                 f"{self.model.title} gives V a density, which cannot be compared with the probability "
                 "of a count: compare it with continuous likelihoods, or let it describe counts"
@@ -280,7 +226,7 @@ class Pointwise:
         return f" (row {indexes['row'][row]}, column {indexes['column'][column]})"
 
 
-def jacobian(log_jacobian: Any, matrix: AnyMatrix) -> np.ndarray:
+def jacobian(log_jacobian: ArrayLike, matrix: AnyMatrix) -> np.ndarray:
     """Return the log derivative of the fitted data in the original ones, cell by cell.
 
     A labelled table is matched by its names with those of the data.

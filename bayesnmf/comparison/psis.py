@@ -92,34 +92,51 @@ def psis_loo(
             f"ratios, and there are {n_draws}. Draw more"
         )
     n_tail = _tail_length(n_draws, reff)
+    split = n_draws - n_tail
     lowest = log_likelihood.min(axis=1)
     ratios = lowest[:, None] - log_likelihood  # log ratios, the largest of them 0
-    split = n_draws - n_tail
-    extra = None
+    ratios, predicted = _with_tail_last(ratios, predicted, split)
+    tail, cutoff = ratios[:, split:], ratios[:, split - 1]
+    weights, k = _smoothed(tail, cutoff)
     if predicted is None:
-        ratios.partition(split - 1, axis=1)
-        tail = np.sort(ratios[:, split:], axis=1)
-    else:
-        order = np.argpartition(ratios, split - 1, axis=1)
-        ratios = np.take_along_axis(ratios, order, axis=1)
-        inner = np.argsort(ratios[:, split:], axis=1)
-        tail = np.take_along_axis(ratios[:, split:], inner, axis=1)
-        predicted = np.take_along_axis(predicted, order, axis=1)
-        extra = np.take_along_axis(predicted[:, split:], inner, axis=1)
-    cutoff = ratios[:, split - 1].copy()
-    padding = ((0, 0), (0, -n_tail % TAIL_STEP))
-    tail = np.pad(tail, padding)
-    with jax.enable_x64(True):
-        smoothed, k = (np.asarray(x) for x in _smooth(tail, cutoff, np.int64(n_tail)))
-    weights = smoothed[:, :n_tail]
-    if predicted is None or extra is None:
         # The product of an unsmoothed ratio and the density is 1, up to the common factor.
-        top = np.logaddexp(logsumexp(weights - tail[:, :n_tail], axis=1), np.log(split)) + lowest
+        top = np.logaddexp(logsumexp(weights - tail, axis=1), np.log(split)) + lowest
     else:
         body = logsumexp(ratios[:, :split] + predicted[:, :split], axis=1)
-        top = np.logaddexp(logsumexp(weights + extra, axis=1), body)
+        top = np.logaddexp(logsumexp(weights + predicted[:, split:], axis=1), body)
     body = np.log(np.exp(ratios[:, :split], out=ratios[:, :split]).sum(axis=1))
     return top - np.logaddexp(logsumexp(weights, axis=1), body), k
+
+
+def _with_tail_last(
+    ratios: np.ndarray, predicted: np.ndarray | None, split: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the ratios of each cell with the largest last, in order, and `predicted` likewise."""
+    if predicted is None:
+        ratios.partition(split - 1, axis=1)
+        ratios[:, split:].sort(axis=1)
+        return ratios, None
+    order = np.argpartition(ratios, split - 1, axis=1)
+    tail = np.take_along_axis(ratios, order[:, split:], axis=1)
+    inner = np.argsort(tail, axis=1)
+    order[:, split:] = np.take_along_axis(order[:, split:], inner, axis=1)
+    return tuple(np.take_along_axis(x, order, axis=1) for x in (ratios, predicted))  # type: ignore[return-value]
+
+
+def _smoothed(tail: np.ndarray, cutoff: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smoothed log ratios of every tail, and k.
+
+    Tails are padded, and cells repeated up to a power of two, so that tiles with different numbers
+    of observed cells share a compilation.
+    """
+    n_cells, n_tail = tail.shape
+    more = (1 << (n_cells - 1).bit_length()) - n_cells
+    cutoff = np.pad(cutoff, (0, more), mode="edge")
+    tail = np.pad(tail, ((0, more), (0, 0)), mode="edge")
+    tail = np.pad(tail, ((0, 0), (0, -n_tail % TAIL_STEP)))
+    with jax.enable_x64(True):
+        smoothed, k = (np.asarray(x) for x in _smooth_tails(tail, cutoff, np.int64(n_tail)))
+    return smoothed[:n_cells, :n_tail], k[:n_cells]
 
 
 def _tail_length(n_draws: int, reff: float) -> int:
@@ -130,9 +147,9 @@ def _tail_length(n_draws: int, reff: float) -> int:
 
 
 @jax.jit
-def _smooth(tail: Array, cutoff: Array, n_tail: Array) -> tuple[Array, Array]:
+def _smooth_tails(tail: Array, cutoff: Array, n_tail: Array) -> tuple[Array, Array]:
     """Replace sorted log ratios by the logs of fitted quantiles; return them and k."""
-    inside = _first(tail.shape, n_tail)
+    inside = _first_entries(tail.shape, n_tail)
     threshold = jnp.exp(cutoff)[:, None]
     excess = jnp.where(inside, jnp.exp(tail) - threshold, 0.0)
     k, sigma = _fit_pareto(excess, n_tail)
@@ -160,7 +177,7 @@ def _fit_pareto(excess: Array, n_tail: Array) -> tuple[Array, Array]:
     generalized Pareto distribution. Technometrics 51, 316-325. doi:10.1198/tech.2009.08017
     """
     n = n_tail.astype(excess.dtype)
-    inside = _first(excess.shape, n_tail)
+    inside = _first_entries(excess.shape, n_tail)
     n_grid = 30 + jnp.floor(jnp.sqrt(n))
     grid = jnp.arange(1, 31 + math.isqrt(excess.shape[1]), dtype=excess.dtype)
     column = partial(jnp.take_along_axis, excess, axis=1)
@@ -186,6 +203,6 @@ def _mean_log1p(x: Array, inside: Array, n: Array) -> Array:
     return jnp.sum(jnp.where(inside, jnp.log1p(x), 0.0), axis=-1) / n
 
 
-def _first(shape: tuple[int, ...], n: Array) -> Array:
+def _first_entries(shape: tuple[int, ...], n: Array) -> Array:
     """Return which entries of each row are among the first `n`."""
     return jnp.broadcast_to((jnp.arange(shape[1]) < n)[None], shape)

@@ -6,17 +6,17 @@ import json
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from bayesnmf.comparison.integrals import Integral
-from bayesnmf.comparison.pointwise import Measure, Pointwise, mean_density
+from bayesnmf.comparison.pointwise import Pointwise, mean_density
 from bayesnmf.data import AnyMatrix
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.methods import METHODS, Method
-from bayesnmf.model import Model
+from bayesnmf.model import Measure, Model
 from bayesnmf.posterior import fitting
 from bayesnmf.posterior.result import Fit, require_whole
 from bayesnmf.workers import run_all
@@ -115,11 +115,8 @@ def method_of(fit: Fit) -> Method:
     """Return the record of the method that made a fit, from the options that it keeps."""
     options = json.loads(fit.tree.attrs.get("method_options", "{}"))
     record = METHODS[fit.method]
-    return record(**{name: value for name, value in options.items() if name in _names(record)})
-
-
-def _names(record: Any) -> set[str]:
-    return set(record.__dataclass_fields__)
+    known = {field.name for field in fields(record)}
+    return record(**{name: value for name, value in options.items() if name in known})
 
 
 def served(matrix: AnyMatrix, model: Model, method: Method) -> AnyMatrix:

@@ -17,7 +17,7 @@ def loo_score(
     fit: Fit,
     kind: Literal["crps", "scrps"] = "crps",
     *,
-    num_draws: int = 1000,
+    num_samples: int = 1000,
     pointwise: bool = False,
     seed: int = 0,
 ) -> Any:
@@ -36,8 +36,8 @@ def loo_score(
     fit : Fit
         Result of :func:`bayesnmf.fit` by MCMC or SVI.
     kind : {"crps", "scrps"}, default "crps"
-        "scrps": scaled by the spread of the prediction, so that cells of all sizes count alike.
-    num_draws : int, default 1000
+        "scrps": scaled by the width of the prediction, so that cells of all sizes count alike.
+    num_samples : int, default 1000
         Draws of the posterior over all chains, evenly spaced; all of them where there are fewer.
     pointwise : bool, default False
         Whether the score and the Pareto k of every cell come too.
@@ -53,14 +53,14 @@ def loo_score(
     Raises
     ------
     ValueError
-        For a mode, an unknown kind, and as :func:`bayesnmf.loo`.
+        For a MAP estimate, an unknown kind, and as :func:`bayesnmf.loo`.
     MemoryError
         When the replicates would not fit :data:`bayesnmf.predictive.replicates.BUDGET`.
 
     Warns
     -----
     UserWarning
-        By ArviZ, where some k is bad: the score of that cell is not to be trusted.
+        By ArviZ, where some k is bad: the score of that cell is not reliable.
 
     Notes
     -----
@@ -86,7 +86,7 @@ def loo_score(
     require_draws(fit)
     if kind not in ("crps", "scrps"):
         raise ValueError(f"unknown kind {kind!r}; valid: crps, scrps")
-    fit = _thinned(fit, num_draws)
+    fit = _with_fewer_draws(fit, num_samples)
     density = log_likelihood(fit)
     observed = density.isel(chain=0, draw=0).notnull().to_numpy()
     names = fit.tree["posterior"].dataset.indexes
@@ -109,10 +109,10 @@ def loo_score(
     return arviz_score(tree, kind=kind, pointwise=pointwise)
 
 
-def _thinned(fit: Fit, num_draws: int) -> Fit:
+def _with_fewer_draws(fit: Fit, num_samples: int) -> Fit:
     """Return the fit with so many of its draws at most, evenly spaced in every chain."""
     sizes = fit.tree["posterior"].sizes
-    kept = spaced(sizes["draw"], min(sizes["draw"], max(num_draws // sizes["chain"], 1)))
+    kept = spaced(sizes["draw"], min(sizes["draw"], max(num_samples // sizes["chain"], 1)))
     tree = fit.tree.copy()
     for group in ("posterior", "sample_stats"):
         tree[group] = xr.DataTree(fit.tree[group].to_dataset().isel(draw=kept))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from bayesnmf.comparison.pointwise import Measure, Pointwise, jacobian, mean_density, warn_of_draws
-from bayesnmf.comparison.records import attributes_of, names_of
+from bayesnmf.comparison.estimates import Estimates
+from bayesnmf.comparison.pointwise import Pointwise, Tile, jacobian, mean_density, warn_of_draws
+from bayesnmf.model import Measure
 from bayesnmf.posterior.result import Fit
 
 if TYPE_CHECKING:
@@ -20,7 +23,13 @@ if TYPE_CHECKING:
 MAX_WAIC_VARIANCE = 0.4
 
 
-def waic(fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0) -> ELPDDataWAIC:
+def waic(
+    fit: Fit,
+    *,
+    measure: Measure | None = None,
+    log_jacobian: ArrayLike = 0.0,
+    progress: bool = True,
+) -> ELPDDataWAIC:
     r"""Estimate predictive density by the widely applicable information criterion.
 
     For each observed cell v, with means and variances over draws,
@@ -38,6 +47,8 @@ def waic(fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0) -
         covariance of the log mass with the log density.
     log_jacobian : float or array of shape (n_rows, n_columns), default 0.0
         As for :func:`loo`.
+    progress : bool, default True
+        Whether to show a progress bar, of work that takes more than a second.
 
     Returns
     -------
@@ -74,25 +85,18 @@ def waic(fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0) -
     >>> result.kind, result.n_data_points
     ('waic', 192)
     """
-    from bayesnmf.comparison.records import Estimates, waic_record
+    from bayesnmf.comparison.records import attributes_of_fit, row_and_column_names, waic_record
 
     begin = perf_counter()
     pointwise = Pointwise(fit, measure)
     warn_of_draws(pointwise)
     offset = jacobian(log_jacobian, pointwise.matrix)
     lppd, penalty = (np.full(pointwise.cells.shape, np.nan) for _ in range(2))
-    for tile in pointwise.tiles():
+    for tile in pointwise.tiles(progress=progress):
         lppd[tile.rows, tile.columns] = mean_density(tile.values)
-        centred = tile.values - tile.values.mean(axis=1, keepdims=True)
-        other = centred
-        if tile.fitted is not tile.values:
-            other = tile.fitted - tile.fitted.mean(axis=1, keepdims=True)
-        penalty[tile.rows, tile.columns] = np.einsum("cs,cs->c", centred, other) / centred.shape[1]
+        penalty[tile.rows, tile.columns] = _covariances(tile)
     observed = pointwise.cells.observed
-    estimates = Estimates.empty("cell", observed, "waic")
-    estimates.lppd = (lppd + offset)[observed]
-    p_i = penalty[observed]
-    estimates.elpd = estimates.lppd - p_i
+    p_i, lppd = penalty[observed], (lppd + offset)[observed]
     unreliable = int((p_i > MAX_WAIC_VARIANCE).sum())
     if unreliable:
         warnings.warn(
@@ -100,5 +104,16 @@ def waic(fit: Fit, *, measure: Measure | None = None, log_jacobian: Any = 0.0) -
             f"({unreliable / p_i.size:.1%}) has a variance above {MAX_WAIC_VARIANCE}. Use bn.loo",
             stacklevel=2,
         )
-    attrs = attributes_of(pointwise, "cell", offset, begin) | {"bad_k": unreliable / p_i.size}
-    return waic_record(estimates, p_i, names_of(fit), pointwise.n_draws, attrs, unreliable > 0)
+    estimates = replace(Estimates.empty("cell", observed, "waic"), lppd=lppd, elpd=lppd - p_i)
+    attrs = attributes_of_fit(pointwise, "cell", offset, begin) | {"bad_k": unreliable / p_i.size}
+    names = row_and_column_names(fit)
+    return waic_record(estimates, p_i, names, pointwise.n_draws, attrs, unreliable > 0)
+
+
+def _covariances(tile: Tile) -> np.ndarray:
+    """Return each cell's covariance over draws of the scored log density with the fitted one."""
+    scored = tile.values - tile.values.mean(axis=1, keepdims=True)
+    fitted = scored
+    if tile.fitted is not tile.values:
+        fitted = tile.fitted - tile.fitted.mean(axis=1, keepdims=True)
+    return np.asarray(np.einsum("cs,cs->c", scored, fitted) / scored.shape[1])

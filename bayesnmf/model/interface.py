@@ -94,6 +94,9 @@ class Model(Protocol):
     def __call__(self, V: Array | None = None, *, shape: tuple[int, int] | None = None) -> Any:
         """Run the generative program, conditioned on `V` where it is given."""
 
+    def matched(self, matrix: AnyMatrix) -> Self:
+        """Return this model with its labelled tables put into the order of the matrix."""
+
     def resolve(self, V: Any) -> Self:
         """Return this model with every data-scaled default replaced by its number."""
 

@@ -1,4 +1,7 @@
-"""Plots."""
+"""Plots: each function returns a Matplotlib figure, which notebooks show.
+
+No display is needed and no window opens: save a figure with ``figure.savefig("name.pdf")``.
+"""
 
 from __future__ import annotations
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.checks import PredictiveChecks
@@ -38,9 +36,8 @@ def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel a statistic, by :func:`arviz_plots.plot_ppc_tstat`: the distribution over
-        replicates and, as a dot, that of the data (its posterior mean, where it depends on
-        the draw); the title gives the p-value. A statistic that is the same in all replicates,
+        One panel a statistic: a histogram over replicates and, as a dot, the value of the data
+        (its posterior mean, where it depends on the draw); the title gives the p-value. A statistic that is the same in all replicates,
         such as "zeros" of data that cannot be 0, has no distribution: a line below the panels gives its
         value. So does one that is not finite in some replicate.
 
@@ -49,14 +46,14 @@ def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
     >>> import bayesnmf as bn
     >>> V, _, _ = bn.datasets.make_nmf(8, 6, 2, "poisson", seed=1)
     >>> fit = bn.fit(V, bn.NMF(2), "map", progress=False)
-    >>> ppc(fit, num_draws=20).axes[0].get_title()[:16]
+    >>> ppc(fit, num_samples=20).axes[0].get_title()[:16]
     'singular value 1'
     """
     checks = _checked(checks, options)
     drawn = [name for name in checks.table.index if _varies(checks.replicated[name])]
     figure = _histograms(checks, drawn) if drawn else _empty()
     if len(drawn) < len(checks.table):
-        note = _note(checks, drawn)
+        note = _without_panel(checks, drawn)
         figure.set_figheight(figure.get_figheight() + 0.2 * len(note.splitlines()))
         figure.supxlabel(note, fontsize=8)
     return figure
@@ -71,52 +68,31 @@ def _varies(values: np.ndarray) -> bool:
 
 
 def _histograms(checks: PredictiveChecks, names: list[str]) -> Figure:
-    import arviz_plots
+    from bayesnmf.figures import new_figure
 
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior_predictive": xr.Dataset(
-                {
-                    name: (("chain", "draw", "cell"), checks.replicated[name][None, :, None])
-                    for name in names
-                }
-            ),
-            "observed_data": xr.Dataset(
-                {name: ("cell", [checks.observed[name].mean()]) for name in names}
-            ),
-        }
-    )
-    height = 1.5 * -(-len(names) // N_ABREAST)
-    with warnings.catch_warnings():
-        # Of statistics that happen to be 0 or 1, that binary data have a plot of their own.
-        warnings.filterwarnings("ignore", message="Variables .* look binary")
-        drawn = arviz_plots.plot_ppc_tstat(
-            tree,
-            t_stat="mean",
-            kind="hist",
-            backend="matplotlib",
-            col_wrap=N_ABREAST,
-            visuals={"title": False},
-            figure_kwargs={"figsize": (7.5, height), "layout": "constrained"},
-        )
-    for name in names:
-        axes = drawn.get_target(name, {})
+    n_down = -(-len(names) // N_ABREAST)
+    figure = new_figure(7.5, 1.5 * n_down)
+    for number, name in enumerate(names, 1):
+        axes = figure.add_subplot(n_down, N_ABREAST, number)
+        axes.hist(checks.replicated[name], density=True, color="C0", alpha=0.75)
+        axes.plot(checks.observed[name].mean(), 0, "o", color="black", clip_on=False, zorder=3)
         axes.set_title(f"{name}, p = {checks.table['p'][name]:.3g}", fontsize=9)
+        axes.set_yticks([])
+        axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="x", labelsize=7)
-        axes.xaxis.get_major_locator().set_params(nbins=4)
-    figure: Figure = drawn.viz["figure"].item()
+        axes.locator_params(axis="x", nbins=4)
     return figure
 
 
 def _empty() -> Figure:
-    import matplotlib.pyplot as plt
+    from bayesnmf.figures import new_figure
 
-    figure = plt.figure(figsize=(7.5, 1.2), layout="constrained")
+    figure = new_figure(7.5, 1.2)
     figure.text(0.5, 0.7, "No statistic differs between replicates.", ha="center", fontsize=10)
     return figure
 
 
-def _note(checks: PredictiveChecks, drawn: list[str]) -> str:
+def _without_panel(checks: PredictiveChecks, drawn: list[str]) -> str:
     """Say which statistics have no panel, and why."""
     same, unbounded = [], []
     for name in checks.table.index.difference(drawn, sort=False):
@@ -133,7 +109,9 @@ def _note(checks: PredictiveChecks, drawn: list[str]) -> str:
     return "\n".join(textwrap.fill(text, LINE) for text in said)
 
 
-def residual_spectrum(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
+def residual_spectrum(
+    checks: PredictiveChecks | Fit, *, ci_prob: float = 0.9, **options: Any
+) -> Figure:
     """Draw the leading singular values of the Pearson residual against those of replicates.
 
     Values above the band at the left end are structure that the components miss, or noise that
@@ -143,27 +121,30 @@ def residual_spectrum(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
     ----------
     checks : PredictiveChecks or Fit
         Result of :func:`bayesnmf.ppc`, or a fit, which is checked first.
+    ci_prob : float, default 0.9
+        Probability of the equal-tailed band of the replicates.
     **options
         Of :func:`bayesnmf.ppc`, for a fit.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The data's values (posterior means) as dots; of the replicates the mean and the band from
-        5 to 95 %.
+        The data's values (posterior means) as dots; of the replicates the mean and a band.
     """
-    import matplotlib.pyplot as plt
+    from bayesnmf.figures import new_figure
 
+    if not 0 < ci_prob < 1:
+        raise ValueError(f"ci_prob must lie between 0 and 1, not {ci_prob}")
     checks = _checked(checks, options)
-    theirs, ours = checks.replicated_spectrum, checks.observed_spectrum.mean(axis=0)
-    order = np.arange(1, len(ours) + 1)
-    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    low, high = np.quantile(theirs, (0.05, 0.95), axis=0)
-    axes.fill_between(
-        order, low, high, color="C0", alpha=0.3, linewidth=0, label="replicates, 90 %"
-    )
-    axes.plot(order, theirs.mean(axis=0), color="C0", linewidth=1, label="replicates, mean")
-    axes.plot(order, ours, "o-", color="black", linewidth=0.8, markersize=4, label="data")
+    replicated, observed = checks.replicated_spectrum, checks.observed_spectrum.mean(axis=0)
+    order = np.arange(1, len(observed) + 1)
+    low, high = np.quantile(replicated, (0.5 - ci_prob / 2, 0.5 + ci_prob / 2), axis=0)
+    figure = new_figure(6, 3.2)
+    axes = figure.subplots()
+    band = f"replicates, {100 * ci_prob:g} %"
+    axes.fill_between(order, low, high, color="C0", alpha=0.3, linewidth=0, label=band)
+    axes.plot(order, replicated.mean(axis=0), color="C0", linewidth=1, label="replicates, mean")
+    axes.plot(order, observed, "o-", color="black", linewidth=0.8, markersize=4, label="data")
     axes.set_xlabel("singular value of the Pearson residual, in order")
     axes.set_ylabel("singular value")
     axes.set_ylim(bottom=0)

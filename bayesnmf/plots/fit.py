@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -34,7 +35,7 @@ FREE_LETTERS, LETTER = 8, 0.08
 
 
 def components(
-    fit: Fit, *, kind: Literal["auto", "bar", "line"] = "auto", interval: float = 0.9
+    fit: Fit, *, kind: Literal["auto", "bar", "line"] = "auto", ci_prob: float = 0.9
 ) -> Figure:
     """Draw each component's row of H with its posterior interval.
 
@@ -45,7 +46,7 @@ def components(
     kind : {"auto", "bar", "line"}, default "auto"
         "auto" draws bars, or lines where the columns are numbered on a numeric axis or are more
         than 150.
-    interval : float, default 0.9
+    ci_prob : float, default 0.9
         Probability of the equal-tailed intervals, drawn when there are two draws or more.
 
     Returns
@@ -61,59 +62,75 @@ def components(
     >>> len(figure.axes)
     2
     """
-    import matplotlib.pyplot as plt
+    from bayesnmf.figures import new_figure
 
     if kind not in ("auto", "bar", "line"):
         raise ValueError(f"unknown kind {kind!r}; valid: auto, bar, line")
-    if not 0 < interval < 1:
-        raise ValueError(f"interval must lie between 0 and 1, not {interval}")
-    H, mean = fit.tree["posterior/H"], fit.H.to_numpy()
-    bounds = H.quantile((0.5 - interval / 2, 0.5 + interval / 2), ("chain", "draw")).to_numpy()
-    names = H["column"].to_numpy()
-    numeric = names.dtype.kind in "iuf"
-    as_line = kind == "line" or (
-        kind == "auto" and (len(names) > MAX_BARS or names.dtype.kind == "f")
-    )
-    x = names if numeric else np.arange(len(names))
-    has_draws = H.sizes["chain"] * H.sizes["draw"] > 1
-    figure, panels = plt.subplots(
-        fit.n_components,
-        1,
-        sharex=True,
-        squeeze=False,
-        layout="constrained",
-        figsize=(float(np.clip(0.14 * len(names), 6, 14)), 1.6 * fit.n_components + 0.8),
-    )
-    if not numeric:
-        _make_room(figure, names)
-    titles = _titles(fit, interval)
-    for k, (axes, title) in enumerate(zip(panels[:, 0], titles, strict=True)):
-        draw = _draw_line if as_line else _draw_bars
-        draw(axes, x, mean[k], bounds[:, k] if has_draws else None, f"C{k % 10}")
+    if not 0 < ci_prob < 1:
+        raise ValueError(f"ci_prob must lie between 0 and 1, not {ci_prob}")
+    rows = _Rows.of(fit, ci_prob)
+    n_columns = len(rows.names)
+    width = float(np.clip(0.14 * n_columns, 6, 14))
+    figure = new_figure(width, 1.6 * fit.n_components + 0.8)
+    panels = figure.subplots(fit.n_components, 1, sharex=True, squeeze=False)[:, 0]
+    draw = _draw_line if rows.as_line(kind) else _draw_bars
+    for k, (axes, title) in enumerate(zip(panels, _titles(fit, ci_prob), strict=True)):
+        bounds = None if rows.bounds is None else rows.bounds[:, k]
+        draw(axes, rows.positions, rows.mean[k], bounds, f"C{k % 10}")
         axes.set_title(title, loc="left", fontsize=9)
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
         axes.tick_params(axis="x", length=0)
         axes.tick_params(axis="y", labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    last = panels[-1, 0]
-    last.set_xlabel("column")
-    if not numeric:
-        _label_columns(last, names)
-    drawn = f"mean and {100 * interval:g} % interval" if has_draws else "mode"
+    panels[-1].set_xlabel("column")
+    if not rows.numeric:
+        _make_room(figure, rows.names)
+        _label_columns(panels[-1], rows.names)
+    drawn = f"mean and {100 * ci_prob:g} % interval"
+    drawn = "MAP estimate" if rows.bounds is None else drawn
     figure.supylabel(f"weight in H ({drawn})", fontsize=9)
     return figure
 
 
-def _titles(fit: Fit, interval: float) -> list[str]:
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of H as they are drawn: means, ends of intervals where there are draws, columns."""
+
+    mean: np.ndarray
+    bounds: np.ndarray | None
+    names: np.ndarray
+
+    @classmethod
+    def of(cls, fit: Fit, ci_prob: float) -> _Rows:
+        H, bounds = fit.tree["posterior/H"], None
+        if H.sizes["chain"] * H.sizes["draw"] > 1:
+            ends = (0.5 - ci_prob / 2, 0.5 + ci_prob / 2)
+            bounds = H.quantile(ends, ("chain", "draw")).to_numpy()
+        return cls(fit.H.to_numpy(), bounds, H["column"].to_numpy())
+
+    @property
+    def numeric(self) -> bool:
+        return self.names.dtype.kind in "iuf"
+
+    @property
+    def positions(self) -> np.ndarray:
+        return self.names if self.numeric else np.arange(len(self.names))
+
+    def as_line(self, kind: str) -> bool:
+        many = len(self.names) > MAX_BARS or self.names.dtype.kind == "f"
+        return kind == "line" or (kind == "auto" and many)
+
+
+def _titles(fit: Fit, ci_prob: float) -> list[str]:
     """Say each component's mass, its interval where there is one, and its share."""
     titles = []
-    for component, row in fit.summary(interval).iterrows():
+    for component, row in fit.summary(ci_prob).iterrows():
         low, high = row.iloc[2:4]
-        spread = "" if np.isnan(low) else f" ({format_number(low)} to {format_number(high)})"
+        bounds = "" if np.isnan(low) else f" ({format_number(low)} to {format_number(high)})"
         # Components without any mass have no shares of it.
         share = "" if np.isnan(row["share"]) else f", {100 * row['share']:.0f} % of all"
-        titles.append(f"component {component}: mass {format_number(row['mass'])}{spread}{share}")
+        titles.append(f"component {component}: mass {format_number(row['mass'])}{bounds}{share}")
     return titles
 
 
@@ -147,26 +164,15 @@ def reconstruction(fit: Fit) -> Figure:
         Three images on the rows and columns of V: V, its expectation, and (V - expectation) in
         standard deviations of the likelihood. Missing cells are grey in V and in the residuals.
     """
-    import matplotlib.pyplot as plt
+    from bayesnmf.figures import new_figure
 
     sizes = fit.tree["posterior"].sizes
     require_dense(
         (sizes["row"], sizes["column"]), "an image", "Draw the fit of fewer columns (features)"
     )
-    V = fit.V.to_numpy()
-    expected, deviation = _expectation(fit)
-    # A mode can expect exactly 0, without spread; the difference itself then stands there.
-    residual = np.divide(V - expected, deviation, out=V - expected, where=deviation > 0)
-    seen = np.isfinite(V)
-    limits = {"vmin": min(0.0, float(V[seen].min())), "vmax": float(np.quantile(V[seen], 0.99))}
-    limit = float(np.quantile(np.abs(residual[seen]), 0.99)) or 1.0
-    figure, panels = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", sharey=True)
-    images = (
-        ("V", V, {"cmap": "viridis", **limits}),
-        ("expectation of V", expected, {"cmap": "viridis", **limits}),
-        ("residual / sd", residual, {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}),
-    )
-    for axes, (title, values, options) in zip(panels, images, strict=True):
+    figure = new_figure(12, 4)
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, (title, (values, options)) in zip(panels, _images(fit).items(), strict=True):
         image = axes.imshow(values, aspect="auto", interpolation="nearest", **options)
         axes.set_facecolor("0.8")
         axes.set_title(title, fontsize=10)
@@ -182,6 +188,22 @@ def reconstruction(fit: Fit) -> Figure:
     return figure
 
 
+def _images(fit: Fit) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+    """Return the data, their expectation and the residuals by title, with their colours."""
+    V = fit.V.to_numpy()
+    expected, std = _expectation(fit)
+    # A MAP estimate can expect exactly 0, with std 0; the difference itself then stands there.
+    residual = np.divide(V - expected, std, out=V - expected, where=std > 0)
+    seen = np.isfinite(V)
+    limits = {"vmin": min(0.0, float(V[seen].min())), "vmax": float(np.quantile(V[seen], 0.99))}
+    limit = float(np.quantile(np.abs(residual[seen]), 0.99)) or 1.0
+    return {
+        "V": (V, {"cmap": "viridis", **limits}),
+        "expectation of V": (expected, {"cmap": "viridis", **limits}),
+        "residual / std": (residual, {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}),
+    }
+
+
 def compare(table: pd.DataFrame) -> Figure:
     """Draw how far each model's predictive density falls behind the best one's.
 
@@ -195,9 +217,10 @@ def compare(table: pd.DataFrame) -> Figure:
     matplotlib.figure.Figure
         A point for each model, best on top, with a bar of one standard error of the difference.
     """
-    import matplotlib.pyplot as plt
+    from bayesnmf.figures import new_figure
 
-    figure, axes = plt.subplots(figsize=(7, 0.5 * len(table) + 1.2), layout="constrained")
+    figure = new_figure(7, 0.5 * len(table) + 1.2)
+    axes = figure.subplots()
     rows = range(len(table))
     axes.errorbar(table["elpd_diff"], rows, xerr=table["dse"], fmt="o", color="C0")
     axes.axvline(0, color="0.6", linewidth=0.8)
@@ -222,13 +245,13 @@ def _expectation(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Return the likelihood's mean and standard deviation at the posterior mean of WH."""
     mean = fit.mean.to_numpy()
     if fit.model is None or fit.model.nmf is None:
-        # A program keeps its noise to itself; scale residuals by their overall spread.
+        # The noise of a program is not known; scale residuals by their overall std.
         return mean, np.full_like(mean, np.nanstd(fit.V.to_numpy() - mean))
     likelihood = fit.model.nmf.likelihood
     parameters: dict[str, Any] = {
         name: float(fit.tree["posterior"][name].mean()) for name in likelihood.priors
     }
-    # In single precision, data on a very small or large scale would have no spread, or no end.
+    # In single precision, data on a very small or large scale would have a std of 0, or none.
     with jax.enable_x64(True):
         cells = likelihood.distribution(mean, **likelihood.known, **parameters)
         return np.asarray(cells.mean), np.sqrt(np.asarray(cells.variance))

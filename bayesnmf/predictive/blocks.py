@@ -14,7 +14,7 @@ import scipy.sparse
 from bayesnmf.arrays import Array
 from bayesnmf.model import CellDistribution
 from bayesnmf.posterior.result import Fit, matrix_of
-from bayesnmf.predictive.cells import cells_of
+from bayesnmf.predictive.cells import cell_distribution
 
 #: Cells in a block at most, unless one row has more.
 BLOCK_CELLS = 2**20
@@ -94,14 +94,14 @@ class RowBlocks:
     def height(self) -> int:
         """Number of rows in a block."""
         n_rows, n_columns = self.data.shape
-        if not cells_of(self.fit).splits_rows:
+        if not cell_distribution(self.fit).splits_rows:
             return n_rows
         n_blocks = -(-n_rows // max(BLOCK_CELLS // n_columns, 1))
         return -(-n_rows // n_blocks)
 
     def dense(self, block: RowBlock, stored: Stored) -> tuple[np.ndarray, np.ndarray]:
         """Return the values of a block, and which of them are observed."""
-        values = _expanded(stored)
+        values = _as_dense(stored)
         observed = ~np.isnan(values)
         observed[block.n_rows :] = False
         return np.where(observed, values, self.mean), observed
@@ -118,7 +118,7 @@ class RowBlocks:
     @cached_property
     def blocks(self) -> list[RowBlock]:
         """All blocks, from the first row to the last."""
-        n_rows, height, cells = self.data.shape[0], self.height, cells_of(self.fit)
+        n_rows, height, cells = self.data.shape[0], self.height, cell_distribution(self.fit)
         starts = range(0, n_rows, height)
         at = [self._calibrated(start, MAX_CALIBRATED // len(starts) + 1) for start in starts]
         most = max(len(rows) for rows, _ in at)
@@ -142,7 +142,7 @@ class RowBlocks:
     def _calibrated(self, start: int, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows, from the first of a block, and columns of its calibrated cells."""
         stored = self.data[start : start + self.height]
-        values = _expanded(stored)
+        values = _as_dense(stored)
         rows, columns = np.nonzero(~np.isnan(values))
         if len(rows) > most:
             rng = np.random.default_rng(start)
@@ -151,7 +151,7 @@ class RowBlocks:
         return rows, columns
 
 
-def _expanded(stored: Stored) -> np.ndarray:
+def _as_dense(stored: Stored) -> np.ndarray:
     return stored if isinstance(stored, np.ndarray) else stored.toarray()
 
 

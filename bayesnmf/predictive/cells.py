@@ -1,8 +1,6 @@
-"""The distribution of V at one draw, for any model."""
+"""Draws of a fit as its model has them, and the distribution of V at one of them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +8,7 @@ from bayesnmf.model import CellDistribution
 from bayesnmf.posterior.result import Fit, original_factors, require_model
 
 
-def cells_of(fit: Fit) -> CellDistribution:
+def cell_distribution(fit: Fit) -> CellDistribution:
     """Return the distribution of V given a draw, under the model of a fit.
 
     Raises
@@ -22,13 +20,12 @@ def cells_of(fit: Fit) -> CellDistribution:
     return model.cells(None if model.nmf is not None else fit.V.to_numpy())
 
 
-def sites(fit: Fit, index: np.ndarray) -> dict[str, np.ndarray]:
+def site_draws(fit: Fit, index: np.ndarray) -> dict[str, np.ndarray]:
     """Return draws of all sites as the model has them, in double precision.
 
     Parameters
     ----------
     fit : Fit
-        Its likelihood may know nothing of sites other than W, H and its parameters.
     index : ndarray of int of shape (n,)
         Draws wanted, chain after chain.
     """
@@ -43,13 +40,13 @@ def sites(fit: Fit, index: np.ndarray) -> dict[str, np.ndarray]:
     return {name: x.astype(np.float64) if x.dtype.kind == "f" else x for name, x in chosen.items()}
 
 
-def positive_integer(num_draws: Any) -> int:
-    """Return `num_draws`, or say why it is none."""
-    if isinstance(num_draws, bool) or not isinstance(num_draws, (int, np.integer)):
-        raise TypeError(f"num_draws must be an integer, not {num_draws!r}")
-    if num_draws < 1:
-        raise ValueError(f"num_draws must be at least 1, not {num_draws}")
-    return int(num_draws)
+def require_num_samples(num_samples: object) -> int:
+    """Return `num_samples` as an int, or raise where it is no positive integer."""
+    if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)):
+        raise TypeError(f"num_samples must be an integer, not {num_samples!r}")
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, not {num_samples}")
+    return int(num_samples)
 
 
 def spaced(n_draws: int, wanted: int) -> np.ndarray:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from bayesnmf.posterior.result import Fit, warn_of_modes
 from bayesnmf.predictive.blocks import RowBlocks
-from bayesnmf.predictive.cells import positive_integer, sites, spaced
-from bayesnmf.predictive.statistics import compare
+from bayesnmf.predictive.cells import require_num_samples, site_draws, spaced
+from bayesnmf.predictive.statistics import observed_and_replicated
 
 #: Level of each check.
 LEVEL = 0.05
@@ -27,12 +27,12 @@ class PredictiveChecks:
         One row a statistic. ``observed``: of the data (its posterior mean, where it depends
         on the draw); ``replicated``, ``5%``, ``95%``: mean and interval over replicates; ``p``:
         the share of draws whose replicate is at least as large. Small p: the data have more of it
-        than the model makes; p near 1: less.
+        than the model gives; p near 1: less.
     message : str
         The verdict in plain words.
-    replicated, observed : dict of str to ndarray of shape (num_draws,)
+    replicated, observed : dict of str to ndarray of shape (num_samples,)
         Each statistic of the replicates and of the data, draw by draw.
-    replicated_spectrum, observed_spectrum : ndarray of shape (num_draws, n)
+    replicated_spectrum, observed_spectrum : ndarray of shape (num_samples, n)
         The leading singular values of the Pearson residual, ten where there are as many.
     """
 
@@ -48,7 +48,9 @@ class PredictiveChecks:
             return f"{self.message}\n{self.table.to_string(float_format='{:.4g}'.format)}"
 
 
-def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
+def ppc(
+    fit: Fit, *, num_samples: int = 200, seed: int = 0, progress: bool = True
+) -> PredictiveChecks:
     """Check a fit by data replicated from it.
 
     A discrepancy T(V, theta) of the data is set against T(V_rep, theta) at the same draw theta
@@ -58,12 +60,15 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     Parameters
     ----------
     fit : Fit
-        Result of :func:`bayesnmf.fit`. Draws of a shorter posterior are used repeatedly. A mode
-        has one draw, at which all replicates are made (a parametric bootstrap without refitting).
-    num_draws : int, default 200
+        Result of :func:`bayesnmf.fit`. Draws of a shorter posterior are used repeatedly. A MAP
+        estimate has one draw, at which all replicates are made (a parametric bootstrap without
+        refitting).
+    num_samples : int, default 200
         Number of replicates.
     seed : int, default 0
         The same seed gives the same result.
+    progress : bool, default True
+        Whether to show a progress bar, of work that takes more than a second.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     Notes
     -----
     Posterior predictive p-values are cautious: data that come from the model are flagged at
-    most about as often as the level says, those of a mode much less often. Memory holds one
+    most about as often as the level says, those of a MAP estimate much less often. Memory holds one
     replicate at a time, in the storage of the data, and a block of rows of it expanded; time is
     some 200 to 400 ns a cell and draw.
 
@@ -107,29 +112,31 @@ def ppc(fit: Fit, *, num_draws: int = 200, seed: int = 0) -> PredictiveChecks:
     >>> V, _, _ = bn.datasets.make_nmf(16, 12, 3, "poisson", seed=1)
     >>> svi = bn.SVI(num_steps=2000, num_samples=1000)
     >>> fit = bn.fit(V, bn.NMF(1), svi, progress=False)
-    >>> ppc(fit, num_draws=50).message[:12]
+    >>> ppc(fit, num_samples=50).message[:12]
     'Rank too low'
     """
-    num_draws = positive_integer(num_draws)
+    num_samples = require_num_samples(num_samples)
     warn_of_modes(fit)
     sizes = fit.tree["posterior"].sizes
-    index = spaced(sizes["chain"] * sizes["draw"], num_draws)
+    index = spaced(sizes["chain"] * sizes["draw"], num_samples)
     with jax.enable_x64(True):
         try:
-            ours, theirs = compare(RowBlocks(fit), sites(fit, index), seed)
+            observed, replicated = observed_and_replicated(
+                RowBlocks(fit), site_draws(fit, index), seed, progress
+            )
         except NotImplementedError:
             raise ValueError(
                 "the distribution of V has no mean, variance or sampler in NumPyro, which these "
                 "checks need: bn.loo needs only its density"
             ) from None
-    spectra = theirs.pop("spectrum"), ours.pop("spectrum")
-    _require_finite(ours)
-    table = _table(ours, theirs)
-    return PredictiveChecks(table, _verdict(fit, table["p"]), theirs, ours, *spectra)
+    spectra = replicated.pop("spectrum"), observed.pop("spectrum")
+    _require_finite(observed)
+    table = _table_of_statistics(observed, replicated)
+    return PredictiveChecks(table, _in_words(fit, table["p"]), replicated, observed, *spectra)
 
 
-def _require_finite(ours: dict[str, np.ndarray]) -> None:
-    for name, values in ours.items():
+def _require_finite(observed: dict[str, np.ndarray]) -> None:
+    for name, values in observed.items():
         if not np.isfinite(values).all():
             raise ValueError(
                 f"the statistic {name!r} of the data is not finite at {(~np.isfinite(values)).sum()} "
@@ -138,18 +145,20 @@ def _require_finite(ours: dict[str, np.ndarray]) -> None:
             )
 
 
-def _table(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> pd.DataFrame:
-    first = [name for name in ours if name.startswith("singular")]
-    order = [*first, "structure", *(n for n in ours if n not in (*first, "structure"))]
+def _table_of_statistics(
+    observed: dict[str, np.ndarray], replicated: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    first = [name for name in observed if name.startswith("singular")]
+    order = [*first, "structure", *(n for n in observed if n not in (*first, "structure"))]
     rows = {}
     for name in order:
-        low, high = np.quantile(theirs[name], (0.05, 0.95))
+        low, high = np.quantile(replicated[name], (0.05, 0.95))
         rows[name] = {
-            "observed": ours[name].mean(),
-            "replicated": theirs[name].mean(),
+            "observed": observed[name].mean(),
+            "replicated": replicated[name].mean(),
             "5%": low,
             "95%": high,
-            "p": (theirs[name] >= ours[name]).mean(),
+            "p": (replicated[name] >= observed[name]).mean(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("statistic")
 
@@ -157,8 +166,8 @@ def _table(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> pd.Dat
 # -- the verdict in words -----------------------------------------------------------------------
 
 
-def _verdict(fit: Fit, p: pd.Series) -> str:
-    faults, named = _noise(fit, p), ["dispersion"]
+def _in_words(fit: Fit, p: pd.Series) -> str:
+    faults, named = _noise_in_words(fit, p), ["dispersion"]
     if max(p["singular value 1"], p["structure"]) < LEVEL:
         overdispersed = p["dispersion"] < LEVEL
         more = " (the noise looks too large for the same reason, or for its own)"
@@ -181,20 +190,20 @@ def _verdict(fit: Fit, p: pd.Series) -> str:
         faults = [f"Fits: no statistic exceeds its replicates (smallest p {least})"]
     if fit.method == "map":
         faults.append(
-            "Replicates are drawn at the mode, without refitting, so p-values are too large: a "
+            "Replicates are drawn at the MAP estimate, without refitting, so p-values are too large: a "
             "small one counts, a large one says little"
         )
     return ". ".join(faults) + "."
 
 
-def _noise(fit: Fit, p: pd.Series) -> list[str]:
+def _noise_in_words(fit: Fit, p: pd.Series) -> list[str]:
     """Say whether the noise of the model is too small, or too large, for the data."""
     if p["dispersion"] < LEVEL:
         assert fit.model is not None  # replicates were drawn from it
         return [
             f"Overdispersed: try {fit.model.overdispersed_alternative} (p = {p['dispersion']:.3g})"
         ]
-    # A mode always leaves less than the model's noise behind.
+    # A MAP estimate always leaves less than the model's noise behind.
     if p["dispersion"] > 1 - LEVEL and fit.method != "map":
         return [
             f"Underdispersed: the data vary less than the model says (p = {p['dispersion']:.3g}); "

@@ -79,7 +79,7 @@ def products(residual: Array, side: str) -> dict[str, Array]:
 
 
 def pearson(v: Array, observed: Array, cells: dist.Distribution) -> Array:
-    """Return ``(v - mean) / sd`` of shape (n_rows, n_columns), 0 where a cell is missing.
+    """Return ``(v - mean) / std`` of shape (n_rows, n_columns), 0 where a cell is missing.
 
     NaN where a cell has no finite variance.
     """
@@ -136,7 +136,7 @@ def krylov_values(
 
 
 def pit(v: Array, cells: dist.Distribution, at: tuple[Array, Array], key: Array) -> Array | None:
-    """Return the probability integral transform of chosen cells: uniform where the law is right.
+    """Return the probability integral transform of chosen cells: uniform where the distribution is right.
 
     That of a count is drawn uniformly between its distribution function below it and at it, which
     makes it uniform too.
@@ -177,7 +177,7 @@ def smooth(transformed: Array) -> Array:
     """Return Neyman's smooth statistic of order four against uniformity.
 
     With normalised Legendre polynomials phi_k on (0, 1) it is ``sum_k (sum_i phi_k(u_i))^2 / n``
-    for k from 1 to 4: bias, spread, skewness and tails of the predictive distribution. Of n
+    for k from 1 to 4: bias, width, skewness and tails of the predictive distribution. Of n
     independent uniform numbers it is about chi-square with four degrees of freedom.
 
     References

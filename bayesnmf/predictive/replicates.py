@@ -12,13 +12,15 @@ import xarray as xr
 from bayesnmf.arrays import Array
 from bayesnmf.model import CellDistribution
 from bayesnmf.posterior.result import Fit, warn_of_modes
-from bayesnmf.predictive.cells import cells_of, positive_integer, sites, spaced
+from bayesnmf.predictive.cells import cell_distribution, require_num_samples, site_draws, spaced
 
 #: Bytes that replicates may take.
 BUDGET = 2 * 2**30
 
 
-def posterior_predictive(fit: Fit, *, num_draws: int | None = None, seed: int = 0) -> xr.DataArray:
+def posterior_predictive(
+    fit: Fit, *, num_samples: int | None = None, seed: int = 0
+) -> xr.DataArray:
     """Draw replicates of V: new data of the same rows and columns, one matrix a posterior draw.
 
     ``V_rep ~ p(V | W, H, parameters)`` at draws of the posterior. Every cell is drawn: where V is
@@ -27,10 +29,10 @@ def posterior_predictive(fit: Fit, *, num_draws: int | None = None, seed: int = 
     Parameters
     ----------
     fit : Fit
-        Result of :func:`bayesnmf.fit`. A mode gives one replicate, which knows nothing of the
-        uncertainty of W and H.
-    num_draws : int, optional
-        At most so many draws over all chains, evenly spaced. None: all.
+        Result of :func:`bayesnmf.fit`. A MAP estimate gives one replicate, without
+        the uncertainty of W and H.
+    num_samples : int, optional
+        At most this many draws over all chains, evenly spaced. None: all.
     seed : int, default 0
         The same seed gives the same replicates.
 
@@ -57,25 +59,27 @@ def posterior_predictive(fit: Fit, *, num_draws: int | None = None, seed: int = 
     >>> import bayesnmf as bn
     >>> V, _, _ = bn.datasets.make_nmf(4, 3, 1, "poisson", seed=1)
     >>> fit = bn.fit(V, bn.NMF(1), bn.SVI(num_steps=50, num_samples=30), progress=False)
-    >>> dict(posterior_predictive(fit, num_draws=10).sizes)
+    >>> dict(posterior_predictive(fit, num_samples=10).sizes)
     {'chain': 1, 'draw': 10, 'row': 4, 'column': 3}
     """
     warn_of_modes(fit)
     posterior = fit.tree["posterior"].dataset
     sizes, dtype = posterior.sizes, posterior["W"].dtype
     n_chains, n_draws = sizes["chain"], sizes["draw"]
-    num_draws = n_chains * n_draws if num_draws is None else positive_integer(num_draws)
-    if num_draws < n_chains:
+    num_samples = n_chains * n_draws if num_samples is None else require_num_samples(num_samples)
+    if num_samples < n_chains:
         raise ValueError(
-            f"num_draws={num_draws} is fewer than the {n_chains} chains of this fit: ask for "
+            f"num_samples={num_samples} is fewer than the {n_chains} chains of this fit: ask for "
             f"{n_chains} or more"
         )
-    kept = spaced(n_draws, min(n_draws, num_draws // n_chains))
+    kept = spaced(n_draws, min(n_draws, num_samples // n_chains))
     _require_memory(n_chains * len(kept), sizes["row"] * sizes["column"] * dtype.itemsize)
     index = (np.arange(n_chains)[:, None] * n_draws + kept).ravel()
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(seed), len(index))
-        values = np.asarray(_replicates(cells_of(fit), sites(fit, index), keys, dtype=dtype))
+        values = np.asarray(
+            _replicates(cell_distribution(fit), site_draws(fit, index), keys, dtype=dtype)
+        )
     chosen = posterior.isel(draw=kept)
     names = ("chain", "draw", "row", "column")
     return xr.DataArray(
@@ -89,7 +93,7 @@ def posterior_predictive(fit: Fit, *, num_draws: int | None = None, seed: int = 
 def _require_memory(n_draws: int, size: int) -> None:
     if n_draws * size > BUDGET:
         fitting = BUDGET // size
-        hint = f"ask for num_draws={fitting} or fewer" if fitting else "no single draw fits"
+        hint = f"ask for num_samples={fitting} or fewer" if fitting else "no single draw fits"
         raise MemoryError(
             f"{n_draws} replicates of V would take {n_draws * size / 2**30:.1f} GiB, above the "
             f"budget of {BUDGET / 2**30:.1f} GiB: {hint}, or raise bayesnmf.predictive.replicates.BUDGET"

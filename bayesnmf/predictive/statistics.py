@@ -31,7 +31,9 @@ N_VALUES, N_SPECTRUM = 3, 10
 type Pair = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
-def compare(rows: RowBlocks, draws: dict[str, np.ndarray], seed: int) -> Pair:
+def observed_and_replicated(
+    rows: RowBlocks, draws: dict[str, np.ndarray], seed: int, progress: bool = False
+) -> Pair:
     """Return the statistics of the data, and of a replicate, at each of some draws.
 
     Parameters
@@ -40,6 +42,8 @@ def compare(rows: RowBlocks, draws: dict[str, np.ndarray], seed: int) -> Pair:
     draws : dict of str to ndarray of shape (n_draws, ...)
         All sites in double precision.
     seed : int
+    progress : bool, default False
+        Whether to show a progress bar, after a second.
 
     Returns
     -------
@@ -47,26 +51,29 @@ def compare(rows: RowBlocks, draws: dict[str, np.ndarray], seed: int) -> Pair:
         Of the data and of the replicates: the statistics of :func:`bayesnmf.ppc` by name, and
         "spectrum", the leading singular values of the Pearson residual.
     """
+    from tqdm import tqdm
+
     n_draws, side = len(draws["W"]), _side(rows)
     together = 1 if side == "neither" else min(rows.n_together, n_draws)
     keys, pairs = jax.random.split(jax.random.key(seed), n_draws), []
-    for first in range(0, n_draws, together):
+    firsts = range(0, n_draws, together)
+    for first in tqdm(firsts, "replicates", delay=1, leave=False, disable=not progress):
         # The last draws are repeated to fill up their batch, so that one program serves all.
         numbers = np.arange(first, first + together)
         chosen = np.minimum(numbers, n_draws - 1)
         some = {name: x[chosen] for name, x in draws.items()}
-        both = _compared(rows, side, some, keys[chosen], (seed, first))
+        both = _at_some_draws(rows, side, some, keys[chosen], (seed, first))
         kept = int(np.sum(numbers < n_draws))
         pairs.append([{name: x[:kept] for name, x in one.items()} for one in both])
-    ours, theirs = (_joined(one) for one in zip(*pairs, strict=True))
-    return ours, theirs
+    observed, replicated = (_concatenated(one) for one in zip(*pairs, strict=True))
+    return observed, replicated
 
 
-def _joined(parts: tuple[dict[str, np.ndarray], ...]) -> dict[str, np.ndarray]:
+def _concatenated(parts: tuple[dict[str, np.ndarray], ...]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _compared(
+def _at_some_draws(
     rows: RowBlocks, side: str, draws: dict[str, np.ndarray], keys: Array, seed: tuple[int, int]
 ) -> Pair:
     """Return the statistics at a few draws."""
@@ -75,28 +82,25 @@ def _compared(
     parts: list[tuple[dict[str, Array], dict[str, Array], dict[str, Array]]] = []
     for block, stored in rows.stored():
         distributions, number = block.distributions(draws), np.int64(block.number)
-        v, observed = rows.dense(block, stored)
+        v, seen = rows.dense(block, stored)
         held = jax.tree.map(np.asarray, distributions)
         drawn = np.stack([_drawn(held, s, rng, keys, number) for s in range(len(keys))])
-        parts.append(_compare(distributions, v, drawn, observed, block.at, keys, number, side=side))
+        parts.append(
+            _sums_of_rows(distributions, v, drawn, seen, block.at, keys, number, side=side)
+        )
         if side == "neither":
             replicates.append(rows.kept(drawn[0]))
-    ours, theirs, signed = (_summed(rows, one) for one in zip(*parts, strict=True))
+    sums = [_summed(rows, one) for one in zip(*parts, strict=True)]
     if side == "neither":
-        data, multiply = (
-            [stored for _, stored in rows.stored()],
-            partial(_multiply, rows, draws, keys),
-        )
-        ours["spectrum"] = _krylov(rows, partial(multiply, data))
-        theirs["spectrum"] = _krylov(rows, partial(multiply, replicates))
-        signed["spectrum"] = _krylov(rows, partial(multiply, data, signed=True))
+        spectra = _krylov_spectra(rows, draws, keys, replicates)
     else:
-        for sums in (ours, theirs, signed):
-            sums["spectrum"] = np.asarray(_gram_values(sums["gram"], _n_values(rows)))
-    ours, theirs = _named(ours), _named(theirs)
+        spectra = [np.asarray(_gram_values(part["gram"], _n_values(rows))) for part in sums]
+    observed, replicated, signed = (
+        part | {"spectrum": spectrum} for part, spectrum in zip(sums, spectra, strict=True)
+    )
     return (
-        ours | {"structure": ours["spectrum"][:, 0]},
-        theirs | {"structure": signed["spectrum"][:, 0]},
+        _named(observed) | {"structure": observed["spectrum"][:, 0]},
+        _named(replicated) | {"structure": signed["spectrum"][:, 0]},
     )
 
 
@@ -123,7 +127,7 @@ def _side(rows: RowBlocks) -> str:
 
 
 @partial(jax.jit, static_argnames="side")
-def _compare(
+def _sums_of_rows(
     distributions: dist.Distribution,
     v: Array,
     replicates: Array,
@@ -140,9 +144,10 @@ def _compare(
         distribution, replicate, key = at_draw
         key = jax.random.fold_in(key, number)
         for_pit = jax.random.split(key)
-        ours = partial_sums(v, observed, distribution, at, for_pit[0], side)
-        theirs = partial_sums(replicate, observed, distribution, at, for_pit[1], side)
-        return ours, theirs, products(_signed(pearson(v, observed, distribution), key), side)
+        of_observed = partial_sums(v, observed, distribution, at, for_pit[0], side)
+        of_replicated = partial_sums(replicate, observed, distribution, at, for_pit[1], side)
+        signed = _signed(pearson(v, observed, distribution), key)
+        return of_observed, of_replicated, products(signed, side)
 
     return jax.lax.map(one, (distributions, replicates, keys))
 
@@ -183,11 +188,11 @@ def _named(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "column totals": np.sum(sums["excess"] ** 2 / sums["variance"], axis=1),
     }
     if "transformed" in sums:
-        result["calibration"] = np.asarray(_smooth(sums["transformed"]))
+        result["calibration"] = np.asarray(_smooth_statistics(sums["transformed"]))
     return result | {"spectrum": sums["spectrum"]}
 
 
-_smooth = jax.jit(jax.vmap(smooth))
+_smooth_statistics = jax.jit(jax.vmap(smooth))
 
 
 @partial(jax.jit, static_argnums=1)
@@ -207,6 +212,18 @@ def _krylov(rows: RowBlocks, multiply: Callable[[Array], Array]) -> np.ndarray:
     return np.asarray(values)[None]
 
 
+def _krylov_spectra(
+    rows: RowBlocks, draws: dict[str, np.ndarray], keys: Array, replicates: list[Stored]
+) -> list[np.ndarray]:
+    """Return the spectra at one draw of the data, a replicate, and the data with random signs."""
+    data, multiply = [stored for _, stored in rows.stored()], partial(_multiply, rows, draws, keys)
+    return [
+        _krylov(rows, partial(multiply, data)),
+        _krylov(rows, partial(multiply, replicates)),
+        _krylov(rows, partial(multiply, data, signed=True)),
+    ]
+
+
 def _multiply(
     rows: RowBlocks,
     draws: dict[str, np.ndarray],
@@ -221,12 +238,14 @@ def _multiply(
     for (block, original), stored in zip(rows.stored(), kept, strict=True):
         observed, v = rows.dense(block, original)[1], rows.dense(block, stored)[0]
         key = jax.random.fold_in(keys[0], block.number)
-        total = total + _product(block.distributions(draws), v, observed, key, x, signed=signed)
+        total = total + _gram_product(
+            block.distributions(draws), v, observed, key, x, signed=signed
+        )
     return total
 
 
 @partial(jax.jit, static_argnames="signed")
-def _product(
+def _gram_product(
     distributions: dist.Distribution,
     v: Array,
     observed: Array,

@@ -109,13 +109,13 @@ def measure_draws(settings: Settings, rank: int, progress: bool) -> Measures:
     with warnings.catch_warnings():
         # The table holds the share of bad k; a line for each rank would say no more.
         warnings.simplefilter("ignore", UserWarning)
-        values["waic"] = float(waic(fit).elpd)
+        values["waic"] = float(waic(fit, progress=False).elpd)
         held, note = _held_out(settings, fit, rank)
     elpd_i = np.full(settings.matrix.n_observed, np.nan)
     if held is not None:
         elpd_i = np.ravel(held.elpd_i.to_numpy())
         values["bad_k"] = float(held.elpd_i.attrs["bad_k"])
-    checks = ppc(fit, num_draws=settings.n_replicates, seed=settings.seed)
+    checks = ppc(fit, num_samples=settings.n_replicates, seed=settings.seed, progress=False)
     values |= {
         "residual_p": float(checks.table["p"]["singular value 1"]),
         "dispersion": float(checks.table["observed"]["dispersion"]),
@@ -126,7 +126,7 @@ def measure_draws(settings: Settings, rank: int, progress: bool) -> Measures:
 
 def _held_out(settings: Settings, fit: Fit, rank: int) -> tuple[ELPDData | None, str]:
     if settings.criterion == "loo":
-        return criteria.loo(fit, seed=settings.seed), ""
+        return criteria.loo(fit, seed=settings.seed, progress=False), ""
     folds, note = folds_of(settings)
     if folds is None:
         return None, note

@@ -30,9 +30,10 @@ def draw(table: pd.DataFrame, best: int) -> Figure:
         Three panels: elpd relative to the best with bars of one standard error of the difference,
         the p-value of the residual check with its level, and stability.
     """
-    import matplotlib.pyplot as plt
+    from bayesnmf.figures import new_figure
 
-    figure, panels = plt.subplots(3, 1, sharex=True, figsize=(5, 6), layout="constrained")
+    figure = new_figure(5, 6)
+    panels = figure.subplots(3, 1, sharex=True)
     for axes in panels:
         axes.axvspan(best - 0.4, best + 0.4, color="0.9", zorder=0)
         axes.spines[["top", "right"]].set_visible(False)

@@ -109,7 +109,7 @@ class Page:
         )
 
     def figure(self, figure: Figure, description: str, *, wide: bool = False) -> None:
-        """Add a Matplotlib figure, which is closed, with its description in words.
+        """Add a Matplotlib figure with its description in words.
 
         Parameters
         ----------
@@ -177,13 +177,12 @@ def escape(text: str) -> str:
 
 def _as_data(figure: Figure) -> str:
     """Return a figure as the address of an image that holds it."""
-    import matplotlib.pyplot as plt
+    from matplotlib import rc_context
 
     buffer = io.BytesIO()
     # Neither a date nor random names: the same fit gives the same page.
-    with plt.rc_context({"svg.hashsalt": "bayesnmf"}), warnings.catch_warnings():
+    with rc_context({"svg.hashsalt": "bayesnmf"}), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; tables have the name itself.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close(figure)
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,19 +1,20 @@
-"""report: everything that is known of a fit, or of a sweep over ranks, on one page."""
+"""report: everything that is known about a fit, or of a sweep over ranks, on one page."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bayesnmf.comparison.modes import modes
+from bayesnmf.comparison.modes import Modes, modes
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.targets import PAGES, replacing, require_target
 from bayesnmf.predictive.checks import PredictiveChecks, ppc
 from bayesnmf.rank.result import RankSelection
-from bayesnmf.reporting import sections
+from bayesnmf.reporting import factors, sections
 from bayesnmf.reporting.page import Page
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ def report(
     checks: PredictiveChecks | None = None,
     comparison: pd.DataFrame | None = None,
     seed: int = 0,
+    progress: bool = True,
 ) -> Path:
     """Write one HTML page about a fit, or about a sweep over ranks and its best fit.
 
     The page needs no network and no script: figures and styles are inside. It holds the model,
     a summary of the data, convergence, components and loadings with 90 % intervals, and
     predictive checks; of chains in several modes, each mode; of a sweep, the choice of the rank
-    first. Of a mode (method "map") it says what is absent.
+    first. Of a MAP estimate it says what is absent.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ def report(
         Result of :func:`bayesnmf.compare`, to be shown.
     seed : int, default 0
         For the predictive checks.
+    progress : bool, default True
+        Whether the predictive checks show a progress bar, when they take more than a second.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def report(
     >>> V, _, _ = bn.datasets.make_nmf(6, 5, 1, "poisson", seed=1)
     >>> fit = bn.fit(V, bn.NMF(1), "map", progress=False)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     report(fit, folder + "/report.html", checks=bn.ppc(fit, num_draws=20)).name
+    ...     report(fit, folder + "/report.html", checks=bn.ppc(fit, num_samples=20)).name
     'report.html'
     """
     path = Path(path)
@@ -82,14 +86,11 @@ def report(
     fit = result.best_fit if isinstance(result, RankSelection) else result
     page = Page(_title(fit) if title is None else title)
     page.footer = f"Written by bayesnmf {fit.tree.attrs.get('bayesnmf_version', '')}".strip() + "."
-    from matplotlib import pyplot as plt
-
-    with plt.ioff():
-        if isinstance(result, RankSelection):
-            _rank(page, result)
-        _fit(page, fit, checks, seed)
-        if comparison is not None:
-            sections.comparison(page, comparison)
+    if isinstance(result, RankSelection):
+        _add_rank(page, result)
+    _add_fit(page, fit, checks, seed, progress)
+    if comparison is not None:
+        sections.add_comparison(page, comparison)
     with replacing(path) as private:
         private.write_text(page.html(), encoding="utf-8")
     return path
@@ -105,7 +106,7 @@ def _title(fit: Fit) -> str:
     )
 
 
-def _rank(page: Page, selection: RankSelection) -> None:
+def _add_rank(page: Page, selection: RankSelection) -> None:
     page.section("Choice of the rank")
     page.say(selection.message, "verdict")
     table = selection.table.dropna(axis=1, how="all")
@@ -125,20 +126,23 @@ def _rank(page: Page, selection: RankSelection) -> None:
     page.say(f"What follows is the fit of rank {selection.best}.")
 
 
-def _fit(page: Page, fit: Fit, checks: PredictiveChecks | None, seed: int) -> None:
-    sections.model(page, fit)
-    sections.data(page, fit)
-    sections.convergence(page, fit)
+def _add_fit(
+    page: Page, fit: Fit, checks: PredictiveChecks | None, seed: int, progress: bool
+) -> None:
+    sections.add_model(page, fit)
+    sections.add_data(page, fit)
+    sections.add_convergence(page, fit)
     found = modes(fit)
     if len(found) > 1:
-        _modes(page, found)
+        _add_modes(page, found)
     else:
-        sections.components(page, fit)
-        sections.loadings(page, fit)
-    sections.predictive(page, _attempt(lambda: ppc(fit, seed=seed)) if checks is None else checks)
+        factors.add_components(page, fit)
+        factors.add_loadings(page, fit)
+    made = _attempt(lambda: ppc(fit, seed=seed, progress=progress)) if checks is None else checks
+    sections.add_checks(page, made)
 
 
-def _modes(page: Page, found: Any) -> None:
+def _add_modes(page: Page, found: Modes) -> None:
     page.section("Modes")
     page.say(
         f"The chains are in {found.message}. They are different factorisations, so nothing is "
@@ -151,13 +155,11 @@ def _modes(page: Page, found: Any) -> None:
     else:
         page.table("Modes, with their predictive (stacking) weights", weights)
     for number, fit in enumerate(found):
-        sections.mode(page, fit, number)
+        factors.add_mode(page, fit, number)
 
 
 def _attempt[T](make: Callable[[], T]) -> T | str:
     """Return what is made, or why it cannot be."""
-    import warnings
-
     with warnings.catch_warnings():
         # The page itself says what these warn of: modes, and bad Pareto k.
         warnings.simplefilter("ignore", UserWarning)

@@ -1,10 +1,7 @@
-"""What a report says of a fit: model, data, convergence, components, loadings, checks."""
+"""What a report says about a fit: model, data, convergence, checks, comparison."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import pandas as pd
 
 from bayesnmf import plots
@@ -13,17 +10,14 @@ from bayesnmf.plots.names import IN_TABLE, shown
 from bayesnmf.posterior import checks
 from bayesnmf.posterior.result import Fit, matrix_of
 from bayesnmf.predictive.checks import PredictiveChecks
+from bayesnmf.reporting.factors import mean_and_interval
 from bayesnmf.reporting.page import Page
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+#: Names listed of each side.
+MAX_NAMES = 5
 
 
-#: Leading columns listed of each component, rows listed of W, and names listed of each side.
-N_LEADING, MAX_LISTED, MAX_NAMES = 8, 60, 5
-
-
-def model(page: Page, fit: Fit) -> None:
+def add_model(page: Page, fit: Fit) -> None:
     """Say the model in a formula and in words."""
     page.section("Model")
     sizes = fit.tree["posterior"].sizes
@@ -33,7 +27,7 @@ def model(page: Page, fit: Fit) -> None:
             "file that was not to be trusted."
         )
     else:
-        _describe(page, fit.model.describe())
+        _add_description(page, fit.model.describe())
     page.say(
         f"V has {sizes['row']} rows (samples) and {sizes['column']} columns (features). W says how "
         f"much of each of the {sizes['component']} components is in a row, H what a component "
@@ -45,7 +39,7 @@ def model(page: Page, fit: Fit) -> None:
         page.table("Further parameters that were inferred", inferred)
 
 
-def _describe(page: Page, said: Description) -> None:
+def _add_description(page: Page, said: Description) -> None:
     if said.formula:
         page.say(said.formula, "formula")
     page.say(said.words)
@@ -60,19 +54,11 @@ def _parameters(fit: Fit) -> pd.DataFrame:
     rows = {}
     for name, values in fit.tree["posterior"].data_vars.items():
         if values.dims == ("chain", "draw"):
-            rows[name] = _interval(values.to_numpy().ravel())
+            rows[name] = mean_and_interval(values.to_numpy().ravel())
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
 
 
-def _interval(draws: np.ndarray) -> dict[str, float]:
-    """Return the mean and, of several draws, the 90 % interval."""
-    result = {"mean" if len(draws) > 1 else "mode": float(draws.mean())}
-    if len(draws) > 1:
-        result["5%"], result["95%"] = (float(x) for x in np.quantile(draws, (0.05, 0.95)))
-    return result
-
-
-def data(page: Page, fit: Fit) -> None:
+def add_data(page: Page, fit: Fit) -> None:
     """Summarise the data."""
     page.section("Data")
     matrix = matrix_of(fit)
@@ -88,8 +74,8 @@ def data(page: Page, fit: Fit) -> None:
             plots.format_number(float(x))
             for x in (matrix.smallest(), matrix.mean(), matrix.largest())
         ),
-        "row names": _names(fit, "row"),
-        "column names": _names(fit, "column"),
+        "row names": _first_names(fit, "row"),
+        "column names": _first_names(fit, "column"),
     }
     table = pd.DataFrame({"value": [str(x) for x in rows.values()]}, pd.Index(rows, name=""))
     page.table("The matrix V", table, ["value"])
@@ -101,13 +87,13 @@ def data(page: Page, fit: Fit) -> None:
         )
 
 
-def _names(fit: Fit, side: str) -> str:
+def _first_names(fit: Fit, side: str) -> str:
     names = fit.tree["posterior"][side].to_numpy()
     more = f", … ({len(names)} in all)" if len(names) > MAX_NAMES else ""
     return ", ".join(shown(name, IN_TABLE) for name in names[:MAX_NAMES]) + more
 
 
-def convergence(page: Page, fit: Fit) -> None:
+def add_convergence(page: Page, fit: Fit) -> None:
     """Say how the fit was made, and whether it may be trusted."""
     page.section("Method and convergence")
     sizes, seconds = fit.tree["posterior"].sizes, fit.tree.attrs.get("seconds")
@@ -119,7 +105,7 @@ def convergence(page: Page, fit: Fit) -> None:
     page.say(found.message, "verdict")
     if fit.method == "map":
         page.say(
-            "A mode is one factorisation. Intervals, R-hat, effective sample sizes and the "
+            "A MAP estimate is one factorisation. Intervals, R-hat, effective sample sizes and the "
             "predictive density (elpd) need draws, so this page has none: fit with method='mcmc' "
             "for them."
         )
@@ -129,101 +115,7 @@ def convergence(page: Page, fit: Fit) -> None:
         page.table("What makes a component uncertain", found.components)
 
 
-def components(page: Page, fit: Fit) -> None:
-    """Show each component's mass and leading columns."""
-    page.section("Components")
-    _components(page, fit)
-
-
-def mode(page: Page, fit: Fit, number: int) -> None:
-    """Show the components and loadings of one of several modes."""
-    page.section(f"Mode {number}")
-    page.say(fit.message)
-    _components(page, fit)
-    _loadings(page, fit)
-
-
-def _components(page: Page, fit: Fit) -> None:
-    summary = fit.summary().drop(columns="leading columns").dropna(axis=1, how="all")
-    page.table(
-        "Mass of each component: its part of WH, summed over cells",
-        summary.assign(share=summary["share"].map(_percent)),
-    )
-    page.figure(
-        plots.components(fit),
-        "Each component's row of H" + (", with 90 % intervals." if _has_draws(fit) else "."),
-        wide=True,
-    )
-    H = fit.tree["posterior/H"].to_numpy()
-    H, names = H.reshape(-1, *H.shape[2:]), fit.tree["posterior/column"].to_numpy()
-    for k in range(fit.n_components):
-        page.subsection(f"Component {k}")
-        order = np.argsort(-H[:, k].mean(axis=0), kind="stable")[:N_LEADING]
-        rows = [_interval(H[:, k, j]) for j in order]
-        index = pd.Index([shown(names[j], IN_TABLE) for j in order], name="column")
-        page.table(f"Leading columns of component {k}: weight in H", pd.DataFrame(rows, index))
-
-
-def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{share:.1%}"  # where no component has any mass
-
-
-def _has_draws(fit: Fit) -> bool:
-    sizes = fit.tree["posterior"].sizes
-    return sizes["chain"] * sizes["draw"] > 1
-
-
-def loadings(page: Page, fit: Fit) -> None:
-    """Show how much of each component is in each row."""
-    page.section("Loadings of the rows")
-    _loadings(page, fit)
-
-
-def _loadings(page: Page, fit: Fit) -> None:
-    W = fit.W
-    page.figure(
-        _heat_map(W.to_numpy(), W["row"].to_numpy()),
-        "Share of each component in each row of V: W, divided by the sum of its row.",
-    )
-    if W.sizes["row"] > MAX_LISTED:
-        page.say(f"With more than {MAX_LISTED} rows, the numbers themselves are in fit.W.")
-        return
-    draws = fit.tree["posterior/W"].to_numpy()
-    draws = draws.reshape(-1, *draws.shape[2:])
-    low, high = np.quantile(draws, (0.05, 0.95), axis=0)
-    columns = {}
-    for k in range(fit.n_components):
-        columns[f"component {k}"] = draws[:, :, k].mean(axis=0)
-        if _has_draws(fit):
-            columns[f"5% of {k}"], columns[f"95% of {k}"] = low[:, k], high[:, k]
-    names = pd.Index([shown(name, IN_TABLE) for name in W["row"].to_numpy()], name="row")
-    page.table("W: mass of each component in each row", pd.DataFrame(columns, names))
-
-
-def _heat_map(W: np.ndarray, names: np.ndarray) -> Figure:
-    import matplotlib.pyplot as plt
-
-    total = W.sum(axis=1, keepdims=True)
-    share = np.divide(W, total, out=np.zeros_like(W), where=total > 0)
-    n_rows, n_components = W.shape
-    listed = n_rows <= MAX_LISTED
-    size = (min(2.6 + 0.5 * n_components, 9.0), 1.1 + (0.2 * n_rows if listed else 4.0))
-    figure, axes = plt.subplots(figsize=size, layout="constrained")
-    image = axes.imshow(
-        share, aspect="auto", interpolation="nearest", cmap="viridis", vmin=0, vmax=1
-    )
-    axes.set_xlabel("component")
-    axes.set_ylabel("row")
-    axes.locator_params(axis="x", integer=True)
-    if listed:
-        axes.set_yticks(
-            range(n_rows), [shown(name) for name in names], fontsize=8, parse_math=False
-        )
-    figure.colorbar(image, ax=axes, shrink=min(1.0, 3.0 / size[1]), label="share")
-    return figure
-
-
-def predictive(page: Page, found: PredictiveChecks | str) -> None:
+def add_checks(page: Page, found: PredictiveChecks | str) -> None:
     """Show the predictive checks, or say why there are none."""
     page.section("Predictive checks")
     if isinstance(found, str):
@@ -246,7 +138,7 @@ def predictive(page: Page, found: PredictiveChecks | str) -> None:
     )
 
 
-def comparison(page: Page, table: pd.DataFrame) -> None:
+def add_comparison(page: Page, table: pd.DataFrame) -> None:
     """Show how models compare."""
     page.section("Comparison of models")
     table = table.set_axis([shown(name, IN_TABLE) for name in table.index])

@@ -51,7 +51,7 @@ def no_fit(monkeypatch):
         ("fit", "--method", METHODS),
         ("fit", "--prior-w", PRIORS),
         ("compare", "--likelihoods", LIKELIHOODS),
-        ("compare", "--ic", ("loo", "waic", "kfold")),
+        ("compare", "--criterion", ("loo", "waic", "kfold")),
         ("rank", "--likelihood", LIKELIHOODS),
         ("rank", "--method", METHODS),
         ("rank", "--prior-w", PRIORS),

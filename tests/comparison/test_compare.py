@@ -13,9 +13,9 @@ from test_criteria import V as COUNTS
 from test_criteria import exact_cell, exact_fit, exact_row, scattered
 
 import bayesnmf as bn
-from bayesnmf.comparison import escalation
-from bayesnmf.comparison import kfold as crossvalidation
+from bayesnmf.comparison import refits
 from bayesnmf.comparison.compare import compare
+from bayesnmf.comparison.escalation import Escalation
 from bayesnmf.comparison.loo import loo
 from bayesnmf.comparison.mixture import mixture_loo, mixture_program
 from bayesnmf.comparison.pointwise import Pointwise
@@ -24,8 +24,8 @@ from bayesnmf.comparison.waic import waic
 pytestmark = pytest.mark.filterwarnings("ignore:Pareto k", "ignore:WAIC is not")
 
 
-def table_of(models, ic="loo", **options):
-    return compare(models, ic, escalate=False, **options)
+def table_of(models, criterion="loo", **options):
+    return compare(models, criterion, **options)
 
 
 # -- the table ----------------------------------------------------------------------------------
@@ -52,8 +52,8 @@ def test_fits_are_scored_and_described():
     assert (table["seconds"] > 0).all()
     assert table.loc["near", "note"] == ""
     assert table.loc["far", "note"] == "one chain, whose convergence cannot be judged"
-    assert table.attrs == {"ic": "loo", "task": "cell", "measure": "counting"}
-    assert table_of(fits, "waic").attrs["ic"] == "waic"
+    assert table.attrs == {"criterion": "loo", "task": "cell", "measure": "counting"}
+    assert table_of(fits, "waic").attrs["criterion"] == "waic"
 
 
 def test_a_reference_can_be_chosen():
@@ -92,8 +92,8 @@ def test_folds_are_the_same_for_all(monkeypatch):
         held.append(np.isnan(V))
         return scattered(V=V)
 
-    monkeypatch.setattr(crossvalidation.fitting, "fit", fit)
-    table = table_of({"a": scattered(), "b": scattered(noise=0.2)}, "kfold", k=3)
+    monkeypatch.setattr(refits.fitting, "fit", fit)
+    table = table_of({"a": scattered(), "b": scattered(noise=0.2)}, "kfold", n_folds=3)
     assert len(held) == 6
     assert np.array_equal(held[:3], held[3:])
     assert table["p"].notna().all()
@@ -135,7 +135,9 @@ def test_rescaled_data_are_taken_at_their_word():
 
 def test_a_mode_is_refused():
     mode = synthetic.assembled(*synthetic.draws(1, 1), method="map")
-    refused({"a": scattered(), "mode": mode}, "^mode: this fit is a mode .* method='svi'")
+    refused(
+        {"a": scattered(), "mode": mode}, "^mode: this fit is a (mode|MAP estimate) .* method='svi'"
+    )
 
 
 def test_fractions_are_refused_beside_poisson():
@@ -151,7 +153,9 @@ def test_incommensurable_results_are_refused():
     a, row = loo(fit), loo(fit, task="row")
     refused({"a": a, "b": loo(fit, measure="counting")}, r"different measures \(lebesgue, count")
     refused({"a": a, "b": row}, r"leave out different things \(cell, row\): use one task for all")
-    refused({"a": a, "b": waic(fit)}, r"estimates of different kinds \(loo, waic\): score all by")
+    refused(
+        {"a": a, "b": waic(fit)}, r"estimates of different kinds \(loo, waic\): use one criterion"
+    )
 
 
 def test_what_is_no_model_is_refused():
@@ -159,7 +163,9 @@ def test_what_is_no_model_is_refused():
     refused({"a": fit}, "takes two models or more")
     refused([fit, fit], "takes two models or more")
     refused({"a": fit, "b": 3.0}, "^b is neither a bn.Fit nor an ELPDData, but float", TypeError)
-    refused({"a": fit, "b": fit}, "unknown ic 'aic'; valid: loo, waic, kfold", ic="aic")
+    refused(
+        {"a": fit, "b": fit}, "unknown criterion 'aic'; valid: loo, waic, kfold", criterion="aic"
+    )
     refused({"a": fit, "b": fit}, "reference 'c' is none of the models: a, b", reference="c")
 
 
@@ -176,24 +182,28 @@ def bad_of(fit):
     return (result.pareto_k > result.good_k).to_numpy()
 
 
+def skip(monkeypatch, *steps):
+    for step in steps:
+        monkeypatch.setattr(Escalation, step, lambda _, estimates, *__: estimates)
+
+
 @pytest.fixture
 def no_refits(monkeypatch):
-    monkeypatch.setattr(escalation, "_refit", lambda *_: None)
-    monkeypatch.setattr(escalation, "_mix", lambda *_: None)
+    skip(monkeypatch, "_refitted", "_mixed")
 
 
 @pytest.mark.statistical
-def test_integrating_mends_what_psis_cannot(no_refits):
+def test_integrating_replaces_what_psis_cannot_estimate(no_refits):
     """Cells of the row with most counts; over six runs of 4,000 exact draws."""
     exact = np.array([exact_cell(1, column) for column in (0, 3)])
     ours = []
     for seed in range(6):
         fit = exact_fit(seed=seed)
         bad, result = bad_of(fit), loo(fit, escalate=True)
-        mended = (result.elpd_i["estimator"] != "psis").to_numpy()
-        assert (result.pareto_k <= result.good_k).to_numpy()[mended].all()
-        assert mended[bad].mean() > 0.6
-        assert not mended[~bad].any()
+        replaced = (result.elpd_i["estimator"] != "psis").to_numpy()
+        assert (result.pareto_k <= result.good_k).to_numpy()[replaced].all()
+        assert replaced[bad].mean() > 0.6
+        assert not replaced[~bad].any()
         ours.append(result.elpd_i.values[[4, 7]])
     error = np.std(ours, axis=0, ddof=1) / np.sqrt(6)
     assert (abs(np.mean(ours, axis=0) - exact) < 6 * error + 0.02).all()
@@ -216,11 +226,11 @@ def exact_refits(monkeypatch):
             w, h = w[kept], h[kept]
         return synthetic.assembled(w[None, :, :, None], h[None, :, None, :], V=V, model=model)
 
-    monkeypatch.setattr(crossvalidation.fitting, "fit", fit)
+    monkeypatch.setattr(refits.fitting, "fit", fit)
 
 
 def test_refits_are_the_last_resort(exact_refits, monkeypatch):
-    monkeypatch.setattr(escalation, "_integrate", lambda *_: None)
+    skip(monkeypatch, "_integrated")
     fit = exact_fit()
     bad, result = bad_of(fit), loo(fit, escalate=True)
     assert bad.sum() >= 2
@@ -230,7 +240,7 @@ def test_refits_are_the_last_resort(exact_refits, monkeypatch):
     assert not result.warning
     exact = [exact_cell(*divmod(int(cell), 4)) for cell in np.flatnonzero(bad)]
     np.testing.assert_allclose(result.elpd_i[bad], exact, atol=0.25)
-    table = compare({"exact": fit, "again": exact_fit(seed=1)})
+    table = compare({"exact": fit, "again": exact_fit(seed=1)}, escalate=True)
     assert table["estimator"].str.contains("psis .*%, refit .*%").all()
     assert (table["bad_k"] == 0).all()
     # Draws made up in one chain give R-hat nothing to judge.
@@ -247,17 +257,16 @@ def test_rows_are_refitted_too(exact_refits):
     assert (result.elpd_i["estimator"] == "W integrated").sum() == 5 - refitted.size
 
 
-def test_what_cannot_be_mended_stays_flagged(monkeypatch):
-    for step in ("_integrate", "_mix", "_refit"):
-        monkeypatch.setattr(escalation, step, lambda *_: None)
-    with pytest.warns(UserWarning, match="Their numbers are not to be trusted; bn.kfold leaves"):
+def test_what_cannot_be_replaced_stays_flagged(monkeypatch):
+    skip(monkeypatch, "_integrated", "_mixed", "_refitted")
+    with pytest.warns(UserWarning, match="Their estimates are not reliable: bn.kfold leaves"):
         result = loo(exact_fit(), escalate=True)
     assert result.warning
     assert result.elpd_i.attrs["bad_k"] > 0
 
 
-@pytest.mark.parametrize("ic", ["loo", "kfold"])
-def test_ctrl_c_in_a_refit_ends_the_comparison(ic, monkeypatch):
+@pytest.mark.parametrize("criterion", ["loo", "kfold"])
+def test_ctrl_c_in_a_refit_ends_the_comparison(criterion, monkeypatch):
     """The interrupted fit returns the draws that it has; no other fit begins."""
     begun = []
 
@@ -267,10 +276,10 @@ def test_ctrl_c_in_a_refit_ends_the_comparison(ic, monkeypatch):
         cut.tree.attrs["interrupted"] = 1
         return cut
 
-    monkeypatch.setattr(escalation, "_integrate", lambda *_: None)
-    monkeypatch.setattr(crossvalidation.fitting, "fit", fit)
+    skip(monkeypatch, "_integrated")
+    monkeypatch.setattr(refits.fitting, "fit", fit)
     with pytest.raises(KeyboardInterrupt):
-        compare({"a": scattered(noise=0.9), "b": scattered(noise=0.8)}, ic)
+        compare({"a": scattered(noise=0.9), "b": scattered(noise=0.8)}, criterion, escalate=True)
     assert len(begun) == 1
 
 

@@ -85,7 +85,9 @@ def test_a_column_with_one_cell_cannot_lose_its_row():
     ],
 )
 def test_numbers_of_folds_that_cannot_be(k, scheme, limit):
-    with pytest.raises(ValueError, match=rf"k must be a whole number from 2 to .*, {limit}, not"):
+    with pytest.raises(
+        ValueError, match=rf"n_folds must be a whole number from 2 to .*, {limit}, not"
+    ):
         make_folds(np.ones((6, 5), bool), k, scheme, rng())
 
 

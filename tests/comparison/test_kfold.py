@@ -14,7 +14,7 @@ from exact import RankOne
 from scipy import special, stats
 
 import bayesnmf as bn
-from bayesnmf.comparison import kfold as crossvalidation
+from bayesnmf.comparison import refits
 from bayesnmf.comparison.folds import make_folds
 from bayesnmf.comparison.kfold import kfold, kfold_of_fit
 from bayesnmf.comparison.refits import Fold, method_of
@@ -32,7 +32,7 @@ def folds_of(V, k, scheme="cells", seed=0):
 
 def test_held_out_cells_are_scored_by_a_fit_without_them():
     V = small.data(POISSON, missing=0.15)
-    result = kfold(V, small.model("poisson"), SVI, k=2, seed=3, progress=False)
+    result = kfold(V, small.model("poisson"), SVI, n_folds=2, seed=3, progress=False)
     folds = folds_of(V, 2, seed=3)
     expected = np.full(V.shape, np.nan)
     for fold in range(2):
@@ -63,14 +63,14 @@ def made_up(monkeypatch):
         W, H = rng.gamma(9.0, 0.3, (1, 40, len(V), 2)), rng.gamma(9.0, 0.1, (1, 40, 2, V.shape[1]))
         return synthetic.assembled(W, H, V=V, model=model, converged=True)
 
-    monkeypatch.setattr(crossvalidation.fitting, "fit", fit)
+    monkeypatch.setattr(refits.fitting, "fit", fit)
 
 
 def test_an_executor_changes_nothing(made_up):
     V = small.data(POISSON)
-    here = kfold(V, small.model("poisson"), SVI, k=3, progress=False)
+    here = kfold(V, small.model("poisson"), SVI, n_folds=3, progress=False)
     with ThreadPoolExecutor(2) as pool:
-        there = kfold(V, small.model("poisson"), SVI, k=3, executor=pool, progress=False)
+        there = kfold(V, small.model("poisson"), SVI, n_folds=3, executor=pool, progress=False)
     np.testing.assert_array_equal(here.elpd_i, there.elpd_i)
 
 
@@ -83,7 +83,7 @@ def test_folds_can_be_sent_to_another_process(made_up):
 
 def test_blocks_have_a_fit_each(made_up):
     V = small.data(POISSON)
-    result = kfold(V, small.model("poisson"), SVI, k=2, scheme="blocks", progress=False)
+    result = kfold(V, small.model("poisson"), SVI, n_folds=2, scheme="blocks", progress=False)
     assert result.n_folds == 4
     assert result.n_data_points == V.size
     assert np.isfinite(result.elpd_i).all()
@@ -92,8 +92,8 @@ def test_blocks_have_a_fit_each(made_up):
 def test_labels_and_the_jacobian(made_up):
     V = pd.DataFrame(small.data(POISSON))
     V.index = list("abcdef")
-    plain = kfold(V, small.model("poisson"), SVI, k=2, progress=False)
-    moved = kfold(V, small.model("poisson"), SVI, k=2, log_jacobian=0.5, progress=False)
+    plain = kfold(V, small.model("poisson"), SVI, n_folds=2, progress=False)
+    moved = kfold(V, small.model("poisson"), SVI, n_folds=2, log_jacobian=0.5, progress=False)
     np.testing.assert_allclose(moved.elpd_i, plain.elpd_i + 0.5, rtol=1e-12)
     assert plain.elpd_i["row"].values[:6].tolist() == ["a"] * 5 + ["b"]
 
@@ -125,13 +125,13 @@ def exact_posterior(monkeypatch):
         W, H = w[None, :, :, None], h[None, :, None, :]
         return synthetic.assembled(W, H, V=V, model=model, converged=True)
 
-    monkeypatch.setattr(crossvalidation.fitting, "fit", fit)
+    monkeypatch.setattr(refits.fitting, "fit", fit)
 
 
 def test_rows_are_predicted_exactly(exact_posterior):
     V = np.array([[2, 1, 1, 4], [4, 5, 0, 10], [6, 2, 0, 3], [3, 0, 1, 2], [1, 0, 0, 3]], float)
     model = bn.NMF(1, "poisson", bn.priors.Gamma(1.4, 0.7), bn.priors.Gamma(1.4, 1.3))
-    result = kfold(V, model, k=5, scheme="rows", progress=False)
+    result = kfold(V, model, n_folds=5, scheme="rows", progress=False)
     evidence = RankOne(V, 1.4, 0.7, 1.4, 1.3).log_evidence()
     exact = [
         evidence - RankOne(np.delete(V, row, axis=0), 1.4, 0.7, 1.4, 1.3).log_evidence()
@@ -178,7 +178,7 @@ def test_known_arrays_follow_their_rows():
 def test_rows_need_an_nmf():
     program = bn.load_model("cemgil2009", n_components=2)
     with pytest.raises(ValueError, match=r"scheme='rows' .* needs a bn.NMF; use scheme='cells'"):
-        kfold(small.data(POISSON), program, SVI, k=2, scheme="rows", progress=False)
+        kfold(small.data(POISSON), program, SVI, n_folds=2, scheme="rows", progress=False)
 
 
 # -- bad input ----------------------------------------------------------------------------------
@@ -187,8 +187,8 @@ def test_rows_need_an_nmf():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"method": "map"}, "a mode has no draws .* use method='mcmc' or method='svi'"),
-        ({"k": 1}, "k must be a whole number from 2"),
+        ({"method": "map"}, "a MAP estimate has no draws .* use method='mcmc' or method='svi'"),
+        ({"n_folds": 1}, "n_folds must be a whole number from 2"),
         ({"scheme": "columns"}, "unknown scheme 'columns'"),
         ({"model": bn.NMF(1, "beta")}, "not strictly between 0 and 1"),
         ({"log_jacobian": np.zeros(3)}, "log_jacobian has shape|operands"),
@@ -196,6 +196,6 @@ def test_rows_need_an_nmf():
     ],
 )
 def test_bad_input(options, match):
-    arguments = {"model": small.model("poisson"), "method": SVI, "k": 2, "progress": False}
+    arguments = {"model": small.model("poisson"), "method": SVI, "n_folds": 2, "progress": False}
     with pytest.raises(ValueError, match=match):
         kfold(small.data(POISSON), **arguments | options)

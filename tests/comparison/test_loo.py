@@ -15,9 +15,9 @@ from scipy import special
 
 import bayesnmf as bn
 from bayesnmf.comparison import loo as criteria
+from bayesnmf.comparison.bad_k import bad_cells
 from bayesnmf.comparison.log_likelihood import log_likelihood
 from bayesnmf.comparison.loo import loo, relative_efficiency
-from bayesnmf.comparison.records import bad_cells
 from bayesnmf.comparison.waic import waic
 
 #: Warnings of bad k have their own tests.

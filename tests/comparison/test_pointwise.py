@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
+import jax
 import numpy as np
 import pytest
 import small
@@ -13,7 +16,9 @@ from scipy import stats
 import bayesnmf as bn
 from bayesnmf.comparison.densities import nmf_density
 from bayesnmf.comparison.log_likelihood import log_likelihood
+from bayesnmf.comparison.loo import loo
 from bayesnmf.comparison.pointwise import Pointwise
+from bayesnmf.comparison.waic import waic
 from bayesnmf.posterior.result import original_factors
 
 LEAD = (2, 15)
@@ -159,7 +164,9 @@ def refused(fit, match, **options):
 
 def test_a_mode_is_refused():
     W, H = synthetic.draws(1, 1)
-    refused(synthetic.assembled(W, H, method="map"), "is a mode.*use|is a mode.*method='mcmc'")
+    refused(
+        synthetic.assembled(W, H, method="map"), "is a (mode|MAP estimate).*(use|method='mcmc')"
+    )
 
 
 def test_a_lost_model_is_refused():
@@ -208,3 +215,37 @@ def test_an_undefined_density_names_its_cell(bad, what):
     fit = synthetic.assembled(W, H)
     fit.tree["posterior/W"].values[0, 4, 2] = bad
     refused(fit, rf"log likelihood of V\[2, 0\] \(row 2, column 0\) is ({what}) at 1 of 30 draws")
+
+
+# -- compilation --------------------------------------------------------------------------------
+
+
+@contextmanager
+def traced_programs():
+    """Collect the events of JAX tracing or compiling a function."""
+    events = []
+
+    def listen(event, seconds, **_):
+        if "jaxpr_trace" in event or "backend_compile" in event:
+            events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.filterwarnings("ignore:Pareto k", "ignore:WAIC is not")
+@pytest.mark.parametrize("criterion", [loo, waic])
+def test_a_program_is_compiled_once_a_shape(criterion):
+    """Other draws and data of the same shape, under a program of the zoo."""
+    program = bn.load_model("cemgil2009", n_components=3)
+    first, second = (
+        synthetic.assembled(*synthetic.draws(2, 60, seed=seed), V=V, model=program)
+        for seed, V in enumerate((np.full((5, 4), 3.0), np.full((5, 4), 4.0)))
+    )
+    with traced_programs() as events:
+        criterion(first)
+    assert events
+    with traced_programs() as events:
+        criterion(second)
+    assert not events

@@ -40,7 +40,7 @@ def test_the_score_is_its_definition(likelihood):
 
 def test_draws_are_thinned_and_input_is_checked():
     fit = scattered(2, 100)
-    assert np.isfinite(loo_score(fit, "scrps", num_draws=60).mean)
+    assert np.isfinite(loo_score(fit, "scrps", num_samples=60).mean)
     with pytest.raises(ValueError, match="unknown kind 'log'; valid: crps, scrps"):
         loo_score(fit, "log")
     with pytest.raises(ValueError, match="no draws to estimate"):

@@ -122,4 +122,4 @@ def test_folds_keep_sparse_data_sparse(scheme, monkeypatch):
 def test_what_a_method_cannot_refit_sparse_is_expanded(monkeypatch):
     monkeypatch.setattr(data, "DENSE_BUDGET", 0)
     with pytest.raises(MemoryError, match="above the budget"):
-        kfold(scipy.sparse.csr_array(V), bn.NMF(2), bn.SVI(), k=2, progress=False)
+        kfold(scipy.sparse.csr_array(V), bn.NMF(2), bn.SVI(), n_folds=2, progress=False)

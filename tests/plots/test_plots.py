@@ -15,18 +15,20 @@ import bayesnmf as bn
 from bayesnmf import plots
 from bayesnmf.plots import format_number
 from bayesnmf.plots.names import IN_FIGURE, shown
-from bayesnmf.reporting.sections import _heat_map
+from bayesnmf.reporting.factors import share_image
 
 DRAWS = synthetic.draws()
 ROWS, COLUMNS = list("vwxyz"), ["A[C>A]A", "A[C>A]C", "A[C>A]G", "A[C>A]T"]
 
 
 @pytest.fixture(autouse=True)
-def figures():
-    """Draw off screen, and leave no figure behind."""
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
+def no_pyplot(monkeypatch):
+    """Refuse figures of pyplot, which need a display or change the backend of the process."""
+
+    def refuse(*args, **options):
+        raise AssertionError("a figure of pyplot")
+
+    monkeypatch.setattr(plt, "figure", refuse)
 
 
 def fit_of(columns=COLUMNS, draws=DRAWS, rows=ROWS, **options):
@@ -53,7 +55,7 @@ def bars(axes):
 
 
 def test_bars_are_posterior_means_with_their_intervals():
-    figure = plots.components(fit_of(), interval=0.8)
+    figure = plots.components(fit_of(), ci_prob=0.8)
     H = DRAWS[1].reshape(-1, 3, 4)
     assert len(figure.axes) == 3
     for k, axes in enumerate(figure.axes):
@@ -120,16 +122,16 @@ def test_a_mode_has_no_intervals():
     for axes in figure.axes:
         assert len(axes.collections) == 0
         assert "(" not in axes.get_title(loc="left")
-    assert figure.get_supylabel() == "weight in H (mode)"
+    assert figure.get_supylabel() == "weight in H (MAP estimate)"
     assert all(not axes.collections for axes in plots.components(one_draw(), kind="line").axes)
 
 
 def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="unknown kind 'bars'; valid: auto, bar, line"):
         plots.components(fit_of(), kind="bars")
-    for interval in (0, 1, 90):
-        with pytest.raises(ValueError, match="interval must lie between 0 and 1, not"):
-            plots.components(fit_of(), interval=interval)
+    for ci_prob in (0, 1, 90):
+        with pytest.raises(ValueError, match="ci_prob must lie between 0 and 1, not"):
+            plots.components(fit_of(), ci_prob=ci_prob)
     assert plt.get_fignums() == []
 
 
@@ -155,7 +157,7 @@ def test_the_three_images_of_a_poisson_fit():
     np.testing.assert_allclose(expected, mean, rtol=1e-6)
     np.testing.assert_allclose(residual, (V - mean) / np.sqrt(mean), rtol=1e-5)
     titles = [axes.get_title() for axes in figure.axes[:3]]
-    assert titles == ["V", "expectation of V", "residual / sd"]
+    assert titles == ["V", "expectation of V", "residual / std"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ROWS
 
 
@@ -215,7 +217,7 @@ def test_residuals_are_in_standard_deviations_of_the_likelihood(likelihood, site
     np.testing.assert_allclose(residual, (V - mean(x)) / sd(x), rtol=1e-4, atol=1e-5)
 
 
-def test_residuals_of_a_program_are_in_their_own_spread():
+def test_residuals_of_a_program_are_in_units_of_their_own_std():
     program = bn.load_model("cemgil2009", n_components=3)
     _, _, residual = images(
         plots.reconstruction(synthetic.assembled(*DRAWS, V=data(), model=program))
@@ -263,7 +265,7 @@ def test_names_are_short_and_no_mathematics():
         plots.components(fit),
         plots.reconstruction(fit),
         plots.compare(table),
-        _heat_map(fit.W.to_numpy(), fit.W["row"].to_numpy()),
+        share_image(fit.W.to_numpy(), fit.W["row"].to_numpy()),
     ]
     for figure in figures:
         figure.draw_without_rendering()
@@ -332,32 +334,32 @@ def test_worse_models_lie_to_the_left_of_the_best():
 
 
 def test_each_statistic_has_a_panel_with_its_p_value():
-    checks = bn.ppc(fit_of(), num_draws=30)
+    checks = bn.ppc(fit_of(), num_samples=30)
     panels = plots.ppc(checks).axes
     titles = [axes.get_title() for axes in panels if axes.get_title()]
     assert titles == [f"{name}, p = {p:.3g}" for name, p in checks.table["p"].items()]
-    for axes, name in zip(panels, checks.table.index, strict=False):
-        (dot,) = axes.collections or [None]
-        x = axes.lines[-1].get_xdata()[0] if dot is None else dot.get_offsets()[0, 0]
-        assert x == pytest.approx(checks.observed[name].mean())
+    for axes, name in zip(panels, checks.table.index, strict=True):
+        (dot,) = axes.lines
+        assert dot.get_xdata()[0] == pytest.approx(checks.observed[name].mean())
+        assert bars(axes) @ [bar.get_width() for bar in axes.patches] == pytest.approx(1.0)
 
 
 def test_the_spectrum_is_drawn_against_its_replicates():
-    checks = bn.ppc(fit_of(), num_draws=30)
-    (axes,) = plots.residual_spectrum(checks).axes
-    theirs, ours = (line.get_ydata() for line in axes.lines)
-    np.testing.assert_allclose(ours, checks.observed_spectrum.mean(axis=0))
-    np.testing.assert_allclose(theirs, checks.replicated_spectrum.mean(axis=0))
-    assert ours[0] == pytest.approx(checks.table.loc["singular value 1", "observed"])
+    checks = bn.ppc(fit_of(), num_samples=30)
+    (axes,) = plots.residual_spectrum(checks, ci_prob=0.8).axes
+    replicated, observed = (line.get_ydata() for line in axes.lines)
+    np.testing.assert_allclose(observed, checks.observed_spectrum.mean(axis=0))
+    np.testing.assert_allclose(replicated, checks.replicated_spectrum.mean(axis=0))
+    assert observed[0] == pytest.approx(checks.table.loc["singular value 1", "observed"])
     (band,) = axes.collections
-    low, high = np.quantile(checks.replicated_spectrum, (0.05, 0.95), axis=0)
+    low, high = np.quantile(checks.replicated_spectrum, (0.1, 0.9), axis=0)
     drawn = band.get_paths()[0].vertices
     at_one = drawn[drawn[:, 0] == 1, 1]
     np.testing.assert_allclose([at_one.min(), at_one.max()], [low[0], high[0]])
 
 
 def test_what_is_the_same_in_all_replicates_is_named_and_not_drawn():
-    checks = bn.ppc(fit_of(), num_draws=5)
+    checks = bn.ppc(fit_of(), num_samples=5)
     replicated = dict(checks.replicated)
     replicated["zeros"] = np.zeros(5)
     replicated["dispersion"] = 1.0 + 1e-15 * np.arange(5)
@@ -378,5 +380,9 @@ def test_what_is_the_same_in_all_replicates_is_named_and_not_drawn():
 def test_only_checks_and_fits_are_drawn():
     with pytest.raises(TypeError, match=r"the result of bn\.ppc, not dict"):
         plots.ppc({})
-    with pytest.raises(TypeError, match="num_draws: only for a Fit"):
-        plots.residual_spectrum(bn.ppc(fit_of(), num_draws=5), num_draws=9)
+    with pytest.raises(TypeError, match="num_samples: only for a Fit"):
+        plots.residual_spectrum(bn.ppc(fit_of(), num_samples=5), num_samples=9)
+
+
+def test_a_notebook_shows_a_figure():
+    assert plots.components(fit_of())._repr_png_().startswith(b"\x89PNG")

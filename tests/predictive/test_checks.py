@@ -79,7 +79,7 @@ def test_statistics_are_those_of_numpy(name):
         key: x * rng.uniform(0.5, 2.0, (1, 4)) for key, x in small.parameters(likelihood).items()
     }
     fit = synthetic.assembled(W, H, V=V, model=small.model(name), sites=sites)
-    checks = ppc(fit, num_draws=4)
+    checks = ppc(fit, num_samples=4)
     for s in range(4):
         cells = law(likelihood, W[0, s] @ H[0, s], **{key: x[0, s] for key, x in sites.items()})
         for statistic, value in by_numpy(V, cells).items():
@@ -139,7 +139,7 @@ def test_data_of_the_model_pass():
     small_p, fits = {}, 0
     for seed in range(40):
         V = rng.poisson(rank_one_mean(rng)) + 0.0
-        checks = ppc(exact_fit(V, seed=seed), num_draws=100, seed=seed)
+        checks = ppc(exact_fit(V, seed=seed), num_samples=100, seed=seed)
         fits += checks.message.startswith("Fits")
         for name, p in checks.table["p"].items():
             small_p[name] = small_p.get(name, 0) + (p < 0.05)
@@ -151,7 +151,7 @@ def test_data_of_the_model_pass():
 def test_a_missing_component_is_found():
     rng = np.random.default_rng(12)
     V = rng.poisson(rank_one_mean(rng) + 2 * rank_one_mean(rng)) + 0.0
-    checks = ppc(exact_fit(V), num_draws=100)
+    checks = ppc(exact_fit(V), num_samples=100)
     assert checks.table.loc["singular value 1", "p"] < 0.05
     assert checks.message.startswith("Rank too low: the residuals share structure")
 
@@ -160,7 +160,7 @@ def test_overdispersed_counts_are_no_missing_component():
     rng = np.random.default_rng(13)
     mean = np.full(SHAPE, 20.0)
     V = rng.negative_binomial(6.0, 6.0 / (6.0 + mean)) + 0.0
-    checks = ppc(exact_fit(V), num_draws=100)
+    checks = ppc(exact_fit(V), num_samples=100)
     assert checks.table.loc["dispersion", "p"] < 0.05
     assert checks.table.loc["singular value 1", "p"] < 0.05  # which alone would ask for rank
     assert checks.message.startswith("Overdispersed: try the negative binomial")
@@ -200,7 +200,7 @@ def test_the_verdict_says_what_the_p_values_do(p, parts, absent):
 
 
 def test_the_table_summarises_the_replicates():
-    checks = ppc(exact_fit(np.random.default_rng(14).poisson(9.0, SHAPE) + 0.0), num_draws=50)
+    checks = ppc(exact_fit(np.random.default_rng(14).poisson(9.0, SHAPE) + 0.0), num_samples=50)
     assert checks.table.columns.tolist() == ["observed", "replicated", "5%", "95%", "p"]
     for name, row in checks.table.iterrows():
         theirs, ours = checks.replicated[name], checks.observed[name]
@@ -216,7 +216,7 @@ def test_missing_cells_leave_every_statistic():
     V = np.random.default_rng(15).poisson(synthetic.W @ synthetic.H) + 0.0
     V[1, 2] = np.nan
     fit = synthetic.assembled(W, H, V=V)
-    before = ppc(fit, num_draws=20)
+    before = ppc(fit, num_samples=20)
     # The cell's value cannot matter, nor the factors that only this cell depends on.
     assert np.isfinite(before.table.to_numpy()).all()
     assert before.observed["maximum"][0] == np.nanmax(V)
@@ -227,7 +227,7 @@ def test_sparse_data_are_checked_by_all_their_cells():
     V[0], V[:, 0] = 1.0, 1.0
     fit = small.run(scipy.sparse.csr_array(V), bn.NMF(2, "poisson", Gamma(2.0), Gamma(2.0)), "map")
     assert "V_value" in fit.tree["observed_data"]
-    checks = ppc(fit, num_draws=10)
+    checks = ppc(fit, num_samples=10)
     for statistic, value in by_numpy(V, stats.poisson(fit.mean.to_numpy())).items():
         assert checks.observed[statistic][0] == pytest.approx(value, rel=1e-6), statistic
 
@@ -248,11 +248,11 @@ def test_blocks_of_rows_change_nothing(sparse, exact_side, monkeypatch):
     V = scipy.sparse.csr_array(V) if sparse else V
     fit = synthetic.assembled(W, H, V=V)
     assert ("V_value" in fit.tree["observed_data"]) == sparse
-    whole = ppc(fit, num_draws=3)
+    whole = ppc(fit, num_samples=3)
     monkeypatch.setattr(row_blocks, "BLOCK_CELLS", 50)
     monkeypatch.setattr(replicated, "EXACT_SIDE", exact_side)
     assert len(row_blocks.RowBlocks(fit).blocks) == 5
-    parts = ppc(fit, num_draws=3)
+    parts = ppc(fit, num_samples=3)
     for name in set(whole.observed) - {"calibration"}:  # which chooses its cells block by block
         np.testing.assert_allclose(parts.observed[name], whole.observed[name], rtol=1e-8)
     np.testing.assert_allclose(parts.observed_spectrum, whole.observed_spectrum, rtol=1e-5)
@@ -273,8 +273,8 @@ def test_numpy_draws_from_the_same_law(name, float64):
 
 def test_a_mode_says_so_and_uses_its_draw_repeatedly():
     W, H = synthetic.draws(1, 1)
-    checks = ppc(synthetic.assembled(W, H, method="map"), num_draws=30)
-    assert "Replicates are drawn at the mode" in checks.message
+    checks = ppc(synthetic.assembled(W, H, method="map"), num_samples=30)
+    assert "Replicates are drawn at the MAP estimate" in checks.message
     assert np.ptp(checks.observed["dispersion"]) == 0
     assert np.ptp(checks.replicated["dispersion"]) > 0
 
@@ -282,17 +282,17 @@ def test_a_mode_says_so_and_uses_its_draw_repeatedly():
 def test_a_program_is_checked_as_the_same_model():
     W, H = synthetic.draws(2, 10)
     program = bn.load_model("cemgil2009", n_components=3)
-    ours = ppc(synthetic.assembled(W, H), num_draws=20)
-    theirs = ppc(synthetic.assembled(W, H, model=program), num_draws=20)
+    ours = ppc(synthetic.assembled(W, H), num_samples=20)
+    theirs = ppc(synthetic.assembled(W, H, model=program), num_samples=20)
     np.testing.assert_allclose(theirs.table, ours.table, rtol=1e-10)
 
 
 def test_equal_shapes_are_compiled_once():
     fit = synthetic.assembled(*synthetic.draws(1, 20))
-    ppc(fit, num_draws=20)
-    before = replicated._compare._cache_size()
-    ppc(synthetic.assembled(*synthetic.draws(1, 20, seed=5)), num_draws=20, seed=3)
-    assert replicated._compare._cache_size() == before
+    ppc(fit, num_samples=20)
+    before = replicated._sums_of_rows._cache_size()
+    ppc(synthetic.assembled(*synthetic.draws(1, 20, seed=5)), num_samples=20, seed=3)
+    assert replicated._sums_of_rows._cache_size() == before
 
 
 def test_what_cannot_be_checked_is_refused():
@@ -301,11 +301,11 @@ def test_what_cannot_be_checked_is_refused():
         ppc(synthetic.assembled(W, H, V=np.full((5, 4), 1.5), method="map"))
     with pytest.raises(ValueError, match="has no model, which drawing data needs"):
         ppc(bn.Fit(synthetic.assembled(W, H).tree, None))
-    with pytest.raises(ValueError, match="num_draws must be at least 1"):
-        ppc(synthetic.assembled(W, H), num_draws=0)
+    with pytest.raises(ValueError, match="num_samples must be at least 1"):
+        ppc(synthetic.assembled(W, H), num_samples=0)
     W[0, 1, 2] = np.nan
     with pytest.raises(ValueError, match="is not finite at 1 of 4 draws"):
-        ppc(synthetic.assembled(W, H, V=np.ones((5, 4))), num_draws=4)
+        ppc(synthetic.assembled(W, H, V=np.ones((5, 4))), num_samples=4)
 
 
 @pytest.mark.parametrize(
@@ -325,4 +325,4 @@ def test_a_program_without_a_variance_is_refused(noise, match):
 
     fit = synthetic.assembled(*synthetic.draws(1, 4), model=bn.model.as_model(heavy))
     with pytest.raises(ValueError, match=match):
-        ppc(fit, num_draws=4)
+        ppc(fit, num_samples=4)

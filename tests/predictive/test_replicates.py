@@ -53,20 +53,20 @@ def test_labels_thinning_and_seeds():
     V = np.random.default_rng(1).poisson(synthetic.W @ synthetic.H) + 0.0
     V[0, 1] = np.nan
     fit = synthetic.assembled(W, H, V=V)
-    result = posterior_predictive(fit, num_draws=31)
+    result = posterior_predictive(fit, num_samples=31)
     assert result.dims == ("chain", "draw", "row", "column")
     assert result.shape == (3, 10, 5, 4)
     assert result["draw"].values.tolist() == list(range(0, 40, 4))
     assert np.isfinite(result).all()
-    assert posterior_predictive(fit, num_draws=31).identical(result)
-    assert not posterior_predictive(fit, num_draws=31, seed=1).identical(result)
+    assert posterior_predictive(fit, num_samples=31).identical(result)
+    assert not posterior_predictive(fit, num_samples=31, seed=1).identical(result)
     assert posterior_predictive(fit).shape == (3, 40, 5, 4)
 
 
 def test_a_mode_gives_one_replicate_of_its_own_precision():
     W, H = (x.astype(np.float32) for x in synthetic.draws(1, 1))
     V = np.full((5, 4), 3.0, np.float32)
-    result = posterior_predictive(synthetic.assembled(W, H, V=V, method="map"), num_draws=100)
+    result = posterior_predictive(synthetic.assembled(W, H, V=V, method="map"), num_samples=100)
     assert result.shape == (1, 1, 5, 4)
     assert result.dtype == np.float32
 
@@ -101,14 +101,14 @@ def test_too_many_draws_are_refused(monkeypatch):
     monkeypatch.setattr(predictive, "BUDGET", 5 * 4 * 8 * 17)
     fit = synthetic.assembled(*synthetic.draws(2, 40))
     with pytest.raises(
-        MemoryError, match=r"80 replicates of V would take .* num_draws=17 or fewer"
+        MemoryError, match=r"80 replicates of V would take .* num_samples=17 or fewer"
     ):
         posterior_predictive(fit)
-    assert posterior_predictive(fit, num_draws=17).sizes["draw"] == 8
+    assert posterior_predictive(fit, num_samples=17).sizes["draw"] == 8
 
 
 @pytest.mark.parametrize(
-    ("num_draws", "error", "match"),
+    ("num_samples", "error", "match"),
     [
         (0, ValueError, "at least 1"),
         (1, ValueError, "fewer than the 2 chains"),
@@ -116,9 +116,9 @@ def test_too_many_draws_are_refused(monkeypatch):
         (True, TypeError, "must be an integer"),
     ],
 )
-def test_bad_numbers_of_draws_are_refused(num_draws, error, match):
+def test_bad_numbers_of_draws_are_refused(num_samples, error, match):
     with pytest.raises(error, match=match):
-        posterior_predictive(synthetic.assembled(*synthetic.draws(2, 4)), num_draws=num_draws)
+        posterior_predictive(synthetic.assembled(*synthetic.draws(2, 4)), num_samples=num_samples)
 
 
 def test_a_lost_model_is_refused():

@@ -143,5 +143,5 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
         np.testing.assert_array_equal(
             resumed.tree["posterior"][name], whole.tree["posterior"][name]
         )
-    assert bn.posterior_predictive(loaded, num_draws=4).shape == (2, 2, *V.shape)
+    assert bn.posterior_predictive(loaded, num_samples=4).shape == (2, 2, *V.shape)
     assert "of 3 components (in " in bn.check(loaded).message
