@@ -16,7 +16,7 @@ from bayesnmf.comparison.kfold import kfold_of_fit
 from bayesnmf.comparison.pointwise import Measure, Pointwise
 from bayesnmf.comparison.waic import waic
 from bayesnmf.data.blocks import CellBlocks
-from bayesnmf.posterior.result import Fit, matrix_of
+from bayesnmf.posterior.result import Fit
 from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _require_same_data(fits: Mapping[str, Fit]) -> None:
     """Raise unless all fits saw the same values in the same cells."""
     first: tuple[str, tuple[Any, ...]] | None = None
     for name, fit in fits.items():
-        cells = CellBlocks(matrix_of(fit))
+        cells = CellBlocks(fit.matrix)
         ours = cells.shape, *cells.digests()
         if first is None:
             first = name, ours

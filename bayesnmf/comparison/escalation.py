@@ -21,8 +21,9 @@ from bayesnmf.comparison.mixture import mixture_loo
 from bayesnmf.comparison.pointwise import Pointwise
 from bayesnmf.comparison.psis import good_k, psis_loo
 from bayesnmf.comparison.records import Estimates
-from bayesnmf.comparison.refits import Fold, method_of, run_folds, served
+from bayesnmf.comparison.refits import Fold, run_folds, served
 from bayesnmf.methods import MCMC, Method
+from bayesnmf.posterior.method_record import method_of
 
 #: Draws of one factor for which the other is integrated out; thinned evenly to this many.
 MAX_DRAWS = 1000

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bayesnmf.model import CellDistribution
-from bayesnmf.posterior.result import Fit, original_factors, require_model
+from bayesnmf.posterior.requirements import require_model
+from bayesnmf.posterior.result import Fit, original_factors
 
 
 def cells_of(fit: Fit) -> CellDistribution:

@@ -11,7 +11,7 @@ from bayesnmf import plots
 from bayesnmf.model import Description
 from bayesnmf.plots.names import IN_TABLE, shown
 from bayesnmf.posterior import checks
-from bayesnmf.posterior.result import Fit, matrix_of
+from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.checks import PredictiveChecks
 from bayesnmf.reporting.page import Page
 
@@ -75,7 +75,7 @@ def _interval(draws: np.ndarray) -> dict[str, float]:
 def data(page: Page, fit: Fit) -> None:
     """Summarise the data."""
     page.section("Data")
-    matrix = matrix_of(fit)
+    matrix = fit.matrix
     n_cells = matrix.shape[0] * matrix.shape[1]
     n_zeros = matrix.n_zeros()
     missing = n_cells - matrix.n_observed
