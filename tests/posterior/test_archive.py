@@ -127,7 +127,7 @@ def test_a_function_of_the_session_does_not_come_back(tmp_path):
         again = saved(fit, tmp_path / "fit.nc")
     assert again.model is None
     assert again.tree.identical(fit.tree)
-    assert "None" in repr(again)
+    assert "model unknown" in repr(again)
     bn.check(again)
 
 
