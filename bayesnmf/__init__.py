@@ -19,7 +19,7 @@ from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
 from bayesnmf.posterior.checks import check
 from bayesnmf.posterior.endings import ConvergenceWarning
-from bayesnmf.posterior.fitting import fit
+from bayesnmf.posterior.fitting import fit, resume
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import uniqueness
 from bayesnmf.predictive.checks import ppc
@@ -54,7 +54,13 @@ __all__ = [
     "ppc",
     "priors",
     "report",
+    "resume",
     "select_rank",
     "uniqueness",
     "waic",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names; folders of the package and what the imports leave are not."""
+    return sorted(__all__)

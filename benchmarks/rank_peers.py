@@ -9,7 +9,7 @@ import numpy as np
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import squareform
 
-from bayesnmf.posterior.components import match
+from bayesnmf.methods.matching import match
 
 #: SigProfiler's thresholds of the silhouette of signatures: on average, and of the worst one.
 MEAN_SILHOUETTE, LEAST_SILHOUETTE = 0.8, 0.2

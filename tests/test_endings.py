@@ -47,7 +47,7 @@ def test_the_warning_points_at_the_line_that_fits():
 def test_resume_warns_too():
     fit = small.run(COUNTS, small.model("poisson"), TINY["mcmc"])
     with pytest.warns(bn.ConvergenceWarning, match=r"2 chain\(s\) of 24 draws") as caught:
-        fit.resume(4, progress=False)
+        bn.resume(fit, 4, progress=False)
     assert caught[0].filename == __file__
 
 

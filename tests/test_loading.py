@@ -20,7 +20,7 @@ import bayesnmf as bn
 from bayesnmf.model import Program
 from bayesnmf.posterior import archive as storage
 from bayesnmf.posterior import checksums
-from bayesnmf.posterior import result as posterior
+from bayesnmf.posterior.loading import load_fit
 
 FIT = synthetic.assembled(*synthetic.draws(2, 4))
 MODEL = storage.MODEL_ATTRIBUTE
@@ -57,7 +57,7 @@ def test_code_that_a_file_names_does_not_run(where, ending, tmp_path, monkeypatc
     names_a_program(path, payload)
     if path.is_dir() or where != "inside":
         payload.write_text(f"open({str(sign)!r}, 'w').close()")
-    for load in (bn.load, posterior.load):
+    for load in (bn.load, load_fit):
         with pytest.warns(UserWarning, match=r"trust=True.*model=") as caught:
             fit = load(path)
         assert (fit.model, len(caught)) == (None, 1)

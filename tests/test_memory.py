@@ -50,7 +50,7 @@ def test_svi_and_resume_say_so_too(monkeypatch):
     with pytest.raises(MemoryError, match=r"1000 draws .* Ask for fewer draws \(num_samples\)"):
         bn.fit(V, bn.NMF(2), "svi", progress=False)
     with pytest.raises(MemoryError, match=r"100 draws .* Ask for fewer samples"):
-        fit.resume(50, progress=False)
+        bn.resume(fit, 50, progress=False)
     with pytest.raises(MemoryError) as error:
         bn.fit(V.astype(np.float32), bn.NMF(2), "svi", progress=False)
     assert "float32" not in str(error.value)
@@ -129,7 +129,7 @@ def test_scores_of_sparse_data_obey_the_budget():
 
 @pytest.mark.parametrize("method", small.METHODS)
 def test_mean_at_is_the_mean_of_some_cells(method, monkeypatch):
-    monkeypatch.setattr("bayesnmf.posterior.CELL_NUMBERS", 1)  # a cell at a time
+    monkeypatch.setattr("bayesnmf.posterior.means.CELL_NUMBERS", 1)  # a cell at a time
     fit = small.fitted("poisson", method)
     rows, columns = [0, 5, 2, 2], [4, 0, 1, 1]
     np.testing.assert_allclose(

@@ -85,7 +85,7 @@ def held_out(executor):
 
 def swept(executor):
     """Return the table of a sweep, whose folds and replicates run through the executor."""
-    options = {"method": bn.MAP(n_init=1), "n_replicates": 19, "k": 2, "progress": False}
+    options = {"method": bn.MAP(n_init=1), "n_replicates": 19, "n_folds": 2, "progress": False}
     return bn.select_rank(V, [1], executor=executor, **options).table.drop(columns="seconds")
 
 

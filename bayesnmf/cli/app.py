@@ -37,7 +37,9 @@ from bayesnmf.likelihoods import as_likelihood
 from bayesnmf.methods import MAP, MCMC, METHODS, SVI, as_method
 from bayesnmf.model import NMF
 from bayesnmf.posterior import checks, endings, fitting
-from bayesnmf.posterior import result as posterior
+from bayesnmf.posterior.loading import load_fit
+from bayesnmf.posterior.requirements import require_whole
+from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.targets import IMAGES, RESULTS, require_target, save_or_rescue, write_figure
 from bayesnmf.priors import REGISTRY as PRIORS
 from bayesnmf.priors import as_prior
@@ -233,7 +235,7 @@ def compare(
         model.check(matrices[name], draws=True)  # before minutes are spent on the others
     typer.echo(f"{data}: {files.describe(V)}\n")
     fits = {
-        name: posterior.require_whole(
+        name: require_whole(
             fitting.fit_silently(matrices[name], model, record, seed=seed, progress=progress)
         )
         for name, model in models.items()
@@ -259,7 +261,7 @@ def check(
 
     Exit status 0 when it has, 1 when it has not or that cannot be judged, and 2 after an error.
     """
-    verdict = checks.check(posterior.load(file))
+    verdict = checks.check(load_fit(file))
     typer.echo(verdict.message if verdict.table.empty else str(verdict))
     if not verdict.converged:
         raise typer.Exit(NOT_CONVERGED)
@@ -288,7 +290,7 @@ def plot(
     """
     if kind not in PLOTS:
         raise ValueError(f"unknown --kind {kind!r}; valid: {', '.join(PLOTS)}")
-    result = posterior.load(file)
+    result = load_fit(file)
     modes = multimodality.modes(result)
     if mode is None and len(modes) > 1:
         raise ValueError(f"the chains are in {modes.message}: choose one with --mode")
@@ -307,7 +309,7 @@ app.command(epilog=cli_report.EXAMPLES)(cli_report.report)
 app.command("demo", epilog=cli_demo.EXAMPLES)(cli_demo.run_demo)
 
 
-def _draw(kind: str, result: posterior.Fit, out: Path) -> None:
+def _draw(kind: str, result: Fit, out: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had

@@ -83,7 +83,7 @@ def rank(
         prior_W=prior_w,
         prior_H=prior_h,
         criterion=criterion,
-        k=folds,
+        n_folds=folds,
         n_replicates=replicates,
         resume_from=resume,
         save_to=out,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bayesnmf import plots
 from bayesnmf.comparison import modes as multimodality
-from bayesnmf.posterior import result as posterior
+from bayesnmf.posterior.result import Fit
 
 
-def summary_of(result: posterior.Fit) -> str:
+def summary_of(result: Fit) -> str:
     """Write the summary of each mode of the chains, of which there is one as a rule."""
     modes = multimodality.modes(result)
     if len(modes) == 1:
@@ -15,7 +15,7 @@ def summary_of(result: posterior.Fit) -> str:
     return "\n\n".join(f"Mode {m}\n{_table(fit)}" for m, fit in enumerate(modes))
 
 
-def _table(result: posterior.Fit) -> str:
+def _table(result: Fit) -> str:
     """Write the summary as text, without the columns that say nothing of a single draw."""
     summary = result.summary()
     if result.method == "map":

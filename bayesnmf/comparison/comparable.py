@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bayesnmf.comparison.pointwise import Pointwise
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.model import Measure
-from bayesnmf.posterior.result import Fit, matrix_of
+from bayesnmf.posterior.result import Fit
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
@@ -31,7 +31,7 @@ def require_same_data(fits: Mapping[str, Fit]) -> None:
     """Raise unless all fits saw the same values in the same cells."""
     first: tuple[str, tuple[Any, ...]] | None = None
     for name, fit in fits.items():
-        cells = CellBlocks(matrix_of(fit))
+        cells = CellBlocks(fit.matrix)
         seen = cells.shape, *cells.digests()
         if first is None:
             first = name, seen

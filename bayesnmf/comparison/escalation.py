@@ -25,8 +25,9 @@ from bayesnmf.comparison.integrals import CELL_POINTS, Integral
 from bayesnmf.comparison.mixture import mixture_loo
 from bayesnmf.comparison.pointwise import Pointwise
 from bayesnmf.comparison.psis import good_k, psis_loo
-from bayesnmf.comparison.refits import Fold, method_of, run_folds, served
+from bayesnmf.comparison.refits import Fold, run_folds, served
 from bayesnmf.methods import MCMC, Method
+from bayesnmf.posterior.method_record import method_of
 
 type Factor = Literal["W", "H"]
 

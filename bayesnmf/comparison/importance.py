@@ -123,8 +123,8 @@ def predict_line(
             below = logsumexp(weight)
         at = {name: _as_row(x if jnp.ndim(x) == 0 else x[target]) for name, x in parameters.items()}
         seen = line.given[None, target] if alone else True
-        cells = (score(v[None, target], mean[:, target], **at) for score in scores)
-        predicted = (jnp.sum(jnp.where(seen, x, 0.0), axis=1) for x in cells)
+        scored = (score(v[None, target], mean[:, target], **at) for score in scores)
+        predicted = (jnp.sum(jnp.where(seen, x, 0.0), axis=1) for x in scored)
         return tuple(logsumexp(weight + x) - below for x in predicted)
 
     return lax.map(one, draws, batch_size=batch)

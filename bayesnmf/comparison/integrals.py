@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bayesnmf.comparison.densities import split_known
@@ -122,13 +123,15 @@ class Integral:
         points = even_points(self.other.shape[1] + 2, LINE_POINTS if alone else CELL_POINTS)
         batch = min(max(BATCH // (len(points) * len(v)), 1), len(self.other))
         v = np.where(observed, v, self.likelihood.placeholder)
-        line = Line(self.likelihood, self.shape, v, observed if alone else given, target, known)
+        options = {"mass": self.discretised, "alone": alone, "batch": batch}
         with jax.enable_x64(True):
             key = jax.random.fold_in(jax.random.key(self.seed), number)
             keys = jax.random.split(key, len(self.other))
-            draws = FactorDraw(self.rates, self.other, start, self.parameters, keys)
-            options = {"mass": self.discretised, "alone": alone, "batch": batch}
-            densities = predict_line(line, draws, points, **options)
+            cells = (self.shape, v, observed if alone else given, target, known)
+            line = Line(self.likelihood, *jax.tree.map(jnp.asarray, cells))
+            drawn = (self.rates, self.other, start, self.parameters)
+            draws = FactorDraw(*jax.tree.map(jnp.asarray, drawn), keys)
+            densities = predict_line(line, draws, jnp.asarray(points), **options)
             values, *fitted = (np.asarray(x) for x in densities)
         return values, fitted[0] if fitted else values
 

@@ -16,13 +16,14 @@ from numpy.typing import ArrayLike
 from bayesnmf.comparison.estimates import Estimates, Task
 from bayesnmf.comparison.folds import Scheme, make_folds
 from bayesnmf.comparison.pointwise import Pointwise, jacobian, mean_density
-from bayesnmf.comparison.refits import Fold, method_of, run_folds, served
+from bayesnmf.comparison.refits import Fold, run_folds, served
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.data.labels import labels_of
 from bayesnmf.data.memory import note_expansion
 from bayesnmf.methods import Method, as_method
 from bayesnmf.model import Measure, Model, as_model
+from bayesnmf.posterior.method_record import method_of
 from bayesnmf.posterior.result import Fit
 from bayesnmf.workers import require_executor
 

@@ -16,7 +16,8 @@ from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.methods import Method
 from bayesnmf.model import Model, Program
 from bayesnmf.posterior import fitting
-from bayesnmf.posterior.result import Fit, require_whole
+from bayesnmf.posterior.requirements import require_whole
+from bayesnmf.posterior.result import Fit
 
 
 def mixture_program(model: Model, rows: np.ndarray, columns: np.ndarray) -> Program:

@@ -13,10 +13,10 @@ import xarray as xr
 
 from bayesnmf.comparison.compare import compare
 from bayesnmf.posterior.assembly import reordered
-from bayesnmf.posterior.checks import check
 from bayesnmf.posterior.clusters import in_words
 from bayesnmf.posterior.components import align
 from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.verdict import finished
 
 #: What the weights say, for the table's reader.
 MEANING = (
@@ -198,8 +198,7 @@ def _restricted(fit: Fit, chains: np.ndarray) -> Fit:
     stats["scale"] = stats["scale"].copy(data=aligned.scale)
     stats["match"] = stats["match"].copy(data=aligned.similarity)
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs.update(fit.tree.attrs)
-    result = Fit(tree, fit.model)
-    verdict = check(result)
-    tree.attrs.update(converged=int(bool(verdict.converged)), message=verdict.message)
-    return result
+    # The verdict on all chains is not that on these.
+    kept = fit.tree.attrs.keys() - {"converged", "message"}
+    tree.attrs = {name: value for name, value in fit.tree.attrs.items() if name in kept}
+    return finished(tree, fit.model)

@@ -22,13 +22,8 @@ from bayesnmf.data import AnyMatrix
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.data.labels import matched
 from bayesnmf.model import Measure, Model
-from bayesnmf.posterior.result import (
-    Fit,
-    matrix_of,
-    require_draws,
-    require_model,
-    warn_of_modes,
-)
+from bayesnmf.posterior.requirements import require_draws, require_model, warn_of_modes
+from bayesnmf.posterior.result import Fit
 
 #: Numbers (draws x cells) in a tile; a few arrays of this size are alive at once.
 TILE_SIZE = 2**22
@@ -113,7 +108,7 @@ class Pointwise:
     @cached_property
     def matrix(self) -> AnyMatrix:
         """The data of the fit, as they were fitted."""
-        return matrix_of(self.fit)
+        return self.fit.matrix
 
     @cached_property
     def cells(self) -> CellBlocks:

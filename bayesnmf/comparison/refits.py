@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from bayesnmf.comparison.integrals import Integral
 from bayesnmf.comparison.pointwise import Pointwise, mean_density
 from bayesnmf.data import AnyMatrix
 from bayesnmf.data.blocks import CellBlocks
-from bayesnmf.methods import METHODS, Method
+from bayesnmf.methods import Method
 from bayesnmf.model import Measure, Model
 from bayesnmf.posterior import fitting
-from bayesnmf.posterior.result import Fit, require_whole
+from bayesnmf.posterior.requirements import require_whole
+from bayesnmf.posterior.result import Fit
 from bayesnmf.workers import run_all
 
 #: NumPyro keeps its stack of handlers in a global, so threads of one process take turns.
@@ -109,14 +109,6 @@ def run_folds(
     folds = list(folds)
     with tqdm(total=len(folds), desc="folds", disable=not progress, leave=False) as bar:
         return run_all(Fold.score, folds, executor, bar.update)
-
-
-def method_of(fit: Fit) -> Method:
-    """Return the record of the method that made a fit, from the options that it keeps."""
-    options = json.loads(fit.tree.attrs.get("method_options", "{}"))
-    record = METHODS[fit.method]
-    known = {field.name for field in fields(record)}
-    return record(**{name: value for name, value in options.items() if name in known})
 
 
 def served(matrix: AnyMatrix, model: Model, method: Method) -> AnyMatrix:

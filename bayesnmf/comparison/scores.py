@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from bayesnmf.comparison.log_likelihood import log_likelihood
-from bayesnmf.posterior.result import Fit, require_draws
+from bayesnmf.posterior.requirements import require_draws
+from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.cells import spaced
 from bayesnmf.predictive.replicates import posterior_predictive
 

@@ -1,7 +1,8 @@
-"""From draws to a fit: components scaled and matched, everything labelled."""
+"""From draws to a tree: components scaled and matched, everything labelled."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import xarray as xr
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods import Draws
 from bayesnmf.model import Model
-from bayesnmf.posterior import archive as storage
+from bayesnmf.posterior.archive import MODEL_ATTRIBUTE
 from bayesnmf.posterior.components import align
-from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.model_record import model_to_json
 from bayesnmf.posterior.tree import build_tree
 
 
@@ -22,8 +23,25 @@ def assemble(
     matrix: AnyMatrix,
     attrs: dict[str, Any],
     scale: np.ndarray | None = None,
-) -> Fit:
-    """Scale, match and label draws; with `scale` given, they have been scaled before."""
+) -> xr.DataTree:
+    """Scale, match and label draws, and return them as a tree.
+
+    Parameters
+    ----------
+    draws : Draws
+    model : NMF or Program
+        Resolved.
+    matrix : Matrix or SparseMatrix
+    attrs : dict
+        Attributes of the tree beside those that the draws give.
+    scale : ndarray of shape (chain, draw, component), optional
+        What was moved from H into W before; None: nothing.
+
+    Returns
+    -------
+    xarray.DataTree
+        Without the attribute ``converged`` where only a diagnosis of the draws can tell.
+    """
     aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"), scale)
     dims = {
         **model.site_dims(matrix),
@@ -31,30 +49,35 @@ def assemble(
         "H": ["component", "column"],
     }
     posterior = {"W": aligned.W, "H": aligned.H}
-    for name in draws.sites.keys() - {"W", "H"}:
-        posterior[name] = draws.sites[name]
     posterior |= {
-        name: reordered(posterior[name], dims.get(name, []), aligned.order)
-        for name in posterior.keys() - {"W", "H"}
+        name: reordered(draws.sites[name], dims.get(name, []), aligned.order)
+        for name in draws.sites.keys() - {"W", "H"}
     }
     stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
     per_cell = {name: value for name, value in model.known.items() if np.ndim(value)}
     tree = build_tree(matrix, posterior, dims, stats, per_cell)
     tree.attrs.update(attrs)
-    tree.attrs.update(
-        {name: value for name, value in draws.info.items() if value is not None},
-        converged=int(bool(draws.converged)),
-        interrupted=int(draws.interrupted),
-        message=draws.message,
-    )
-    tree.attrs[storage.MODEL_ATTRIBUTE] = storage.model_to_json(model)
+    tree.attrs.update(_ending(draws))
+    tree.attrs[MODEL_ATTRIBUTE] = model_to_json(model)
     if draws.state is not None:
-        variables = {
-            name: ([f"{name}_dim_{i}" for i in range(np.ndim(value))], value)
-            for name, value in draws.state.items()
-        }
-        tree["sampler_state"] = xr.DataTree(xr.Dataset(variables))
-    return Fit(tree, model)
+        tree["sampler_state"] = _group_of_state(draws.state)
+    return tree
+
+
+def _ending(draws: Draws) -> dict[str, Any]:
+    """Return the attributes that say how the run ended."""
+    known = {name: value for name, value in draws.info.items() if value is not None}
+    if draws.converged is not None:
+        known["converged"] = int(draws.converged)
+    return {**known, "interrupted": int(draws.interrupted), "message": draws.message}
+
+
+def _group_of_state(state: Mapping[str, np.ndarray]) -> xr.DataTree:
+    variables = {
+        name: ([f"{name}_dim_{i}" for i in range(np.ndim(value))], value)
+        for name, value in state.items()
+    }
+    return xr.DataTree(xr.Dataset(variables))
 
 
 def reordered(values: np.ndarray, dims: list[str], order: np.ndarray) -> np.ndarray:

@@ -1,10 +1,9 @@
-"""fit: the one function that turns data and a model into a posterior."""
+"""fit and resume: from data and a model to a posterior."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import fields
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import scipy.sparse
+import xarray as xr
 
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.memory import note_expansion
@@ -19,10 +19,11 @@ from bayesnmf.data.sparse_format import sound
 from bayesnmf.methods import MCMC, Draws, Method, as_method
 from bayesnmf.model import Model, as_model
 from bayesnmf.posterior.assembly import assemble
-from bayesnmf.posterior.checks import check
 from bayesnmf.posterior.components import rescale
 from bayesnmf.posterior.endings import warn_of_ending
-from bayesnmf.posterior.result import Fit, matrix_of
+from bayesnmf.posterior.method_record import ARRAYS, OPTIONS, method_of, method_to_record
+from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.verdict import finished
 from bayesnmf.workers import require_own_jax
 
 
@@ -119,47 +120,90 @@ def fit_silently(
     # Precision follows the data; nothing outside this block sees the setting.
     with jax.enable_x64(matrix.dtype == np.float64):
         model.check(matrix, draws=method.needs_density)
-        if model.nmf is not None and model.nmf.n_components > min(matrix.shape):
-            warnings.warn(
-                f"{model.nmf.n_components} components for a matrix of shape {matrix.shape}: above "
-                f"{min(matrix.shape)} the data cannot tell all of them apart",
-                stacklevel=3,
-            )
+        _warn_of_excess(model, matrix)
         model = model.resolve(matrix)
         begin = perf_counter()
         draws = method.run(model, matrix, jax.random.key(seed), progress)
+        options, arrays = method_to_record(method)
         attrs = {
             "bayesnmf_version": version("bayesnmf"),
             "method": method.name,
-            "method_options": _options(method),
+            OPTIONS: json.dumps(options),
             "seed": int(seed),
             "seconds": perf_counter() - begin,
         }
-        result = assemble(draws, model, matrix, attrs)
-    _judge(result, draws)
-    return result
+        tree = assemble(draws, model, matrix, attrs)
+    if arrays:
+        tree[ARRAYS] = xr.DataTree(xr.Dataset(arrays))
+    return finished(tree, model)
 
 
-def resume(fit: Fit, num_samples: int, *, progress: bool = True) -> Fit:
-    """Go on where the chains of a fit ended; see :meth:`bayesnmf.Fit.resume`."""
+def _warn_of_excess(model: Model, matrix: AnyMatrix) -> None:
+    """Warn of more components than the smaller side of V."""
+    limit = min(matrix.shape)
+    if model.nmf is not None and model.nmf.n_components > limit:
+        warnings.warn(
+            f"{model.nmf.n_components} components for a matrix of shape {matrix.shape}: above "
+            f"{limit} the data cannot tell all of them apart",
+            stacklevel=4,
+        )
+
+
+def resume(fit: Fit, num_samples: int = 1000, *, progress: bool = True) -> Fit:
+    """Draw more: continue the chains of a fit from where they stopped.
+
+    Parameters
+    ----------
+    fit : Fit
+        Made by MCMC of a :class:`bayesnmf.NMF`; it may have been saved and loaded. It stays as it is.
+    num_samples : int, default 1000
+        Further draws of each chain.
+    progress : bool, default True
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Fit
+        All draws, those of `fit` first; bit for bit those of one run of that length.
+
+    Raises
+    ------
+    ValueError
+        When the fit has no state to continue from: only MCMC of an NMF by its own sampler keeps
+        one, and of chains in several modes only the whole fit.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the chains have still not converged.
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(8, 6, 1, "poisson", seed=1)
+    >>> method = bn.MCMC(num_warmup=100, num_samples=250, num_chains=2)
+    >>> fit = bn.fit(V, bn.NMF(1), method, progress=False)
+    >>> bn.resume(fit, 50, progress=False).tree["posterior"].sizes["draw"]
+    300
+    """
     require_own_jax()
-    if "sampler_state" not in fit.tree or fit.model is None:
+    method = method_of(fit)
+    if "sampler_state" not in fit.tree or fit.model is None or not isinstance(method, MCMC):
         raise ValueError(
-            "this fit cannot go on: only MCMC of a bayesnmf.NMF by the structured sampler keeps "
+            "this fit cannot be resumed: only MCMC of a bayesnmf.NMF by the structured sampler keeps "
             "its state, and of chains in several modes only the whole fit. Fit again with more draws"
         )
-    method = MCMC(**json.loads(fit.tree.attrs["method_options"]))
-    matrix, begin = matrix_of(fit), perf_counter()
+    begin = perf_counter()
     state = {str(name): x.to_numpy() for name, x in fit.tree["sampler_state"].data_vars.items()}
-    with jax.enable_x64(matrix.dtype == np.float64):
-        more = method.resume(fit.model, matrix, state, num_samples, progress)
+    with jax.enable_x64(fit.matrix.dtype == np.float64):
+        more = method.resume(fit.model, fit.matrix, state, num_samples, progress)
         joined, scale = _joined(fit, more)
-        seconds = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
-        kept = ("bayesnmf_version", "method", "method_options", "seed")
-        attrs = {name: fit.tree.attrs[name] for name in kept} | {"seconds": seconds}
-        result = assemble(joined, fit.model, matrix, attrs, scale)
-    _judge(result, joined)
-    warn_of_ending(result, stacklevel=4)
+        kept = ("bayesnmf_version", "method", OPTIONS, "seed")
+        attrs = {name: fit.tree.attrs[name] for name in kept}
+        attrs["seconds"] = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
+        tree = assemble(joined, fit.model, fit.matrix, attrs, scale)
+    result = finished(tree, fit.model)
+    warn_of_ending(result)
     return result
 
 
@@ -182,14 +226,6 @@ def _joined(fit: Fit, more: Draws) -> tuple[Draws, np.ndarray]:
     scale = both.pop("scale")
     joined = Draws(sites, both, None, message, state=more.state, interrupted=more.interrupted)
     return joined, scale
-
-
-def _judge(result: Fit, draws: Draws) -> None:
-    """Write the verdict of the diagnosis into the fit, where only that can tell."""
-    if draws.converged is None:
-        verdict = check(result)
-        result.tree.attrs["converged"] = int(bool(verdict.converged))
-        result.tree.attrs["message"] = f"{draws.message}. {verdict.message}"
 
 
 def matrix_for(
@@ -218,9 +254,3 @@ def matrix_for(
             return SparseMatrix.of(V, mask, held_out)
         note_expansion(V, stacklevel=4)
     return Matrix.of(V, mask, held_out)
-
-
-def _options(method: Method) -> str:
-    values = {field.name: getattr(method, field.name) for field in fields(method)}
-    plain = {name: value for name, value in values.items() if isinstance(value, (str, int, float))}
-    return json.dumps(plain)

@@ -3,52 +3,63 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
-from bayesnmf.data.labels import positions
-from bayesnmf.data.memory import require_dense
-from bayesnmf.likelihoods import Likelihood
-from bayesnmf.model import Model, as_model
-from bayesnmf.posterior import archive as storage
-from bayesnmf.posterior import clusters, structure
-from bayesnmf.posterior.tree import sparse_cells
-
-#: Numbers (draws x components x cells) that the mean of some cells holds at once.
-CELL_NUMBERS = 2**24
+from bayesnmf.data import AnyMatrix
+from bayesnmf.model import Model
+from bayesnmf.posterior import archive, clusters
+from bayesnmf.posterior.means import mean_of_all, mean_of_cells
+from bayesnmf.posterior.summary import summary_table
+from bayesnmf.posterior.tree import matrix_in, table_in
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
     """A posterior of W and H, with the model and the data that it came from.
 
-    Returned by :func:`bayesnmf.fit` and :func:`bayesnmf.load`.
+    Returned by :func:`bayesnmf.fit` and :func:`bayesnmf.load`. A fit holds many draws of W and H
+    (one draw under MAP), and never changes. Most users need :attr:`W`, :attr:`H` and :attr:`mean`,
+    which are averages of the draws; :meth:`summary`, a table of the components; :attr:`converged`
+    and :attr:`message`, how the fit ended; and :meth:`save`. All draws are in :attr:`tree`.
+
+    Each row of H sums to 1, and W carries the mass: ``W[i, k]`` is what component k adds to row i,
+    and ``H[k, j]`` the share of it that falls on column j. Component 0 has the largest mass, and
+    component k is the same in every draw and every chain.
 
     Parameters
     ----------
     tree : xarray.DataTree
-        ArviZ groups. ``posterior``: W (chain, draw, row, component), H (chain, draw,
-        component, column), the likelihood's inferred parameters; each row of H sums to 1 and W
-        carries the mass; components are matched over draws and chains and numbered by
-        decreasing mass; where priors have hyper-priors, the rates (chain, draw, component) of W
-        and H as they were before scaling, ``W / scale`` and ``H * scale``. ``sample_stats``: log joint density ``lp``, sampler statistics, the
-        ``scale`` that was moved from H into W, the ``match`` cosine of each component.
-        ``observed_data``: V, NaN where missing, or the stored cells ``V_value``, ``V_column``, ``V_start``
-        (compressed rows) of data fitted sparse. ``constant_data``: the mask ``observed`` (of sparse data, the cells
-        ``held_out_row``, ``held_out_column``), and known per-cell arrays. ``sampler_state``: from which
-        :meth:`resume` goes on, where the method left one.
+        Groups as ArviZ names them:
+
+        - ``posterior``: W (chain, draw, row, component), H (chain, draw, component, column), and
+          the likelihood's inferred parameters. Where priors have hyper-priors, also the rates
+          (chain, draw, component) of W and H before scaling, that is of ``W / scale`` and
+          ``H * scale``.
+        - ``sample_stats``: the log joint density ``lp``; statistics of the sampler; the ``scale``
+          that was moved from H into W; ``match``, the cosine of each component with its average.
+        - ``observed_data``: V, NaN where missing. Of data fitted sparse, the stored cells
+          ``V_value``, ``V_column``, ``V_start`` (compressed rows).
+        - ``constant_data``: the mask ``observed``, and known arrays such as exposures. Of sparse
+          data, the cells that were held out: ``held_out_row``, ``held_out_column``.
+        - ``method_arrays``: arrays among the options of the method, such as an initial W and H.
+        - ``sampler_state``: where the chains stopped, from which :func:`bayesnmf.resume` continues.
     model : NMF, Program or None
-        The model with every default resolved; None for a loaded fit whose model was a function of
+        The model with every default resolved. None for a loaded fit whose model was a function of
         a session that has ended, or a Python file that :func:`bayesnmf.load` was not told to trust.
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(8, 6, 2, "poisson", seed=1)
+    >>> fit = bn.fit(V, bn.NMF(2), "map", progress=False)
+    >>> fit.W.dims, fit.H.dims, fit.n_components
+    (('row', 'component'), ('component', 'column'), 2)
     """
 
     tree: xr.DataTree
@@ -71,20 +82,7 @@ class Fit:
         It has a number for every cell, so it is refused above :data:`bayesnmf.data.matrix.DENSE_BUDGET`;
         :meth:`mean_at` serves some cells.
         """
-        posterior = self._one_mode
-        require_dense(
-            (posterior.sizes["row"], posterior.sizes["column"]),
-            "the mean of WH",
-            "Ask for some cells with fit.mean_at(rows, columns)",
-            posterior["W"].dtype.itemsize,
-        )
-        W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
-        n_draws = W.shape[0] * W.shape[1]
-        # One product over (draw, component) pairs, so that no draw's WH is ever formed.
-        stacked_W = np.moveaxis(W, 2, 0).reshape(W.shape[2], -1)
-        stacked_H = H.reshape(-1, H.shape[3])
-        coords = {dim: posterior.coords[dim] for dim in ("row", "column")}
-        return xr.DataArray(stacked_W @ stacked_H / n_draws, coords, ("row", "column"), name="mean")
+        return mean_of_all(self._one_mode)
 
     def mean_at(self, rows: ArrayLike, columns: ArrayLike) -> np.ndarray:
         """Return the posterior mean of WH at some cells, without that of all others.
@@ -113,23 +111,7 @@ class Fit:
         >>> bool(np.allclose(fit.mean_at([0, 7], [5, 2]), fit.mean.to_numpy()[[0, 7], [5, 2]]))
         True
         """
-        posterior = self._one_mode
-        names = posterior.indexes
-        i = positions(names["row"], rows, "rows")
-        j = positions(names["column"], columns, "columns")
-        if len(i) != len(j) and 1 not in (len(i), len(j)):
-            raise ValueError(
-                f"there are {len(i)} rows and {len(j)} columns: give a pair for each cell"
-            )
-        i, j = np.broadcast_arrays(i, j)
-        W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
-        n_draws = W.shape[0] * W.shape[1]
-        step = max(CELL_NUMBERS // (n_draws * W.shape[3]), 1)
-        parts = [
-            np.einsum("cdik,cdki->i", W[:, :, i[a : a + step]], H[..., j[a : a + step]])
-            for a in range(0, len(i), step)
-        ]
-        return np.concatenate([np.empty(0, W.dtype), *parts]) / n_draws
+        return mean_of_cells(self._one_mode, rows, columns)
 
     @property
     def mass(self) -> xr.DataArray:
@@ -197,11 +179,12 @@ class Fit:
     @property
     def V(self) -> pd.DataFrame:
         """The data, NaN where missing; of sparse columns where they were fitted sparse."""
-        data, posterior = self.tree["observed_data"].dataset, self.tree["posterior"].dataset
-        names = posterior.indexes["row"], posterior.indexes["column"]
-        if "V" in data:
-            return pd.DataFrame(data["V"].to_numpy(), *names)
-        return pd.DataFrame.sparse.from_spmatrix(sparse_cells(self.tree), *names)  # type: ignore[attr-defined]
+        return table_in(self.tree)
+
+    @cached_property
+    def matrix(self) -> AnyMatrix:
+        """The data as they were fitted, with mask and names: sparse data stay sparse."""
+        return matrix_in(self.tree)
 
     @property
     def n_components(self) -> int:
@@ -228,12 +211,12 @@ class Fit:
         """Whether Ctrl-C ended the run, with the draws that it had made."""
         return bool(self.tree.attrs.get("interrupted", 0))
 
-    def summary(self, interval: float = 0.9, top: int = 3) -> pd.DataFrame:
+    def summary(self, ci_prob: float = 0.9, top: int = 3) -> pd.DataFrame:
         """Summarise each component's mass and its leading columns.
 
         Parameters
         ----------
-        interval : float, default 0.9
+        ci_prob : float, default 0.9
             Probability of the equal-tailed intervals.
         top : int, default 3
             Number of leading columns named.
@@ -242,67 +225,17 @@ class Fit:
         -------
         DataFrame
             One row a component: posterior mean, standard deviation and interval of its mass (in
-            the units of WH summed over cells), its share of the total mass (0 where there is none), and the columns
-            with the largest posterior mean of H with their weights. Standard deviations and
-            intervals are NaN for a single draw.
+            the units of WH summed over cells), its share of the total mass (0 where there is none),
+            and the columns with the largest posterior mean of H with their weights. Standard
+            deviations and intervals are NaN for a single draw.
 
         Raises
         ------
         ValueError
-            When the chains are in several modes, whose components are not the same.
+            When `ci_prob` is no probability, and when the chains are in several modes, whose
+            components are not the same.
         """
-        if not 0 < interval < 1:
-            raise ValueError(f"interval must lie between 0 and 1, not {interval}")
-        mass = self.mass.stack(sample=("chain", "draw")).to_numpy()
-        H = self.H
-        leading = np.argsort(-H.to_numpy(), axis=1, kind="stable")[:, :top]
-        single = mass.shape[1] == 1
-        total = mass.mean(axis=1).sum()
-        tails = (0.5 - interval / 2, 0.5 + interval / 2)
-        low, high = np.quantile(mass, tails, axis=1) * (np.nan if single else 1.0)
-        return pd.DataFrame(
-            {
-                "mass": mass.mean(axis=1),
-                "sd": np.full(len(mass), np.nan) if single else mass.std(axis=1, ddof=1),
-                f"{100 * tails[0]:g}%": low,
-                f"{100 * tails[1]:g}%": high,
-                "share": mass.mean(axis=1) / (total if total > 0 else 1.0),
-                "leading columns": [
-                    ", ".join(f"{H['column'].values[j]} {H.values[k, j]:.2f}" for j in columns)
-                    for k, columns in enumerate(leading)
-                ],
-            },
-            index=pd.Index(H["component"].to_numpy(), name="component"),
-        )
-
-    def resume(self, num_samples: int = 1000, *, progress: bool = True) -> Fit:
-        """Draw more: go on where the chains of this fit ended.
-
-        Parameters
-        ----------
-        num_samples : int, default 1000
-            Further draws of each chain.
-        progress : bool, default True
-            Whether to show a progress bar.
-
-        Returns
-        -------
-        Fit
-            All draws, those of this fit first; bit for bit those of one run of that length.
-
-        Raises
-        ------
-        ValueError
-            When the method left no state: only MCMC of an NMF does, by its own sampler.
-
-        Warns
-        -----
-        ConvergenceWarning
-            When the chains have still not converged.
-        """
-        from bayesnmf.posterior.fitting import resume
-
-        return resume(self, num_samples, progress=progress)
+        return summary_table(self.mass, self.H, ci_prob, top)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to ``.nc`` (HDF5 netCDF) or ``.zarr``; :func:`bayesnmf.load` reads it.
@@ -323,7 +256,7 @@ class Fit:
         OSError
             When it cannot be written, as on a full disk; an earlier result stays.
         """
-        storage.write(self.tree, path)
+        archive.write(self.tree, path)
 
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes
@@ -340,115 +273,6 @@ def require_one_mode(fit: Fit) -> None:
         raise ValueError(clusters.refusal(fit.chain_modes))
 
 
-def require_whole(fit: Fit) -> Fit:
-    """Return the fit; go on with Ctrl-C where it cut the run short.
-
-    For what fits several times and has no use for one of the fits alone.
-    """
-    if fit.interrupted:
-        raise KeyboardInterrupt
-    return fit
-
-
-def warn_of_modes(fit: Fit, stacklevel: int = 3) -> None:
-    """Warn that chains in several modes count alike in what they predict."""
-    if fit.chain_modes.any():
-        warnings.warn(clusters.warning(fit.chain_modes), stacklevel=stacklevel)
-
-
-def load(
-    path: str | os.PathLike[str],
-    *,
-    trust: bool = False,
-    model: Any = None,
-    likelihoods: Sequence[type[Likelihood]] = (),
-) -> Fit:
-    """Read a fit, and nothing else, that :meth:`Fit.save` wrote; see :func:`bayesnmf.load`."""
-    tree = storage.read(path, trust=trust)
-    fit, note = from_tree(tree, path, trust=trust, model=model, likelihoods=likelihoods)
-    if note:
-        warn_of_no_model(path, note)
-    return fit
-
-
-def from_tree(
-    tree: xr.DataTree,
-    path: str | os.PathLike[str],
-    *,
-    trust: bool = False,
-    model: Any = None,
-    likelihoods: Sequence[type[Likelihood]] = (),
-) -> tuple[Fit, str]:
-    """Return the fit that a tree describes, and why its model is not known, if it is not.
-
-    Parameters
-    ----------
-    tree : xarray.DataTree
-    path : path
-        Where it was read, for errors.
-    trust : bool, default False
-        Whether a Python file that the tree names may be run.
-    model : NMF, Program or callable, optional
-        The model, in the place of the one that the tree describes.
-    likelihoods : sequence of Likelihood classes
-        Likelihoods beside the package's that the tree may name.
-    """
-    with storage.naming(path):
-        structure.require_fit(tree)
-        n_components = tree["posterior"].sizes["component"]
-        constant = tree["constant_data"].to_dataset() if "constant_data" in tree else None
-        text = tree.attrs.get(storage.MODEL_ATTRIBUTE)
-        found = storage.model_from_json(text, constant, n_components, likelihoods)
-    if model is not None:
-        return Fit(tree, _given(model, tree)), ""
-    model, note = found.load(trust, n_components)
-    return Fit(tree, model), note
-
-
-def _given(model: Any, tree: xr.DataTree) -> Model:
-    """Return the model that the user gave for a fit, resolved, after comparing what can be."""
-    model = as_model(model)
-    n_components = tree["posterior"].sizes["component"]
-    if model.nmf is not None and model.nmf.n_components != n_components:
-        raise ValueError(
-            f"model has {model.nmf.n_components} component(s), and the draws have {n_components}"
-        )
-    return model.resolve(matrix_of(Fit(tree, model)))
-
-
-def warn_of_no_model(path: str | os.PathLike[str], note: str, stacklevel: int = 3) -> None:
-    """Warn that a fit was loaded without its model, and say how to bring it back."""
-    warnings.warn(
-        f"{path} was loaded without its model ({note}); what needs the model is refused until you give "
-        "it, by bn.load(path, model=...)",
-        stacklevel=stacklevel,
-    )
-
-
-def require_model(fit: Fit, purpose: str) -> Model:
-    """Return the model of a fit; raise where it has none, as some that were loaded.
-
-    Parameters
-    ----------
-    fit : Fit
-    purpose : str
-        What needs the model, for the error.
-    """
-    if fit.model is None:
-        raise ValueError(
-            f"this fit has no model, which {purpose} needs: load it with bn.load(path, model=...), or, "
-            "where the model is a Python file that you trust, with bn.load(path, trust=True)"
-        )
-    return fit.model
-
-
-def matrix_of(fit: Fit) -> AnyMatrix:
-    """Return the data of a fit as it was fitted: sparse data stay sparse."""
-    if "V" in fit.tree["observed_data"].dataset:
-        return Matrix.of(fit.V)
-    return SparseMatrix.of(sparse_cells(fit.tree))
-
-
 def original_factors(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Return W and H as the priors see them, of shapes (draw, …)."""
     posterior = fit.tree["posterior"].dataset
@@ -456,12 +280,3 @@ def original_factors(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     W = posterior["W"].to_numpy() / scale[..., None, :]
     H = posterior["H"].to_numpy() * scale[..., None]
     return W.reshape(-1, *W.shape[2:]), H.reshape(-1, *H.shape[2:])
-
-
-def require_draws(fit: Fit) -> None:
-    """Raise for a mode, which has no draws to compare by."""
-    if fit.method == "map":
-        raise ValueError(
-            "this fit is a mode (method='map'), which has no draws to estimate a predictive density "
-            "from: fit with method='mcmc' or method='svi'"
-        )

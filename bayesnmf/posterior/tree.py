@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 import xarray as xr
 
-from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.labels import labels_of
 from bayesnmf.data.sparse_format import from_cells, from_rows
 
@@ -25,6 +26,22 @@ def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:
         return cells
     rows, columns = held["held_out_row"].to_numpy(), held["held_out_column"].to_numpy()
     return cells + from_cells(np.full(len(rows), np.nan), rows, columns, shape, word)
+
+
+def table_in(tree: xr.DataTree) -> pd.DataFrame:
+    """Return the data of a fit with their names, of sparse columns where they are sparse."""
+    data, posterior = tree["observed_data"].dataset, tree["posterior"].dataset
+    names = posterior.indexes["row"], posterior.indexes["column"]
+    if "V" in data:
+        return pd.DataFrame(data["V"].to_numpy(), *names)
+    return pd.DataFrame.sparse.from_spmatrix(sparse_cells(tree), *names)  # type: ignore[attr-defined]
+
+
+def matrix_in(tree: xr.DataTree) -> AnyMatrix:
+    """Return the data of a fit as they were fitted: sparse data stay sparse."""
+    if "V" in tree["observed_data"].dataset:
+        return Matrix.of(table_in(tree))
+    return SparseMatrix.of(sparse_cells(tree))
 
 
 def build_tree(
@@ -51,13 +68,8 @@ def build_tree(
         "check_conventions": False,
     }
     tree = from_dict({"posterior": posterior}, dims=dims, **options)
-    # Apart, since a program may call a site of its own "scale" too.
-    known = {
-        "scale": component,
-        "match": component,
-        **dict.fromkeys(per_cell, cell),
-        **data_dims,
-    }
+    # A second call, since a program may call a site of its own "scale" too.
+    known = {"scale": component, "match": component, **dict.fromkeys(per_cell, cell), **data_dims}
     tree.update(from_dict(others, dims=known, **options).children)
     for group in tree.children.values():
         # The time of creation would make equal fits differ.

@@ -13,7 +13,7 @@ import scipy.sparse
 
 from bayesnmf.arrays import Array
 from bayesnmf.model import CellDistribution
-from bayesnmf.posterior.result import Fit, matrix_of
+from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.cells import cell_distribution
 
 #: Cells in a block at most, unless one row has more.
@@ -79,7 +79,7 @@ class RowBlocks:
     @cached_property
     def data(self) -> Stored:
         """The data in double precision, NaN where missing; sparse where they were fitted so."""
-        matrix = matrix_of(self.fit)
+        matrix = self.fit.matrix
         if self.fit.model is not None and self.fit.model.nmf is not None:
             # A quasi-likelihood fits fractions, but replicates only counts.
             self.fit.model.nmf.likelihood.check(matrix)
@@ -88,7 +88,7 @@ class RowBlocks:
     @cached_property
     def mean(self) -> float:
         """The mean of the observed cells, which stands in for missing ones."""
-        return float(matrix_of(self.fit).mean())
+        return float(self.fit.matrix.mean())
 
     @property
     def height(self) -> int:

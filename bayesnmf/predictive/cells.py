@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bayesnmf.model import CellDistribution
-from bayesnmf.posterior.result import Fit, original_factors, require_model
+from bayesnmf.posterior.requirements import require_model
+from bayesnmf.posterior.result import Fit, original_factors
 
 
 def cell_distribution(fit: Fit) -> CellDistribution:

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pandas as pd
 
-from bayesnmf.posterior.result import Fit, warn_of_modes
+from bayesnmf.posterior.requirements import warn_of_modes
+from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.blocks import RowBlocks
 from bayesnmf.predictive.cells import require_num_samples, site_draws, spaced
 from bayesnmf.predictive.statistics import observed_and_replicated

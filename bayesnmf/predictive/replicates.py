@@ -11,7 +11,8 @@ import xarray as xr
 
 from bayesnmf.arrays import Array
 from bayesnmf.model import CellDistribution
-from bayesnmf.posterior.result import Fit, warn_of_modes
+from bayesnmf.posterior.requirements import warn_of_modes
+from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.cells import cell_distribution, require_num_samples, site_draws, spaced
 
 #: Bytes that replicates may take.

@@ -33,7 +33,7 @@ class Range(NamedTuple):
 
 
 def kept_by_ard(settings: Settings, begun: int) -> int:
-    """Return how many components are left of some, by a mode from one start.
+    """Return how many components are left of some, by a MAP estimate from one start.
 
     The likelihood is that of the sweep; the priors are :class:`bayesnmf.priors.ARD`.
 
@@ -44,10 +44,10 @@ def kept_by_ard(settings: Settings, begun: int) -> int:
         Components to begin with.
     """
     model = NMF(begun, settings.model.likelihood, ARD(), ARD())
-    mode = fitting.fit_silently(
+    fit = fitting.fit_silently(
         settings.matrix, model, MAP(n_init=1), seed=settings.seed, progress=False
     )
-    return int(mode.active().sum())
+    return int(fit.active().sum())
 
 
 def automatic_range(settings: Settings) -> Range:

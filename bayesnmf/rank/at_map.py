@@ -1,25 +1,20 @@
-"""One rank measured at the mode: search, residual check, cross-validation."""
+"""One rank measured at its MAP estimate: fit, residual check, cross-validation."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields, replace
-from importlib.metadata import version
-from time import perf_counter
+from collections.abc import Mapping
+from dataclasses import replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from bayesnmf.methods import MAP, Draws
-from bayesnmf.methods.optimise.initial import Start, grown_start, nndsvd_start, random_start
-from bayesnmf.methods.optimise.search import Search, Solution, find_modes
+from bayesnmf.methods import MAP
+from bayesnmf.methods.optimise.initial import grown_start
+from bayesnmf.methods.optimise.search import Search
 from bayesnmf.model import NMF
-from bayesnmf.observed.cells import Cells
-from bayesnmf.posterior.assembly import assemble
-from bayesnmf.posterior.result import Fit
-from bayesnmf.rank.folds import ModeFold
-from bayesnmf.rank.measures import Measures, folds_of, precision, run_tasks, similarity, summed
+from bayesnmf.posterior import fitting
+from bayesnmf.posterior.result import Fit, original_factors
+from bayesnmf.rank.folds import FoldAtMAP
+from bayesnmf.rank.measures import Measures, folds_of, precision, run_tasks, summed
 from bayesnmf.rank.residuals import MAX_ITER, TOL, Replicates, p_value, residuals
 from bayesnmf.rank.settings import Settings
 
@@ -27,8 +22,8 @@ from bayesnmf.rank.settings import Settings
 BATCH = 10
 
 
-def measure_mode(settings: Settings, rank: int, previous: Fit | None, progress: bool) -> Measures:
-    """Fit one rank by its mode in log space, and measure it.
+def measure_at_map(settings: Settings, rank: int, previous: Fit | None, progress: bool) -> Measures:
+    """Fit one rank by its MAP estimate in log space, and measure it.
 
     Parameters
     ----------
@@ -38,130 +33,91 @@ def measure_mode(settings: Settings, rank: int, previous: Fit | None, progress: 
         The fit of a smaller rank, from which one of the searches starts.
     progress : bool
     """
-    begin, model = perf_counter(), settings.at(rank)
+    model = settings.at(rank)
+    method = _method_at(settings, model, previous)
+    fit = fitting.fit_silently(
+        settings.matrix, model, method, seed=settings.seed, progress=progress
+    )
+    sites, search = sites_of(fit), method.search(model)
+    values = {"converged": float(fit.converged), "stability": _stability(fit)}
     with precision(settings):
-        search = search_of(settings, model)
-        solutions = modes(settings, model, search, previous, progress)
-        best = solutions[0]
-        fit = _assembled(settings, model, solutions, perf_counter() - begin)
-        values = {"converged": float(best.converged), "stability": _stability(solutions)}
-        values |= _residual_check(settings, model, search, best)
-        elpd_i, note = _cross_validated(settings, model, search, best)
+        values |= _residual_check(settings, model, search, sites)
+        elpd_i, note = _cross_validated(settings, model, search, sites)
     return Measures(fit, elpd_i, summed(elpd_i) | values, note)
 
 
-def search_of(settings: Settings, model: NMF) -> Search:
-    """Return how to search for a mode in log space with the options of the method."""
-    assert isinstance(settings.method, MAP)
-    # In log space the mode is strictly positive, near the posterior mean, and a coefficient of
-    # which the data say nothing sits at the mean of its prior instead of at 0.
-    return replace(settings.method._search(model), log_space=True)
+def sites_of(fit: Fit) -> dict[str, np.ndarray]:
+    """Return a MAP estimate as its search found it: W and H before scaling, and the parameters."""
+    posterior = fit.tree["posterior"].dataset
+    W, H = original_factors(fit)
+    others = {str(name): x.to_numpy()[0, 0] for name, x in posterior.data_vars.items()}
+    return {**others, "W": W[0], "H": H[0]}
 
 
-def modes(
-    settings: Settings, model: NMF, search: Search, previous: Fit | None, progress: bool
-) -> list[Solution]:
-    """Return the optima from all starts, best first, random starts and a grown one."""
-    method, matrix = settings.method, settings.matrix
+def _method_at(settings: Settings, model: NMF, previous: Fit | None) -> MAP:
+    """Return the method of a sweep at one rank: in log space, with a start from a smaller rank.
+
+    In log space the estimate is strictly positive, near the posterior mean, and an entry of which
+    the data say nothing sits at the mean of its prior instead of at 0.
+    """
+    method = settings.method
     assert isinstance(method, MAP)
-    key = jax.random.fold_in(jax.random.key(settings.seed), model.n_components)
-    if method.init == "nndsvd":
-        starts: list[Start] = [nndsvd_start(model, matrix)]
-    else:
-        starts = [random_start(model, matrix, k) for k in jax.random.split(key, method.n_init)]
+    starts = method.inits
     if previous is not None:
-        W, H = previous.W.to_numpy(), previous.H.to_numpy()
-        starts.append(grown_start(model, matrix, (W, H)))
-    data = Cells(jnp.asarray(_filled(settings)), jnp.asarray(matrix.observed))
-    return find_modes(search, model, matrix, starts, progress, data)
+        factors = previous.W.to_numpy(), previous.H.to_numpy()
+        starts = [*starts, grown_start(model, settings.matrix, factors)]
+    return replace(method, space="log", init=starts)
 
 
-def _filled(settings: Settings) -> np.ndarray:
-    return settings.matrix.filled(settings.model.likelihood.placeholder)
-
-
-def _assembled(settings: Settings, model: NMF, solutions: list[Solution], seconds: float) -> Fit:
-    best = solutions[0]
-    ended = "converged" if best.converged else "not converged"
-    message = (
-        f"Mode in log space, {ended} after {best.n_iter} steps, the best of {len(solutions)} "
-        f"starts, objective {best.objective:.6g}"
-    )
-    info = {
-        "n_iter": best.n_iter,
-        "objective": best.objective,
-        "residual": best.residual,
-        "objectives": [solution.objective for solution in solutions],
-    }
-    stacked = {name: np.asarray(value)[None, None] for name, value in best.sites.items()}
-    options = {
-        field.name: getattr(settings.method, field.name) for field in fields(settings.method)
-    }
-    attrs = {
-        "bayesnmf_version": version("bayesnmf"),
-        "method": "map",
-        "method_options": json.dumps(options),
-        "seed": settings.seed,
-        "seconds": seconds,
-    }
-    draws = Draws(stacked, {}, best.converged, message, info)
-    return assemble(draws, model, settings.matrix, attrs)
-
-
-def _stability(solutions: list[Solution]) -> float:
+def _stability(fit: Fit) -> float:
     """Return how alike the best and the other starts find the components; NaN for one start."""
-    best, *others = (solution.sites["H"] for solution in solutions)
-    return similarity(np.stack(others), best) if others else np.nan
+    others = np.atleast_1d(fit.tree.attrs["similarities"])[1:]
+    return float(others.mean()) if others.size else np.nan
 
 
 def _residual_check(
-    settings: Settings, model: NMF, search: Search, best: Solution
+    settings: Settings, model: NMF, search: Search, sites: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    values, observed = _filled(settings), settings.matrix.observed
+    matrix = settings.matrix
+    observed = residuals(
+        model.likelihood, sites, matrix.filled(model.likelihood.placeholder), matrix.observed
+    )
     quick = replace(search, max_iter=MAX_ITER, tol=TOL)
-    ours = residuals(model.likelihood, best.sites, values, observed)
     numbers = range(settings.n_replicates)
     tasks = [
-        Replicates(
-            model,
-            values,
-            observed,
-            best.sites,
-            quick,
-            settings.seed,
-            tuple(numbers[i : i + BATCH]),
-        )
+        Replicates(model, matrix, sites, quick, settings.seed, tuple(numbers[i : i + BATCH]))
         for i in numbers[::BATCH]
     ]
     parts = run_tasks(tasks, settings.executor)
     singular, dispersion = (np.concatenate(column) for column in zip(*parts, strict=True))
     return {
-        "residual_p": p_value(float(ours.singular_value), singular),
-        "dispersion": float(ours.dispersion),
-        "dispersion_p": p_value(float(ours.dispersion), dispersion),
+        "residual_p": p_value(float(observed.singular_value), singular),
+        "dispersion": float(observed.dispersion),
+        "dispersion_p": p_value(float(observed.dispersion), dispersion),
     }
 
 
 def _cross_validated(
-    settings: Settings, model: NMF, search: Search, best: Solution
+    settings: Settings, model: NMF, search: Search, sites: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, str]:
     """Return the predictive density of every observed cell, or NaN and the reason."""
-    values, observed = _filled(settings), settings.matrix.observed
-    elpd = np.full(observed.shape, np.nan)
+    matrix = settings.matrix
+    elpd = np.full(matrix.shape, np.nan)
     folds, note = folds_of(settings)
     if folds is not None:
+        values = matrix.filled(model.likelihood.placeholder)
         tasks = [
-            ModeFold(
+            FoldAtMAP(
                 model,
                 values,
-                observed,
+                matrix.observed,
                 folds == number,
-                best.sites,
+                sites,
                 search,
                 settings.seed + number,
             )
-            for number in range(settings.k)
+            for number in range(settings.n_folds)
         ]
         for number, density in enumerate(run_tasks(tasks, settings.executor)):
             elpd[folds == number] = density
-    return elpd[observed], note
+    return elpd[matrix.observed], note

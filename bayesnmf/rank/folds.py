@@ -1,7 +1,8 @@
-"""K-fold cross-validation at a mode, with the spread that its curvature suggests."""
+"""K-fold cross-validation at a MAP estimate, with the uncertainty that its curvature suggests."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +16,14 @@ from bayesnmf.likelihoods import Likelihood
 from bayesnmf.methods.optimise.search import Search, refit
 from bayesnmf.model import NMF
 from bayesnmf.observed.cells import Cells
-from bayesnmf.rank.spread import corrected_noise, draw_around, spread_around
+from bayesnmf.rank.laplace import corrected_noise, draw_around, laplace_at
 
-#: Draws around the mode over which the density of a held-out cell is averaged.
+#: Draws around the estimate over which the density of a held-out cell is averaged.
 N_DRAWS = 100
 
 
 @dataclass(frozen=True)
-class ModeFold:
+class FoldAtMAP:
     """One refit and the cells that it has to predict; it can be sent to another process.
 
     Parameters
@@ -33,8 +34,8 @@ class ModeFold:
         All data, with any value of the support where missing, and which cells are observed.
     held : ndarray of bool of shape (n_rows, n_columns)
         Cells that are left out of the fit and predicted.
-    sites : dict of str to ndarray
-        Where the search starts: the mode of all data.
+    sites : mapping of str to ndarray
+        Where the search starts: the MAP estimate of all data.
     search : Search
         In log space.
     seed : int
@@ -44,25 +45,27 @@ class ModeFold:
     values: np.ndarray
     observed: np.ndarray
     held: np.ndarray
-    sites: dict[str, np.ndarray]
+    sites: Mapping[str, np.ndarray]
     search: Search
     seed: int
 
     def run(self) -> np.ndarray:
         """Return the log predictive density of the held cells, in row order.
 
-        Rows of W and columns of H are log-normal around the mode of their logarithms: where nothing is
-        left to tell an entry, it has the mean of its prior and about its spread, and no held-out cell
-        is called impossible. The noise is that of the mode and what the mode has followed.
+        Rows of W and columns of H are log-normal around the MAP estimate in log space. An entry of
+        which no cell is left to tell has the mean of its prior and nearly its standard deviation,
+        so no held-out cell is called impossible. The noise is that of the estimate, plus the noise
+        that the estimate has followed.
         """
         with jax.enable_x64(self.values.dtype == np.float64):
             kept = jnp.asarray(self.observed & ~self.held)
-            mode = refit(self.search, self.model, Cells(jnp.asarray(self.values), kept), self.sites)
-            fitted = (self.model, self.values, np.asarray(kept), mode.sites)
-            spread, rng = spread_around(*fitted), np.random.default_rng(self.seed)
-            parameters = corrected_noise(*fitted, spread.n_parameters)
-            W = draw_around(mode.sites["W"], spread.W, N_DRAWS, rng)
-            H = draw_around(mode.sites["H"].T, spread.H, N_DRAWS, rng).swapaxes(1, 2)
+            data = Cells(jnp.asarray(self.values), kept)
+            sites = refit(self.search, self.model, data, self.sites).sites
+            fitted = (self.model, self.values, np.asarray(kept), sites)
+            around, rng = laplace_at(*fitted), np.random.default_rng(self.seed)
+            parameters = corrected_noise(*fitted, around.n_parameters)
+            W = draw_around(sites["W"], around.W, N_DRAWS, rng)
+            H = draw_around(sites["H"].T, around.H, N_DRAWS, rng).swapaxes(1, 2)
             density = np.empty((int(self.held.sum()), N_DRAWS))
             for i, (w, h) in enumerate(zip(W, H, strict=True)):
                 mean = (w @ h).astype(self.values.dtype)

@@ -15,6 +15,7 @@ from bayesnmf.comparison import kfold as crossvalidation
 from bayesnmf.comparison import loo as criteria
 from bayesnmf.comparison.folds import make_folds
 from bayesnmf.comparison.waic import waic
+from bayesnmf.methods.matching import similarity
 from bayesnmf.posterior import fitting
 from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.checks import ppc
@@ -83,7 +84,7 @@ def folds_of(settings: Settings) -> tuple[np.ndarray | None, str]:
     """Return the folds that every rank is judged on, or why there are none."""
     rng = np.random.default_rng(settings.seed)
     try:
-        return make_folds(settings.matrix.observed, settings.k, "cells", rng), ""
+        return make_folds(settings.matrix.observed, settings.n_folds, "cells", rng), ""
     except ValueError as error:
         return None, f"No elpd, for cells cannot be predicted from the others: {error}"
 
@@ -91,8 +92,8 @@ def folds_of(settings: Settings) -> tuple[np.ndarray | None, str]:
 def summed(elpd_i: np.ndarray) -> dict[str, float]:
     """Return the sum of a pointwise density and its standard error."""
     n = elpd_i.size
-    spread = float(np.sqrt(n * np.var(elpd_i, ddof=1))) if n > 1 else 0.0
-    return {"elpd": float(elpd_i.sum()), "se": spread}
+    error = float(np.sqrt(n * np.var(elpd_i, ddof=1))) if n > 1 else 0.0
+    return {"elpd": float(elpd_i.sum()), "se": error}
 
 
 def measure_draws(settings: Settings, rank: int, progress: bool) -> Measures:
@@ -136,7 +137,7 @@ def _held_out(settings: Settings, fit: Fit, rank: int) -> tuple[ELPDData | None,
         settings.matrix.frame(),
         unresolved,
         settings.method,
-        settings.k,
+        settings.n_folds,
         seed=settings.seed,
         executor=settings.executor,
         progress=False,
@@ -152,21 +153,6 @@ def _agreement(fit: Fit) -> float:
     if len(H) == 1:
         return np.nan
     return similarity(H, H.mean(axis=0))
-
-
-def similarity(H: np.ndarray, reference: np.ndarray) -> float:
-    """Return the mean cosine of components of several factorisations, matched to a reference.
-
-    Parameters
-    ----------
-    H : ndarray of shape (n, n_components, n_columns)
-    reference : ndarray of shape (n_components, n_columns)
-    """
-    from bayesnmf.posterior.components import match, unit_rows
-
-    order = match(H, reference)
-    matched = np.take_along_axis(H, order[..., None], axis=1)
-    return float((unit_rows(matched) * unit_rows(reference)).sum(axis=-1).mean())
 
 
 def precision(settings: Settings) -> Any:

@@ -1,4 +1,4 @@
-"""The residual check at a mode: replicates are drawn there, and each is fitted again.
+"""The residual check at a MAP estimate: replicates are drawn there, and each is fitted again.
 
 A fit follows the noise of its data, so data leave smaller residuals than fresh noise around the
 fitted mean would. Fitted again, a replicate loses as much, and the two can be compared.
@@ -6,7 +6,8 @@ fitted mean would. Fitted again, a replicate loses as much, and the two can be c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -14,14 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesnmf.arrays import Array, ArrayLike
+from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.methods.optimise.search import Search, refit
 from bayesnmf.model import NMF
 from bayesnmf.model.mean import product
-from bayesnmf.observed.cells import Cells
+from bayesnmf.observed import observe
 from bayesnmf.predictive.discrepancies import pearson, singular_values
 
-#: Steps at most, and optimality residual, of the fit of a replicate, which starts next to its mode.
+#: Steps at most, and optimality residual, of the fit of a replicate, which starts near its optimum.
 MAX_ITER, TOL = 200, 1e-3
 
 
@@ -40,10 +42,10 @@ class Replicates:
     ----------
     model : NMF
         Resolved.
-    values, observed : ndarray of shape (n_rows, n_columns)
-        The data, with any value of the support where missing, and which cells are observed.
-    sites : dict of str to ndarray
-        The mode of the data: W, H and the likelihood's parameters.
+    matrix : Matrix
+        The data.
+    sites : mapping of str to ndarray
+        The MAP estimate: W, H and the likelihood's parameters.
     search : Search
         How to search.
     seed : int
@@ -52,35 +54,34 @@ class Replicates:
     """
 
     model: NMF
-    values: np.ndarray
-    observed: np.ndarray
-    sites: dict[str, np.ndarray]
+    matrix: Matrix
+    sites: Mapping[str, np.ndarray]
     search: Search
     seed: int
     numbers: tuple[int, ...]
 
     def run(self) -> Residuals:
         """Draw, fit, and return the statistics of each replicate."""
-        with jax.enable_x64(self.values.dtype == np.float64):
-            key, observed = jax.random.key(self.seed), jnp.asarray(self.observed)
-            mean, parameters = fitted(self.sites)
-            pairs = []
-            for number in self.numbers:
-                drawn = _draw(
-                    self.model.likelihood,
-                    mean,
-                    parameters,
-                    jax.random.fold_in(key, number),
-                    jnp.asarray(self.values),
-                    observed,
-                )
-                mode = refit(self.search, self.model, Cells(drawn, observed), self.sites)
-                pairs.append(residuals(self.model.likelihood, mode.sites, drawn, observed))
+        with jax.enable_x64(self.matrix.dtype == np.float64):
+            pairs = [self._residuals_of(number) for number in self.numbers]
         return Residuals(*np.array(pairs).T)
+
+    def _residuals_of(self, number: int) -> Residuals:
+        likelihood, observed = self.model.likelihood, self.matrix.observed
+        values = jnp.asarray(self.matrix.filled(likelihood.placeholder))
+        key = jax.random.fold_in(jax.random.key(self.seed), number)
+        drawn = np.asarray(_draw(likelihood, *fitted(self.sites), key, values, observed))
+        replicated = replace(
+            self.matrix, values=np.where(observed, drawn, drawn.dtype.type(np.nan))
+        )
+        # In the storage that the data were fitted in, so that the compiled program is the same.
+        data = observe(self.model, replicated)
+        sites = refit(self.search, self.model, data, self.sites).sites
+        return residuals(likelihood, sites, drawn, observed)
 
 
 def residuals(
-    likelihood: Likelihood, sites: dict[str, np.ndarray], values: ArrayLike, observed: ArrayLike
+    likelihood: Likelihood, sites: Mapping[str, np.ndarray], values: ArrayLike, observed: ArrayLike
 ) -> Residuals:
     """Return the leading singular value and the mean square of the Pearson residual."""
     both = _residuals(likelihood, *fitted(sites), jnp.asarray(values), jnp.asarray(observed))
@@ -101,7 +102,7 @@ def p_value(observed: float, replicated: np.ndarray) -> float:
     return float((1 + np.sum(replicated >= observed)) / (1 + len(replicated)))
 
 
-def fitted(sites: dict[str, np.ndarray]) -> tuple[Array, dict[str, Array]]:
+def fitted(sites: Mapping[str, np.ndarray]) -> tuple[Array, dict[str, Array]]:
     """Return WH and the likelihood's parameters."""
     parameters = {name: jnp.asarray(x) for name, x in sites.items() if name not in ("W", "H")}
     return product(jnp.asarray(sites["W"]), jnp.asarray(sites["H"])), parameters

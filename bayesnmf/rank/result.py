@@ -13,10 +13,10 @@ import pandas as pd
 import xarray as xr
 
 from bayesnmf.likelihoods import Likelihood
-from bayesnmf.posterior import archive as storage
-from bayesnmf.posterior import result as posterior
-from bayesnmf.posterior import structure
+from bayesnmf.posterior import archive
+from bayesnmf.posterior.loading import from_tree, warn_of_no_model
 from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.structure import parsed, require_sweep
 from bayesnmf.rank import plot as rank_plot
 from bayesnmf.rank import rule as rank_rule
 
@@ -128,7 +128,7 @@ class RankSelection:
         numbers["elpd_i"] = (("rank", "cell"), self.elpd_i)  # type: ignore[assignment]
         root = xr.Dataset(
             attrs={
-                storage.SWEEP_ATTRIBUTE: json.dumps(
+                archive.SWEEP_ATTRIBUTE: json.dumps(
                     {
                         "settings": self.settings,
                         "notes": self.notes,
@@ -141,7 +141,7 @@ class RankSelection:
         tree = xr.DataTree.from_dict(nodes)
         for rank, fit in self.fits.items():
             tree[f"fits/rank_{rank}"] = fit.tree.copy()
-        storage.write(tree, path)
+        archive.write(tree, path)
 
     @staticmethod
     def load(
@@ -166,9 +166,9 @@ class RankSelection:
         ValueError
             When it holds something other than a sweep, or is damaged.
         """
-        tree = storage.read(
+        tree = archive.read(
             path,
-            (storage.SWEEP_ATTRIBUTE,),
+            (archive.SWEEP_ATTRIBUTE,),
             "a sweep over ranks (write one with bn.select_rank(...).save)",
             trust=trust,
         )
@@ -237,17 +237,17 @@ def load(
     ...     load(folder + "/fit.nc").model == fit.model
     True
     """
-    tree = storage.read(path, (storage.MODEL_ATTRIBUTE, storage.SWEEP_ATTRIBUTE), trust=trust)
-    if storage.SWEEP_ATTRIBUTE in tree.attrs:
+    tree = archive.read(path, (archive.MODEL_ATTRIBUTE, archive.SWEEP_ATTRIBUTE), trust=trust)
+    if archive.SWEEP_ATTRIBUTE in tree.attrs:
         if model is not None:
             raise ValueError(
                 f"{path} is a sweep over ranks, whose fits have models: leave out model="
             )
         return _from_tree(tree, path, trust, likelihoods)
     options: dict[str, Any] = {"trust": trust, "model": model, "likelihoods": likelihoods}
-    fit, note = posterior.from_tree(tree, path, **options)
+    fit, note = from_tree(tree, path, **options)
     if note:
-        posterior.warn_of_no_model(path, note)
+        warn_of_no_model(path, note)
     return fit
 
 
@@ -258,21 +258,21 @@ def _from_tree(
     likelihoods: Sequence[type[Likelihood]],
 ) -> RankSelection:
     """Return the sweep that a tree describes."""
-    with storage.naming(path):
-        record = structure.parsed(tree.attrs[storage.SWEEP_ATTRIBUTE])
-        structure.require_sweep(tree, record)
+    with archive.naming(path):
+        record = parsed(tree.attrs[archive.SWEEP_ATTRIBUTE])
+        require_sweep(tree, record)
     numbers = tree["criteria"].to_dataset()
     index = pd.Index(numbers["rank"].to_numpy(), name="rank")
     table = pd.DataFrame({name: numbers[name].to_numpy() for name in record["columns"]}, index)
     found = {
-        int(str(name).removeprefix("rank_")): posterior.from_tree(
+        int(str(name).removeprefix("rank_")): from_tree(
             _root(node), path, trust=trust, likelihoods=likelihoods
         )
         for name, node in tree["fits"].children.items()
     }
     notes = [note for _, note in found.values() if note]
     if notes:  # one warning, however many fits
-        posterior.warn_of_no_model(path, notes[0], stacklevel=4)
+        warn_of_no_model(path, notes[0], stacklevel=4)
     fits = {rank: fit for rank, (fit, _) in sorted(found.items())}
     return RankSelection(
         table, fits, numbers["elpd_i"].to_numpy(), record["settings"], record["notes"]

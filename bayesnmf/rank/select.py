@@ -17,7 +17,7 @@ from bayesnmf.methods import MAP
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.targets import RESULTS, require_target
 from bayesnmf.rank.ard import automatic_range, kept_by_ard
-from bayesnmf.rank.at_map import measure_mode
+from bayesnmf.rank.at_map import measure_at_map
 from bayesnmf.rank.measures import MEASURED, Measures, folds_of, measure_draws
 from bayesnmf.rank.result import RankSelection
 from bayesnmf.rank.rule import add_differences
@@ -34,7 +34,7 @@ def select_rank(
     prior_H: Any = "gamma",
     mask: Any = None,
     criterion: str = "auto",
-    k: int = 5,
+    n_folds: int = 5,
     n_replicates: int = 99,
     executor: Executor | None = None,
     resume_from: RankSelection | str | os.PathLike[str] | None = None,
@@ -60,16 +60,16 @@ def select_rank(
     likelihood : str or Likelihood, default "poisson"
         As for :class:`bayesnmf.NMF`.
     method : {"map", "svi", "mcmc"} or record, default "map"
-        "map": the mode in log space, with replicates that are fitted again and cross-validation
-        around it; fast. "svi", "mcmc": draws, with posterior predictive checks.
+        "map": the MAP estimate in log space, with replicates that are fitted again and
+        cross-validation around it; fast. "svi", "mcmc": draws, with posterior predictive checks.
     prior_W, prior_H : str or Prior, default "gamma"
         As for :class:`bayesnmf.NMF`; they must be proper.
     mask : array of bool of shape (n_rows, n_columns), optional
         True where a cell is observed.
     criterion : {"auto", "kfold", "loo"}, default "auto"
         Where the elpd comes from. "auto": "kfold" for "map", "loo" for draws.
-    k : int, default 5
-        Folds.
+    n_folds : int, default 5
+        Number of folds.
     n_replicates : int, default 99
         Replicates of the residual check.
     executor : concurrent.futures.Executor, optional
@@ -99,7 +99,7 @@ def select_rank(
 
     Notes
     -----
-    A rank costs, by the mode, one search from several starts, `k` refits and `n_replicates` short
+    By MAP, a rank costs one search from several starts, `n_folds` refits and `n_replicates` short
     ones, and a few seconds of compilation.
 
     Examples
@@ -118,7 +118,7 @@ def select_rank(
         prior_W,
         prior_H,
         criterion,
-        k=k,
+        n_folds=n_folds,
         n_replicates=n_replicates,
         seed=seed,
         executor=executor,
@@ -203,7 +203,7 @@ def _measure(settings: Settings, rank: int, done: dict[int, Measures], progress:
     if isinstance(settings.method, MAP):
         smaller = [other for other in done if other < rank]
         previous: Fit | None = done[max(smaller)].fit if smaller else None
-        measures = measure_mode(settings, rank, previous, progress)
+        measures = measure_at_map(settings, rank, previous, progress)
     else:
         measures = measure_draws(settings, rank, progress)
     measures.values["seconds"] = perf_counter() - begin

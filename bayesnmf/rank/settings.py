@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
@@ -18,7 +18,8 @@ from bayesnmf.data.labels import labels_of
 from bayesnmf.data.memory import note_expansion
 from bayesnmf.methods import MAP, Method, as_method
 from bayesnmf.model import NMF
-from bayesnmf.posterior.archive import model_to_json
+from bayesnmf.posterior.method_record import method_to_record
+from bayesnmf.posterior.model_record import model_to_json
 from bayesnmf.workers import require_executor
 
 type HeldOut = Literal["kfold", "loo"]
@@ -41,7 +42,7 @@ class Settings:
     method : MAP, SVI or MCMC
     criterion : {"kfold", "loo"}
         How the density of cells left out is found.
-    k, n_replicates, seed : int
+    n_folds, n_replicates, seed : int
         Folds, replicates of the residual check, random state.
     executor : concurrent.futures.Executor or None
         Where folds and replicates run.
@@ -51,14 +52,14 @@ class Settings:
     model: NMF
     method: Method
     criterion: HeldOut
-    k: int
+    n_folds: int
     n_replicates: int
     seed: int
     executor: Executor | None = None
 
     def __post_init__(self) -> None:
         require_executor(self.executor)
-        for name, least in (("k", 2), ("n_replicates", 19), ("seed", 0)):
+        for name, least in (("n_folds", 2), ("n_replicates", 19), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
@@ -88,7 +89,6 @@ class Settings:
     def describe(self) -> dict[str, Any]:
         """Return what two sweeps must share to be one, as plain values."""
         values = np.ascontiguousarray(self.matrix.values)
-        options = {field.name: getattr(self.method, field.name) for field in fields(self.method)}
         return {
             "data": hashlib.sha256(values.tobytes()).hexdigest()[:16],
             "shape": list(values.shape),
@@ -96,9 +96,9 @@ class Settings:
             "model": json.loads(model_to_json(self.model)),
             "arrays": _digests(self.model) or None,
             "method": self.method.name,
-            "options": options,
+            "options": method_to_record(self.method)[0],
             "criterion": self.criterion,
-            "k": int(self.k),
+            "n_folds": int(self.n_folds),
             "n_replicates": int(self.n_replicates),
             "seed": int(self.seed),
         }
@@ -177,8 +177,8 @@ def as_ranks(ranks: Any, shape: tuple[int, int]) -> list[int]:
 def _require_searchable(method: MAP, model: NMF) -> None:
     if model.hyper_priors:
         raise ValueError(
-            "priors whose rates are inferred, such as 'ard', have no mode in log space, which a sweep "
-            "by 'map' looks for: use method='svi' or 'mcmc', or gamma priors (how many components "
+            "priors whose rates are inferred, such as 'ard', have no MAP estimate in log space, which "
+            "a sweep by 'map' looks for: use method='svi' or 'mcmc', or gamma priors (how many components "
             "ARD keeps is in the table in any case)"
         )
     if method.solver == "mu":
@@ -186,5 +186,5 @@ def _require_searchable(method: MAP, model: NMF) -> None:
             "a sweep over ranks refits too often for solver='mu': use 'auto', 'newton' or "
             "'accelerated'"
         )
-    if not isinstance(method.init, str):
+    if not all(isinstance(init, str) for init in method.inits):
         raise ValueError("factors given as init have one rank: use init='random' or 'nndsvd'")

@@ -8,7 +8,7 @@ from bayesnmf import plots
 from bayesnmf.model import Description
 from bayesnmf.plots.names import IN_TABLE, shown
 from bayesnmf.posterior import checks
-from bayesnmf.posterior.result import Fit, matrix_of
+from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.checks import PredictiveChecks
 from bayesnmf.reporting.factors import mean_and_interval
 from bayesnmf.reporting.page import Page
@@ -61,7 +61,7 @@ def _parameters(fit: Fit) -> pd.DataFrame:
 def add_data(page: Page, fit: Fit) -> None:
     """Summarise the data."""
     page.section("Data")
-    matrix = matrix_of(fit)
+    matrix = fit.matrix
     n_cells = matrix.shape[0] * matrix.shape[1]
     n_zeros = matrix.n_zeros()
     missing = n_cells - matrix.n_observed

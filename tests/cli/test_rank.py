@@ -30,7 +30,7 @@ def test_sweep_is_printed_saved_drawn_and_resumed(counts, capsys):
     with open("ranks.png", "rb") as file:
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
     saved = bn.RankSelection.load("sweep.nc")
-    options = {"n_replicates": 19, "k": 2, "progress": False}
+    options = {"n_replicates": 19, "n_folds": 2, "progress": False}
     direct = bn.select_rank(counts, [1, 2], **options)
     assert direct.table.drop(columns="seconds").equals(saved.table.drop(columns="seconds"))
     assert cli.main([*common, "--ranks", "1,2", "--resume", "sweep.nc"]) == 0

@@ -17,8 +17,9 @@ import bayesnmf as bn
 from bayesnmf.comparison import refits
 from bayesnmf.comparison.folds import make_folds
 from bayesnmf.comparison.kfold import kfold, kfold_of_fit
-from bayesnmf.comparison.refits import Fold, method_of
+from bayesnmf.comparison.refits import Fold
 from bayesnmf.data import Matrix
+from bayesnmf.posterior.method_record import method_of
 
 pytestmark = pytest.mark.numpyro_promotion("rank")  # as guides of SVI need
 

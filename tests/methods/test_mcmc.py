@@ -95,7 +95,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
     part.save(tmp_path / "part.nc")
     compiled = chains._advance._cache_size()
     for start in (part, bn.load(tmp_path / "part.nc")):
-        resumed = start.resume(30, progress=False)
+        resumed = bn.resume(start, 30, progress=False)
         for name_ in whole.tree["posterior"].data_vars:
             np.testing.assert_array_equal(
                 resumed.tree["posterior"][name_], whole.tree["posterior"][name_]
@@ -108,8 +108,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
 
 
 def test_only_what_left_a_state_goes_on():
-    with pytest.raises(ValueError, match="this fit cannot go on"):
-        small.fitted("poisson", "map").resume(10)
+    with pytest.raises(ValueError, match="this fit cannot be resumed"):
+        bn.resume(small.fitted("poisson", "map"), 10)
 
 
 def test_an_interruption_before_the_first_draw_is_one(monkeypatch):

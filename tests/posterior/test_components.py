@@ -10,7 +10,8 @@ import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesnmf.posterior.components import align, match, rescale, unit_rows
+from bayesnmf.methods.matching import match, unit_rows
+from bayesnmf.posterior.components import align, rescale
 
 
 def cosines(H, pivot):

@@ -139,7 +139,7 @@ def test_no_draw_depends_on_its_labels():
 
 def test_the_summary_is_numpys(fit):
     mass = DRAWS[0].sum(axis=2).reshape(-1, 3)
-    summary = fit.summary(interval=0.8, top=2)
+    summary = fit.summary(ci_prob=0.8, top=2)
     expected = ["mass", "sd", "10%", "90%", "share", "leading columns"]
     assert summary.columns.tolist() == expected
     assert (summary.index.name, summary.index.tolist()) == ("component", [0, 1, 2])
@@ -153,10 +153,10 @@ def test_the_summary_is_numpys(fit):
     assert summary.loc[1, "leading columns"].startswith(f"c {H[1, 2]:.2f}, ")
 
 
-@pytest.mark.parametrize("interval", [0, 1, -0.5, 90])
-def test_an_interval_is_a_probability(fit, interval):
-    with pytest.raises(ValueError, match=f"interval must lie between 0 and 1, not {interval}"):
-        fit.summary(interval)
+@pytest.mark.parametrize("ci_prob", [0, 1, -0.5, 90])
+def test_an_interval_is_a_probability(fit, ci_prob):
+    with pytest.raises(ValueError, match=f"ci_prob must lie between 0 and 1, not {ci_prob}"):
+        fit.summary(ci_prob)
 
 
 def test_more_leading_columns_than_there_are(fit):
@@ -253,4 +253,4 @@ def test_other_sites_stay_as_they_are(of_program):
 
 
 def test_a_program_gives_its_name(of_program):
-    assert "3 components, Program(program, options={}), mcmc" in repr(of_program[2])
+    assert "3 components, program, mcmc" in repr(of_program[2])

@@ -14,7 +14,7 @@ from bayesnmf.rank.settings import settings_of
 
 def settings(V):
     return settings_of(
-        V, None, "poisson", "map", "gamma", "gamma", "auto", k=2, n_replicates=19, seed=0
+        V, None, "poisson", "map", "gamma", "gamma", "auto", n_folds=2, n_replicates=19, seed=0
     )
 
 
@@ -39,7 +39,7 @@ def test_no_component_left_says_nothing(monkeypatch):
 def test_a_sweep_shows_the_count_at_the_largest_rank(monkeypatch):
     V, _, _ = bn.datasets.make_nmf(14, 10, 1, "poisson", seed=3)
     monkeypatch.setattr(rank, "automatic_range", lambda _: Range([1, 2], "ARD keeps 2 of 10"))
-    options = {"n_replicates": 19, "k": 2, "progress": False, "method": bn.MAP(n_init=2)}
+    options = {"n_replicates": 19, "n_folds": 2, "progress": False, "method": bn.MAP(n_init=2)}
     selection = bn.select_rank(V, "auto", **options)
     np.testing.assert_array_equal(selection.table["ard"], [np.nan, 1])
     assert selection.verdicts["ARD"] == 1

@@ -6,9 +6,10 @@ import numpy as np
 from small import run
 
 import bayesnmf as bn
+from bayesnmf.methods.matching import similarity
 from bayesnmf.methods.optimise.initial import grown_start
-from bayesnmf.rank.at_map import measure_mode
-from bayesnmf.rank.measures import folds_of, measure_draws, run_tasks, similarity, summed
+from bayesnmf.rank.at_map import measure_at_map
+from bayesnmf.rank.measures import folds_of, measure_draws, run_tasks, summed
 from bayesnmf.rank.settings import settings_of
 
 
@@ -17,41 +18,49 @@ def counts(seed: int = 2) -> np.ndarray:
     return rng.poisson(rng.gamma(3.0, 2.0, (12, 1)) @ rng.gamma(3.0, 1.0, (1, 8))).astype(float)
 
 
-def settings(V, method, criterion="kfold", k=2):
+def settings(V, method, criterion="kfold", n_folds=2):
     return settings_of(
-        V, None, "poisson", method, "gamma", "gamma", criterion, k=k, n_replicates=19, seed=4
+        V,
+        None,
+        "poisson",
+        method,
+        "gamma",
+        "gamma",
+        criterion,
+        n_folds=n_folds,
+        n_replicates=19,
+        seed=4,
     )
 
 
 def test_density_of_held_out_cells_is_near_that_of_mcmc():
     V = counts()
-    ours = measure_mode(settings(V, bn.MAP(n_init=2)), 1, None, False)
-    theirs = measure_draws(
+    at_map = measure_at_map(settings(V, bn.MAP(n_init=2)), 1, None, False)
+    by_mcmc = measure_draws(
         settings(V, bn.MCMC(num_warmup=100, num_samples=300, num_chains=2)), 1, False
     )
-    # Folds are the same, so cells are compared one by one: the Laplace spread ignores how entries
+    # Folds are the same, so cells are compared one by one: the Laplace approximation ignores how entries
     # of W and H depend on each other, which costs little in what they predict.
-    assert np.corrcoef(ours.elpd_i, theirs.elpd_i)[0, 1] > 0.97
-    gap = ours.elpd_i - theirs.elpd_i
+    assert np.corrcoef(at_map.elpd_i, by_mcmc.elpd_i)[0, 1] > 0.97
+    gap = at_map.elpd_i - by_mcmc.elpd_i
     assert abs(gap.mean()) < 0.05
-    assert theirs.values["stability"] > 0.99
-    assert ours.values["elpd"] == summed(ours.elpd_i)["elpd"]
+    assert by_mcmc.values["stability"] > 0.99
+    assert at_map.values["elpd"] == summed(at_map.elpd_i)["elpd"]
 
 
 def test_a_cell_that_nothing_informs_is_not_impossible():
     V = np.full((8, 6), 3.0)
-    V[0, 0] = (
-        400.0  # a separate component would explain it, but predict nothing when it is left out
-    )
-    at_mode = measure_mode(settings(V, bn.MAP(n_init=2)), 2, None, False)
-    assert np.isfinite(at_mode.elpd_i).all()
-    assert at_mode.elpd_i.min() > -1000
+    # A separate component would explain it, but predict nothing when it is left out.
+    V[0, 0] = 400.0
+    found = measure_at_map(settings(V, bn.MAP(n_init=2)), 2, None, False)
+    assert np.isfinite(found.elpd_i).all()
+    assert found.elpd_i.min() > -1000
 
 
 def test_components_that_can_replace_each_other_predict_as_one():
     """They may trade any amount of a row, but not what their sum predicts of large counts."""
     V = np.round(1e6 * np.outer(np.arange(1.0, 13), np.arange(1.0, 9)))
-    one, two = (measure_mode(settings(V, bn.MAP(n_init=1)), k, None, False) for k in (1, 2))
+    one, two = (measure_at_map(settings(V, bn.MAP(n_init=1)), k, None, False) for k in (1, 2))
     assert abs(two.values["elpd"] - one.values["elpd"]) < 40
 
 

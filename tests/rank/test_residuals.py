@@ -13,7 +13,7 @@ from small import LIKELIHOODS, PLAIN, data, model
 import bayesnmf as bn
 from bayesnmf.methods.optimise.search import Search, find_modes, refit
 from bayesnmf.observed.cells import dense_cells_of
-from bayesnmf.rank.at_map import measure_mode, modes, search_of
+from bayesnmf.rank.at_map import measure_at_map, sites_of
 from bayesnmf.rank.measures import precision
 from bayesnmf.rank.residuals import Replicates, p_value, residuals
 from bayesnmf.rank.settings import settings_of
@@ -28,7 +28,7 @@ def settings(V: np.ndarray, seed: int = 0, **options):
         "gamma",
         "gamma",
         "kfold",
-        **{"k": 5, "n_replicates": 19, "seed": seed, **options},
+        **{"n_folds": 5, "n_replicates": 19, "seed": seed, **options},
     )
 
 
@@ -49,10 +49,10 @@ def test_statistics_are_those_of_the_pearson_residual(name, float64):
     expected = 1 - np.exp(-mean) if name == "beta" else mean
     residual = np.nan_to_num((V - expected) / np.sqrt(variance))
     filled = np.where(np.isnan(V), likelihood.placeholder, V)
-    ours = residuals(likelihood, sites, filled, ~np.isnan(V))
-    assert float(ours.singular_value) == pytest.approx(np.linalg.norm(residual, 2), rel=1e-9)
+    found = residuals(likelihood, sites, filled, ~np.isnan(V))
+    assert float(found.singular_value) == pytest.approx(np.linalg.norm(residual, 2), rel=1e-9)
     square = (residual**2).sum() / np.isfinite(V).sum()
-    assert float(ours.dispersion) == pytest.approx(square, rel=1e-9)
+    assert float(found.dispersion) == pytest.approx(square, rel=1e-9)
 
 
 def test_p_value_counts_the_data_as_a_replicate():
@@ -61,28 +61,25 @@ def test_p_value_counts_the_data_as_a_replicate():
     assert p_value(0.0, np.zeros(19)) == 1.0
 
 
-def test_refit_from_a_mode_stays_there(float64):
+def test_refit_from_an_optimum_stays_there(float64):
     small = model("poisson").resolve(data(LIKELIHOODS["poisson"]))
     matrix = bn.data.Matrix.of(data(LIKELIHOODS["poisson"]))
     search = Search("newton", 1000, 1e-6, log_space=True)
     start = (np.ones((6, 2)) + np.eye(6, 2), np.ones((2, 5)) + np.eye(2, 5))
-    mode = find_modes(search, small, matrix, [start], False)[0]
-    again = refit(search, small, dense_cells_of(small, matrix), mode.sites)
+    found = find_modes(search, small, matrix, [start], False)[0]
+    again = refit(search, small, dense_cells_of(small, matrix), found.sites)
     assert again.converged
     assert again.n_iter <= 3
     for name in ("W", "H"):
-        np.testing.assert_allclose(again.sites[name], mode.sites[name], rtol=1e-4)
+        np.testing.assert_allclose(again.sites[name], found.sites[name], rtol=1e-4)
 
 
 def test_replicates_follow_the_fitted_mean_and_do_not_depend_on_batches(float64):
     V = np.random.default_rng(0).poisson(20.0, (10, 8)).astype(float)
     asked = settings(V)
-    with precision(asked):
-        found = modes(asked, asked.at(1), search_of(asked, asked.at(1)), None, False)[0]
+    fit = bn.fit(V, asked.at(1), bn.MAP(n_init=1, space="log"), progress=False)
     search = Search("newton", 200, 1e-3, log_space=True)
-    task = Replicates(
-        asked.at(1), V, np.ones(V.shape, bool), found.sites, search, 0, tuple(range(12))
-    )
+    task = Replicates(asked.at(1), asked.matrix, sites_of(fit), search, 0, tuple(range(12)))
     whole = task.run()
     parts = [replace(task, numbers=tuple(range(i, i + 6))).run() for i in (0, 6)]
     np.testing.assert_array_equal(
@@ -100,7 +97,7 @@ def test_false_alarms_are_as_rare_as_the_level_says():
         mean = rng.gamma(2.0, 3.0, (12, 1)) @ rng.gamma(2.0, 3.0, (1, 9))
         asked = settings(rng.poisson(mean).astype(float) + 0.0, seed)
         with precision(asked):
-            p.append(measure_mode(replace(asked, k=2), 1, None, False).values["residual_p"])
+            p.append(measure_at_map(replace(asked, n_folds=2), 1, None, False).values["residual_p"])
     alarms = int(np.sum(np.array(p) <= 0.2))
     # Twice too many alarms would be seen; a right check fails here once in 10,000 times.
     assert alarms <= stats.binom.isf(1e-4, n, 0.2)
@@ -112,4 +109,4 @@ def test_missing_component_is_seen():
     mean = rng.gamma(1.0, 30.0, (12, 2)) @ np.kron(np.eye(2), np.full((1, 5), 1.0))
     asked = settings(rng.poisson(mean[:, :9]).astype(float) + 0.0)
     with jax.enable_x64(True):
-        assert measure_mode(asked, 1, None, False).values["residual_p"] == pytest.approx(0.05)
+        assert measure_at_map(asked, 1, None, False).values["residual_p"] == pytest.approx(0.05)

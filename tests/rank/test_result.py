@@ -10,7 +10,7 @@ import xarray as xr
 from small import same
 
 import bayesnmf as bn
-from bayesnmf.posterior import result as posterior
+from bayesnmf.posterior.loading import load_fit
 from bayesnmf.rank import plot as rank_plot
 
 
@@ -18,7 +18,7 @@ from bayesnmf.rank import plot as rank_plot
 def selection() -> bn.RankSelection:
     V, _, _ = bn.datasets.make_nmf(14, 10, 1, "poisson", seed=3)
     frame = pd.DataFrame(V).rename(index=lambda i: f"r{i}", columns=lambda j: f"c{j}")
-    options = {"n_replicates": 19, "k": 2, "progress": False}
+    options = {"n_replicates": 19, "n_folds": 2, "progress": False}
     return bn.select_rank(frame, [1, 2], method=bn.MAP(n_init=2), **options)
 
 
@@ -42,7 +42,7 @@ def test_files_of_another_kind_are_refused(selection, tmp_path):
     with pytest.raises(ValueError, match=r"fit\.nc is not a sweep over ranks"):
         bn.RankSelection.load(tmp_path / "fit.nc")
     with pytest.raises(ValueError, match=r"sweep\.nc is a sweep over ranks, not a fit: bayesnmf r"):
-        posterior.load(tmp_path / "sweep.nc")
+        load_fit(tmp_path / "sweep.nc")
     xr.Dataset({"x": ("i", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
     with pytest.raises(ValueError, match=r"other\.nc is not a bayesnmf result"):
         bn.load(tmp_path / "other.nc")
@@ -65,7 +65,7 @@ def test_a_sweep_that_cannot_be_saved_goes_on_and_says_so_once(selection, tmp_pa
 
     monkeypatch.setattr(bn.RankSelection, "save", fail)
     fits, settings = selection.fits, selection.settings
-    options = {"n_replicates": 19, "k": 2, "progress": False, "method": bn.MAP(n_init=2)}
+    options = {"n_replicates": 19, "n_folds": 2, "progress": False, "method": bn.MAP(n_init=2)}
     with pytest.warns(UserWarning, match=r"could not be saved to .*sweep\.nc.*No space") as caught:
         again = bn.select_rank(fits[1].V, [1, 2], save_to=tmp_path / "sweep.nc", **options)
     assert len(caught) == 1

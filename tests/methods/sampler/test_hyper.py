@@ -138,7 +138,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
     part.save(tmp_path / "part.nc")
     loaded = bn.load(tmp_path / "part.nc")
     assert loaded.model == part.model
-    resumed = loaded.resume(20, progress=False)
+    resumed = bn.resume(loaded, 20, progress=False)
     for name in ("W", "H", "rate"):
         np.testing.assert_array_equal(
             resumed.tree["posterior"][name], whole.tree["posterior"][name]

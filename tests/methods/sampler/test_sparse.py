@@ -189,7 +189,7 @@ def test_a_fit_is_never_expanded_and_goes_on(monkeypatch, tmp_path):
     whole = small.run(V, model, METHOD)
     part = small.run(V, model, bn.MCMC(num_warmup=8, num_samples=4, num_chains=2))
     part.save(tmp_path / "part.nc")
-    resumed = bn.load(tmp_path / "part.nc").resume(4, progress=False)
+    resumed = bn.resume(bn.load(tmp_path / "part.nc"), 4, progress=False)
     for site, values in whole.tree["posterior"].data_vars.items():
         np.testing.assert_array_equal(resumed.tree["posterior"][site], values)
         assert np.isfinite(values).all()

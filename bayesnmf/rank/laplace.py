@@ -1,8 +1,8 @@
-"""How far the posterior spreads around a mode in log space, and the noise that the mode leaves out."""
+"""A Laplace approximation around a MAP estimate in log space, and the noise that it leaves out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -19,11 +19,11 @@ from bayesnmf.rank.residuals import fitted
 MAX_SHARE = 0.95
 
 
-#: How far a noise parameter is moved from its value at the mode, at most, as a factor.
+#: How far a noise parameter is moved from its MAP estimate, at most, as a factor.
 MAX_FACTOR = 1e4
 
 
-class Spread(NamedTuple):
+class LaplaceApproximation(NamedTuple):
     """Gaussian approximation of log W and log H, a row of W and a column of H at a time.
 
     Parameters
@@ -42,10 +42,10 @@ class Spread(NamedTuple):
     n_parameters: float
 
 
-def spread_around(
-    model: NMF, values: np.ndarray, kept: np.ndarray, sites: dict[str, np.ndarray]
-) -> Spread:
-    """Return the spread that the curvature at a mode in log space suggests.
+def laplace_at(
+    model: NMF, values: np.ndarray, kept: np.ndarray, sites: Mapping[str, np.ndarray]
+) -> LaplaceApproximation:
+    """Return the covariances that the curvature at a MAP estimate in log space suggests.
 
     With a gamma prior of shape ``a`` the negative Hessian of the logarithms of a row ``w`` is
     ``a I + diag(w) H diag(weight) H' diag(w)`` there, with Fisher weights in place of observed ones.
@@ -58,8 +58,8 @@ def spread_around(
         Resolved.
     values, kept : ndarray of shape (n_rows, n_columns)
         Data, and the cells that were fitted.
-    sites : dict of str to ndarray
-        The mode.
+    sites : mapping of str to ndarray
+        The MAP estimate.
     """
     W, H = (np.asarray(sites[name], float) for name in ("W", "H"))
     weight = np.where(kept, np.asarray(_weight(model.likelihood, *fitted(sites), values)), 0.0)
@@ -68,22 +68,22 @@ def spread_around(
     root_W, used_W = _blocks(W, H, weight, shape_W)
     root_H, used_H = _blocks(H.T, W.T, weight.T, shape_H)
     unseen = min(used_W / len(W), used_H / H.shape[1]) ** 2
-    return Spread(root_W, root_H, max(used_W + used_H - unseen, 0.0))
+    return LaplaceApproximation(root_W, root_H, max(used_W + used_H - unseen, 0.0))
 
 
 def draw_around(
     factor: np.ndarray, root: np.ndarray, number: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return log-normal draws of a factor whose mean is the mode.
+    """Return log-normal draws of a factor whose mean is the MAP estimate.
 
-    The mode of the logarithm of a gamma variable is the logarithm of its mean, so a spread around
-    it must leave the mean where it is.
+    The density of the logarithm of a gamma variable is highest at the logarithm of its mean, so
+    draws around it must leave the mean where it is.
 
     Parameters
     ----------
     factor : ndarray of shape (n, n_components)
     root : ndarray of shape (n, n_components, n_components)
-        Of :class:`Spread`.
+        Of :class:`LaplaceApproximation`.
     number : int
     rng : numpy.random.Generator
 
@@ -99,22 +99,22 @@ def corrected_noise(
     model: NMF,
     values: np.ndarray,
     kept: np.ndarray,
-    sites: dict[str, np.ndarray],
+    sites: Mapping[str, np.ndarray],
     n_parameters: float,
 ) -> dict[str, np.ndarray]:
     """Return the likelihood's parameters, with the noise that the fit has followed put back.
 
-    The joint mode takes the residuals for the noise, though of n cells p parameters have followed a share p / n
-    of it; so the more components, the less noise seems to be left. Here, as in a generalised linear
-    model, the noise is such that the squared Pearson residuals add up to n - p.
+    The MAP estimate takes the residuals for the noise. But of n cells, p parameters have followed a
+    share p / n of the noise, so the more components, the less noise seems to be left. Here, as in a
+    generalised linear model, the noise is such that the squared Pearson residuals add up to n - p.
 
     References
     ----------
     McCullagh, P. and Nelder, J. A. (1989). Generalized linear models, 2nd edition, section 8.3.
     doi:10.1007/978-1-4899-3242-6
     """
-    mean, at_mode = fitted(sites)
-    parameters = {name: np.asarray(x) for name, x in at_mode.items()}
+    mean, estimated = fitted(sites)
+    parameters = {name: np.asarray(x) for name, x in estimated.items()}
     left = 1 - min(n_parameters / max(int(kept.sum()), 1), MAX_SHARE)
 
     def dispersion(noise: dict[str, np.ndarray]) -> float:
@@ -135,13 +135,13 @@ def _put_back(
     from scipy.optimize import brentq
 
     def moved(log_factor: float) -> dict[str, np.ndarray]:
-        mode = parameters[name]
-        return parameters | {name: (mode * np.exp(log_factor)).astype(mode.dtype)}
+        value = parameters[name]
+        return parameters | {name: (value * np.exp(log_factor)).astype(value.dtype)}
 
     now, end = dispersion(parameters), float(np.log(MAX_FACTOR))
-    # Residuals that leave no room for noise beside the likelihood's least have none put back.
+    # Where residuals are no larger than the least noise of the likelihood, none is put back.
     wanted = left * max(now, 1.0)
-    # Some parameters are a spread, others a precision.
+    # Some parameters are standard deviations, others precisions.
     ends = [x for x in (-end, end) if dispersion(moved(x)) < wanted < now]
     if not ends:
         return parameters
@@ -156,7 +156,7 @@ def _blocks(
     pairs = (other[:, None] * other[None, :]).reshape(rank * rank, -1)
     information = (weight @ pairs.T).reshape(n, rank, rank) * factor[:, :, None] * factor[:, None]
     values, vectors = np.linalg.eigh(information + shape[:, :, None] * np.eye(rank))
-    # No eigenvalue is below the prior's but by rounding, where the data say much more than it.
+    # Only rounding makes an eigenvalue smaller than the prior's.
     scale = 1 / np.sqrt(np.maximum(values, shape.min()))
     used = float(np.sum(1 - shape * np.einsum("nkj,nj->nk", vectors**2, scale**2)))
     # Components that can replace each other do so along a line of the factor, not of its logarithm:

@@ -1,4 +1,4 @@
-"""The spread around a MAP estimate in log space, and the noise that is put back."""
+"""The Laplace approximation around a MAP estimate in log space, and the noise that is put back."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.optimise.log_map import log_map
-from bayesnmf.rank.spread import corrected_noise, draw_around, spread_around
+from bayesnmf.rank.laplace import corrected_noise, draw_around, laplace_at
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -34,7 +33,7 @@ def test_blocks_are_those_of_the_hessian_and_parameters_its_effective_number():
     V = counts(14, 11, 2, seed=1)
     V[2, 3] = np.nan
     model, values, kept, sites = at_mode(V, 2, "poisson")
-    spread = spread_around(model, values, kept, sites)
+    spread = laplace_at(model, values, kept, sites)
     W, H = sites["W"], sites["H"]
     n, m = V.shape
 
@@ -88,7 +87,7 @@ def test_noise_does_not_shrink_with_the_number_of_components():
     at_modes, corrected = [], []
     for rank in (2, 6):
         mode = at_mode(V, rank, "negative_binomial")
-        spread = spread_around(*mode)
+        spread = laplace_at(*mode)
         at_modes.append(float(mode[-1]["concentration"]))
         corrected.append(float(corrected_noise(*mode, spread.n_parameters)["concentration"]))
     assert at_modes[1] > 2 * truth
@@ -97,6 +96,6 @@ def test_noise_does_not_shrink_with_the_number_of_components():
 
 def test_counts_with_less_noise_than_the_likelihood_allows_are_left_alone():
     mode = at_mode(counts(20, 15, 2, seed=5), 2, "negative_binomial")
-    noise = corrected_noise(*mode, spread_around(*mode).n_parameters)
+    noise = corrected_noise(*mode, laplace_at(*mode).n_parameters)
     assert noise["concentration"] > 0.3 * mode[-1]["concentration"]
     assert corrected_noise(*at_mode(counts(20, 15, 2, seed=5), 2, "poisson"), 30.0) == {}
