@@ -129,8 +129,8 @@ class Integral:
             keys = jax.random.split(key, len(self.other))
             cells = (self.shape, v, observed if alone else given, target, known)
             line = Line(self.likelihood, *jax.tree.map(jnp.asarray, cells))
-            drawn = (self.rates, self.other, start, self.parameters)
-            draws = FactorDraw(*jax.tree.map(jnp.asarray, drawn), keys)
+            drawn = (self.rates, self.other, start, self.parameters, keys)
+            draws = FactorDraw(*jax.tree.map(jnp.asarray, drawn))
             densities = predict_line(line, draws, jnp.asarray(points), **options)
             values, *fitted = (np.asarray(x) for x in densities)
         return values, fitted[0] if fitted else values

@@ -9,6 +9,7 @@ import pytest
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.rank.laplace import corrected_noise, draw_around, laplace_at
 
 pytestmark = pytest.mark.usefixtures("float64")
