@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as installed_version
-from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
 
-from bayesnmf import plots
-from bayesnmf.cli import data as cli_data
-from bayesnmf.cli import demo as cli_demo
-from bayesnmf.cli import rank as cli_rank
-from bayesnmf.cli import report as cli_report
-from bayesnmf.cli.data import listed
+from bayesnmf.cli import check, compare, demo, fit, plot, rank, report
 from bayesnmf.cli.signals import (
     INTERRUPTED,
-    NOT_CONVERGED,
     complain,
-    prompt_interrupt,
     sentence,
+    stopping_on_signals,
     usage,
     warnings_in_one_line,
 )
-from bayesnmf.cli.text import summary_of
-from bayesnmf.comparison import compare as comparison
-from bayesnmf.comparison import modes as multimodality
-from bayesnmf.data import files
-from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
-from bayesnmf.likelihoods import as_likelihood
-from bayesnmf.methods import MAP, MCMC, METHODS, SVI, as_method
-from bayesnmf.model import NMF
-from bayesnmf.posterior import checks, endings, fitting
-from bayesnmf.posterior.loading import load_fit
-from bayesnmf.posterior.requirements import require_whole
-from bayesnmf.posterior.result import Fit
-from bayesnmf.posterior.targets import IMAGES, RESULTS, require_target, save_or_rescue, write_figure
-from bayesnmf.priors import REGISTRY as PRIORS
-from bayesnmf.priors import as_prior
 
 #: What bad input raises. Anything else is a fault of the package and keeps its traceback.
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ImportError)
 
 
-CRITERIA = get_args(comparison.Criterion.__value__)
-
-
-PLOTS = {"components": plots.components, "reconstruction": plots.reconstruction}
-
-
-# Typer carries a Click of its own since 0.26, so its class of usage errors is taken from here.
+# Since 0.26 Typer contains its own Click, so the class of usage errors is taken from Typer.
 UsageError: Any = typer.BadParameter.__base__
 
 
@@ -87,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["fit", "absent.csv", "--rank", "2", "--out", "fit.nc"])
     2
     """
-    with warnings_in_one_line(), prompt_interrupt():
+    with warnings_in_one_line(), stopping_on_signals():
         try:
             status = get_command(app).main(arguments, prog_name="bayesnmf", standalone_mode=False)
         except UsageError as error:
@@ -113,215 +82,17 @@ def _root(
         typer.echo(context.get_help())
 
 
-@app.command(
-    epilog="\b\nExamples:\n"
-    "  bayesnmf fit counts.csv --rank 5 --out fit.nc\n"
-    "  bayesnmf fit counts.csv --rank 5 --method map --starts 10 --out mode.nc\n"
-    "  bayesnmf fit spectra.npy --rank 3 --likelihood gaussian --method svi --out fit.nc"
-)
-def fit(
-    data: cli_data.Data,
-    rank: Annotated[int, typer.Option(min=1, help="Number of components.")],
-    out: Annotated[Path, typer.Option(help="Result to write: .nc or .zarr.")],
-    likelihood: Annotated[str, typer.Option(help=f"{listed(LIKELIHOODS)}.")] = "poisson",
-    method: Annotated[str, typer.Option(help=f"{listed(METHODS)}.")] = "mcmc",
-    prior_w: Annotated[str, typer.Option(help=f"{listed(PRIORS)}.")] = "gamma",
-    prior_h: Annotated[str, typer.Option(help="As --prior-w.")] = "gamma",
-    sigma: cli_data.Sigma = None,
-    exposure: cli_data.Exposure = None,
-    names: cli_data.Names = None,
-    header: cli_data.Header = None,
-    read_budget: cli_data.ReadBudget = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    warmup: Annotated[
-        int | None, typer.Option(min=0, help="mcmc: steps of each chain that are dropped.")
-    ] = None,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="mcmc: draws of each chain; svi: draws in all.")
-    ] = None,
-    chains: Annotated[int | None, typer.Option(min=1, help="mcmc: independent chains.")] = None,
-    kernel: Annotated[str | None, typer.Option(help=f"mcmc: {listed(MCMC._kernels)}.")] = None,
-    algorithm: Annotated[str | None, typer.Option(help=f"svi: {listed(SVI._algorithms)}.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="svi: gradient steps at most.")] = None,
-    solver: Annotated[
-        str | None, typer.Option(help=f"map: {listed(MAP._options['solver'])}.")
-    ] = None,
-    init: Annotated[str | None, typer.Option(help="map: random or nndsvd.")] = None,
-    starts: Annotated[int | None, typer.Option(min=1, help="map: random starts.")] = None,
-    max_iter: Annotated[int | None, typer.Option(min=1, help="map: iterations at most.")] = None,
-    tol: Annotated[float | None, typer.Option(min=0, help="map, svi: when to stop.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
-) -> None:
-    """Fit a factorisation to a data file, and save its posterior.
-
-    Options whose help begins with the name of a method belong to that method.
-
-    Exit status 0 when the fit has converged, 1 when it has not, 2 after an error, and 130 when it
-    was interrupted. With 1 the result is saved, and with 130 where there is one.
-    """
-    require_target(out, RESULTS)
-    options = {
-        "--warmup": ("num_warmup", warmup),
-        "--samples": ("num_samples", samples),
-        "--chains": ("num_chains", chains),
-        "--kernel": ("kernel", kernel),
-        "--algorithm": ("algorithm", algorithm),
-        "--steps": ("num_steps", steps),
-        "--solver": ("solver", solver),
-        "--init": ("init", init),
-        "--starts": ("n_init", starts),
-        "--max-iter": ("max_iter", max_iter),
-        "--tol": ("tol", tol),
-    }
-    record = _method(method, {flag: pair for flag, pair in options.items() if pair[1] is not None})
-    priors = as_prior(prior_w, "--prior-w"), as_prior(prior_h, "--prior-h")
-    as_likelihood(likelihood)  # refuses an unknown name before files are read
-    layout = cli_data.Layout(names, header, read_budget)
-    known = layout.read_known(sigma, exposure)
-    model = NMF(rank, cli_data.likelihoods_of(likelihood, known)[likelihood], *priors)
-    table = layout.read(data)
-    V = fitting.matrix_for(table, model, record)
-    missing = V.n_rows * V.n_columns - V.n_observed
-    say = (lambda text: None) if quiet else typer.echo
-    say(f"{data}: {V.n_rows} rows x {V.n_columns} columns, missing cells: {missing}")
-    say(f"{files.describe(table)}\n")
-    progress = sys.stderr.isatty() and not quiet
-    result = fitting.fit_silently(V, model, record, seed=seed, progress=progress)
-    endings.warn_of_empty(result)
-    save_or_rescue(result, out)
-    say(f"{summary_of(result)}\n\n{result.message}\nSaved to {out}")
-    if result.interrupted or not result.converged:
-        raise typer.Exit(INTERRUPTED if result.interrupted else NOT_CONVERGED)
+#: Each verb: its function, and the examples below its help.
+VERBS: dict[str, tuple[Callable[..., None], str]] = {
+    "fit": (fit.run_fit, fit.EXAMPLES),
+    "compare": (compare.run_compare, compare.EXAMPLES),
+    "rank": (rank.run_rank, rank.EXAMPLES),
+    "check": (check.run_check, check.EXAMPLES),
+    "plot": (plot.run_plot, plot.EXAMPLES),
+    "report": (report.run_report, report.EXAMPLES),
+    "demo": (demo.run_demo, demo.EXAMPLES),
+}
 
 
-@app.command(
-    epilog="\b\nExample:\n"
-    "  bayesnmf compare counts.csv --rank 4 --likelihoods poisson,negative_binomial,gaussian"
-)
-def compare(
-    data: cli_data.Data,
-    rank: Annotated[int, typer.Option(min=1, help="Number of components.")],
-    likelihoods: Annotated[
-        str, typer.Option(help=f"Names, separated by commas: {', '.join(LIKELIHOODS)}.")
-    ] = "poisson,negative_binomial",
-    method: Annotated[str, typer.Option(help="mcmc or svi.")] = "mcmc",
-    criterion: Annotated[str, typer.Option(help=f"{listed(CRITERIA)}.")] = "loo",
-    escalate: Annotated[
-        bool, typer.Option(help="Replace unreliable estimates, refitting if necessary.")
-    ] = False,
-    sigma: cli_data.Sigma = None,
-    exposure: cli_data.Exposure = None,
-    names: cli_data.Names = None,
-    header: cli_data.Header = None,
-    read_budget: cli_data.ReadBudget = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Plot to write: .png, .pdf or .svg.")] = None,
-) -> None:
-    """Compare likelihoods by the density that they give to cells left out."""
-    if out is not None:
-        require_target(out, IMAGES)
-    if criterion not in CRITERIA:  # found now, rather than after the fits
-        raise ValueError(f"unknown --criterion {criterion!r}; valid: {', '.join(CRITERIA)}")
-    record, progress = as_method(method), sys.stderr.isatty()
-    for name in likelihoods.split(","):
-        as_likelihood(name)  # refuses an unknown name before files are read
-    layout = cli_data.Layout(names, header, read_budget)
-    known = layout.read_known(sigma, exposure)
-    chosen = cli_data.likelihoods_of(likelihoods, known)
-    models = {name: NMF(rank, likelihood) for name, likelihood in chosen.items()}
-    V = layout.read(data)
-    matrices = {name: fitting.matrix_for(V, model, record) for name, model in models.items()}
-    for name, model in models.items():
-        model.check(matrices[name], draws=True)  # before minutes are spent on the others
-    typer.echo(f"{data}: {files.describe(V)}\n")
-    fits = {
-        name: require_whole(
-            fitting.fit_silently(matrices[name], model, record, seed=seed, progress=progress)
-        )
-        for name, model in models.items()
-    }
-    for name, result in fits.items():
-        if not result.converged:
-            warnings.warn(f"{name}: {result.message}", endings.ConvergenceWarning, stacklevel=1)
-    table = comparison.compare(fits, criterion, escalate=escalate, seed=seed, progress=progress)  # type: ignore[arg-type]
-    shown = ["elpd", "elpd_diff", "dse", "p", "weight", "bad_k", "estimator", "note"]
-    typer.echo(table[shown].to_string(float_format="{:.4g}".format))
-    if out is not None:
-        write_figure(plots.compare(table), out)
-
-
-app.command(epilog=cli_rank.EXAMPLES)(cli_rank.rank)
-
-
-@app.command(epilog="\b\nExample:\n  bayesnmf check fit.nc && bayesnmf plot fit.nc")
-def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A result of bayesnmf fit.")],
-) -> None:
-    """Judge whether a fit has converged.
-
-    Exit status 0 when it has, 1 when it has not or that cannot be judged, and 2 after an error.
-    """
-    verdict = checks.check(load_fit(file))
-    typer.echo(verdict.message if verdict.table.empty else str(verdict))
-    if not verdict.converged:
-        raise typer.Exit(NOT_CONVERGED)
-
-
-@app.command(
-    epilog="\b\nExamples:\n"
-    "  bayesnmf plot fit.nc\n"
-    "  bayesnmf plot fit.nc --kind reconstruction --out residuals.pdf"
-)
-def plot(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A result of bayesnmf fit.")],
-    kind: Annotated[str, typer.Option(help=f"{listed(PLOTS)}.")] = "components",
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Image to write: .png, .pdf or .svg.", show_default="FILE-KIND.png"),
-    ] = None,
-    mode: Annotated[
-        int | None, typer.Option(min=0, help="Which mode, if the chains are in several.")
-    ] = None,
-) -> None:
-    """Draw the components of a fit, or its residuals.
-
-    Components are drawn with their 90 % intervals; a reconstruction shows the data, what the fit
-    expects of them, and the difference in standard deviations.
-    """
-    if kind not in PLOTS:
-        raise ValueError(f"unknown --kind {kind!r}; valid: {', '.join(PLOTS)}")
-    result = load_fit(file)
-    modes = multimodality.modes(result)
-    if mode is None and len(modes) > 1:
-        raise ValueError(f"the chains are in {modes.message}: choose one with --mode")
-    if mode is not None and mode >= len(modes):
-        raise ValueError(f"--mode {mode}: the chains are in {modes.message}")
-    result = modes[mode or 0]
-    out = file.with_name(f"{file.stem}-{kind}.png") if out is None else out
-    require_target(out, IMAGES)
-    _draw(kind, result, out)
-    typer.echo(out)
-
-
-app.command(epilog=cli_report.EXAMPLES)(cli_report.report)
-
-
-app.command("demo", epilog=cli_demo.EXAMPLES)(cli_demo.run_demo)
-
-
-def _draw(kind: str, result: Fit, out: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had
-    write_figure(PLOTS[kind](result), out)
-
-
-def _method(name: str, options: dict[str, tuple[str, Any]]) -> Any:
-    """Return the method's record, or say which option is another method's."""
-    as_method(name)  # refuses an unknown name
-    names = {other: {field.name for field in fields(cls)} for other, cls in METHODS.items()}
-    for flag, (field, _) in options.items():
-        if field not in names[name]:
-            owners = " or ".join(other for other in names if field in names[other])
-            raise ValueError(f"{flag} belongs to --method {owners}, not to --method {name}")
-    return METHODS[name](**dict(options.values()))
+for _verb, (_function, _examples) in VERBS.items():
+    app.command(_verb, epilog=_examples)(_function)

@@ -71,6 +71,12 @@ Exposure = Annotated[
 ]
 
 
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+Result = Annotated[Path, typer.Argument(metavar="FILE", help="A result of bayesnmf fit.")]
+
+
 def listed(choices: Any) -> str:
     """Return the help of an option with a fixed set of values.
 

@@ -16,6 +16,7 @@ from bayesnmf.likelihoods import as_likelihood
 from bayesnmf.methods import METHODS
 from bayesnmf.posterior.targets import IMAGES, RESULTS, require_target, save_or_rescue, write_figure
 from bayesnmf.priors import REGISTRY as PRIORS
+from bayesnmf.rank.result import RankSelection
 from bayesnmf.rank.select import select_rank
 
 EXAMPLES = (
@@ -27,12 +28,12 @@ EXAMPLES = (
 )
 
 
-def rank(
+def run_rank(
     data: cli_data.Data,
     ranks: Annotated[
         str | None,
         typer.Option(
-            help="FIRST:LAST, both tried; numbers separated by commas; or auto: the end by ARD.",
+            help="FIRST:LAST, both tried; numbers separated by commas; or auto: ARD finds the last.",
             show_default="1:10",
         ),
     ] = None,
@@ -52,7 +53,7 @@ def rank(
     read_budget: cli_data.ReadBudget = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of kfold.")] = 5,
     replicates: Annotated[int, typer.Option(min=19, help="Replicates of the residual check.")] = 99,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    seed: cli_data.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Sweep to write: .nc or .zarr.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg.")] = None,
     resume: Annotated[
@@ -61,13 +62,11 @@ def rank(
 ) -> None:
     """Choose the number of components by predictive checks.
 
-    Chosen is the smallest rank that leaves no structure in the residuals and predicts cells left
-    out as well as the best. Ctrl-C keeps the ranks that are finished, and with --out each is written
-    when it is.
+    The smallest rank is chosen that leaves no structure in the residuals and predicts cells left
+    out as well as the best rank does. Ctrl-C keeps the ranks that are finished; with --out, each
+    rank is saved as soon as it is finished.
     """
-    for target, endings in ((out, RESULTS), (plot, IMAGES)):
-        if target is not None:
-            require_target(target, endings)
+    _require_targets(out, plot)
     asked = None if ranks is None else parse_ranks(ranks)
     as_likelihood(likelihood)  # refuses an unknown name before files are read
     layout = cli_data.Layout(names, header, read_budget)
@@ -91,15 +90,21 @@ def rank(
         progress=sys.stderr.isatty(),
     )
     typer.echo(selection)
+    _write(selection, out, plot)
+
+
+def _require_targets(out: Path | None, plot: Path | None) -> None:
+    for target, endings in ((out, RESULTS), (plot, IMAGES)):
+        if target is not None:
+            require_target(target, endings)
+
+
+def _write(selection: RankSelection, out: Path | None, plot: Path | None) -> None:
     if out is not None:
-        save_or_rescue(
-            selection, out
-        )  # again: a sweep goes on, with a warning, where it cannot save
+        # Again at the end: while it runs, a sweep that cannot save only warns.
+        save_or_rescue(selection, out)
         typer.echo(f"Saved to {out}")
     if plot is not None:
-        import matplotlib
-
-        matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had
         write_figure(selection.plot(), plot)
         typer.echo(f"Figure: {plot}")
 
@@ -110,7 +115,7 @@ def parse_ranks(text: str) -> list[int] | str:
     Raises
     ------
     ValueError
-        When the text is no range that rises, and no list of integers.
+        When the text is neither a rising range nor a list of integers.
 
     Examples
     --------

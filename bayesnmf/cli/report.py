@@ -10,7 +10,7 @@ import typer
 
 from bayesnmf.posterior.targets import PAGES, require_target
 from bayesnmf.rank.result import load
-from bayesnmf.reporting.report import report as write_report
+from bayesnmf.reporting.report import report
 
 EXAMPLES = (
     "\b\nExamples:\n"
@@ -19,7 +19,7 @@ EXAMPLES = (
 )
 
 
-def report(
+def run_report(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A result of bayesnmf fit or bayesnmf rank.")
     ],
@@ -27,7 +27,7 @@ def report(
         Path | None, typer.Option(help="Page to write.", show_default="FILE.html")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the predictive checks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the predictive checks.")] = 0,
 ) -> None:
     """Write one HTML page about a fit, or about a sweep over ranks and its best fit.
 
@@ -37,8 +37,5 @@ def report(
     out = file.with_suffix(".html") if out is None else out
     require_target(out, PAGES)
     result = load(file)
-    import matplotlib
-
-    matplotlib.use("Agg")  # a window is neither wanted nor, on a server, to be had
-    write_report(result, out, title=title, seed=seed, progress=sys.stderr.isatty())
+    report(result, out, title=title, seed=seed, progress=sys.stderr.isatty())
     typer.echo(out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -15,10 +14,6 @@ from bayesnmf.cli import startup
 
 #: What the shell sees: `fit` or `check` found no convergence; an error; Ctrl-C.
 NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, startup.INTERRUPTED
-
-
-#: Seconds that compiled code has to come to an end after Ctrl-C.
-GRACE = 5.0
 
 
 #: Signals that end a run with what it has: from the keyboard, and from a batch system.
@@ -59,49 +54,22 @@ def warnings_in_one_line() -> Iterator[None]:
 
 
 @contextmanager
-def prompt_interrupt() -> Iterator[None]:
-    """Let Ctrl-C or SIGTERM end a run within moments, with what it has made where it can.
+def stopping_on_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a run with what it has: both raise ``KeyboardInterrupt``.
 
-    Python hands them to the main thread, which compiled code keeps until a chunk is done. Its
-    wakeup descriptor is written to at once, so a thread that reads it can end the process when
-    the main thread has not heard of it in time; once it has, it may take its time to save.
+    Python raises it in the main thread as soon as compiled code returns. Every method returns
+    from compiled code after a few dozen steps for this reason.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    (reader, writer), heard = os.pipe(), threading.Event()
-    os.set_blocking(writer, False)
-    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     handlers = {number: signal.getsignal(number) for number in STOPPING}
-
-    def hear(number: int, frame: Any) -> None:
-        heard.set()
-        signal.default_int_handler(number, frame)
-
     for number, handler in handlers.items():
-        # Whoever has been told to ignore a signal, or has a handler of its own, keeps to that.
+        # A signal that is ignored, or that has a handler of its own, is left alone.
         if handler in (signal.default_int_handler, signal.SIG_DFL, startup.leave):
-            signal.signal(number, hear)
-    watch = threading.Thread(target=_end_when_unheard, args=(reader, heard), daemon=True)
-    watch.start()
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        heard.set()
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(before)
-        os.close(writer)
-
-
-def _end_when_unheard(reader: int, heard: threading.Event) -> None:
-    while received := os.read(reader, 1):
-        if received[0] not in STOPPING:
-            continue
-        if not heard.wait(GRACE):
-            if sys.stderr.isatty():
-                print(file=sys.stderr)  # below the progress bar
-            complain("interrupted")
-            os._exit(INTERRUPTED)
-        heard.clear()
-    os.close(reader)

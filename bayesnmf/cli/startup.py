@@ -25,7 +25,7 @@ def guard() -> None:
     It stays so until :func:`bayesnmf.cli.app.main` puts its own handler in place, and again after that
     has returned.
     """
-    # Someone who has been told to ignore the signal keeps to that.
+    # A signal that is ignored stays ignored.
     if _is_program() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, leave)
 

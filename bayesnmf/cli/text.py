@@ -8,15 +8,15 @@ from bayesnmf.posterior.result import Fit
 
 
 def summary_of(result: Fit) -> str:
-    """Write the summary of each mode of the chains, of which there is one as a rule."""
+    """Write the summary of each mode of the chains, usually one."""
     modes = multimodality.modes(result)
     if len(modes) == 1:
-        return _table(result)
-    return "\n\n".join(f"Mode {m}\n{_table(fit)}" for m, fit in enumerate(modes))
+        return _written(result)
+    return "\n\n".join(f"Mode {m}\n{_written(fit)}" for m, fit in enumerate(modes))
 
 
-def _table(result: Fit) -> str:
-    """Write the summary as text, without the columns that say nothing of a single draw."""
+def _written(result: Fit) -> str:
+    """Write the summary as text, without the intervals of a single draw."""
     summary = result.summary()
     if result.method == "map":
         summary = summary.drop(columns=summary.columns[1:4])
@@ -25,7 +25,7 @@ def _table(result: Fit) -> str:
     text["share"] = summary["share"].map("{:.1%}".format)
     last = summary["leading columns"]
     width = max(15, last.str.len().max())
-    written = summary.assign(**text, **{"leading columns": last.str.ljust(width)})
-    written.columns = [*written.columns[:-1], "leading columns".ljust(width)]
-    lines = written.rename_axis(None).to_string().splitlines()
+    columns = summary.assign(**text, **{"leading columns": last.str.ljust(width)})
+    columns.columns = [*columns.columns[:-1], "leading columns".ljust(width)]
+    lines = columns.rename_axis(None).to_string().splitlines()
     return "\n".join(line.rstrip() for line in lines)

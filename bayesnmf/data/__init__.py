@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bayesnmf.data.interface import Storage
 from bayesnmf.data.matrix import Matrix
 from bayesnmf.data.sparse import AnyMatrix, SparseMatrix
 
-__all__ = ["AnyMatrix", "Matrix", "SparseMatrix"]
+__all__ = ["AnyMatrix", "Matrix", "SparseMatrix", "Storage"]
+
+# Checked by mypy: both storages have the one interface.
+_STORAGES: tuple[type[Storage], ...] = (Matrix, SparseMatrix)

@@ -1,4 +1,4 @@
-"""What V may not be, each with a sentence that says what to give instead."""
+"""The containers that V may be, and a sentence for each that it may not be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
+
+from bayesnmf.data.faults import label, shown
 
 #: Characters that no file of results can hold: controls, but for tab and line ends, and halves
 #: of surrogate pairs.
@@ -72,3 +75,73 @@ def require_writable(names: pd.Index, word: str) -> None:
         f"the name of {word} {where}, {text[:40]!r}, holds the character U+{ord(found[0]):04X}, "
         "which files of results cannot hold. Rename it"
     )
+
+
+def unwrapped(V: Any) -> tuple[np.ndarray, Any, Any]:
+    """Split a container into its array and its row and column names (None: unnamed)."""
+    if isinstance(V, np.ma.MaskedArray):
+        refuse_kind(np.ma.getdata(V))
+        # np.asarray would bring the masked values back.
+        return np.where(np.ma.getmaskarray(V), np.nan, np.ma.getdata(V)), None, None
+    if isinstance(V, pd.DataFrame):
+        return V.to_numpy(), V.index, V.columns
+    if isinstance(V, xr.DataArray):
+        if V.ndim != 2:
+            return V.to_numpy(), None, None
+        rows, columns = (V.indexes.get(dim) for dim in V.dims)
+        return V.to_numpy(), rows, columns
+    refuse_foreign(V)
+    try:
+        return np.asarray(V), None, None
+    except ValueError:
+        raise ValueError("V is a nested sequence whose rows differ in length") from None
+
+
+def as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarray:
+    """Convert to float32 or float64, or say which cell is not a number."""
+    if values.dtype == np.float32:
+        return values
+    if values.dtype.kind in "biuf":
+        with np.errstate(over="ignore"):  # a long double may overflow, and is refused as infinite
+            return values.astype(np.float64)
+    refuse_kind(values)
+    # NumPy would read the text "1.5" as a number.
+    if values.dtype.kind == "O" and not any(isinstance(x, (str, bytes)) for x in values.flat):
+        # Mixed columns of a DataFrame arrive as objects; None and pandas.NA mean missing.
+        try:
+            return np.where(pd.isna(values), np.nan, values).astype(np.float64)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    _refuse_other_values(values, row_names, column_names)
+    raise TypeError(f"V has dtype {values.dtype}; it must hold real numbers")
+
+
+def _refuse_other_values(values: np.ndarray, row_names: Any, column_names: Any) -> None:
+    """Raise an error that names the first cell which is not a real number."""
+    for position, value in np.ndenumerate(values):
+        if _is_real(value):
+            continue
+        where = ", ".join(str(i) for i in position)
+        names = ""
+        if row_names is not None and column_names is not None and len(position) == 2:
+            row, column = position
+            names = f" (row {label(row_names, row)}, column {label(column_names, column)})"
+        if isinstance(value, int):
+            raise ValueError(
+                f"V[{where}]{names} is an integer above 1e308, the largest number that can be "
+                "computed with. Divide V by a constant."
+            )
+        raise TypeError(
+            f"V[{where}] = {shown(value)}{names} is not a real number. Drop columns of text, "
+            "or pass them as the index."
+        )
+
+
+def _is_real(value: Any) -> bool:
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, np.complexfloating):
+        return False
+    try:
+        float(value)
+    except (OverflowError, TypeError):
+        return False
+    return True

@@ -40,7 +40,7 @@ def require_size(path: Path, size: int, budget: int) -> None:
     --------
     >>> require_size(Path("counts.npz"), 3 * 2**33, 2**32)
     Traceback (most recent call last):
-    bayesnmf.file_sizes.TooLarge: counts.npz would take 24 GiB of memory when read, above the budget of 4 GiB. If the machine has it, raise bayesnmf.data.files.READ_BUDGET, in bytes (--read-budget in the shell, in GiB)
+    bayesnmf.data.file_sizes.TooLarge: counts.npz would take 24 GiB of memory when read, above the budget of 4 GiB. If the machine has it, raise bayesnmf.data.files.READ_BUDGET, in bytes (--read-budget in the shell, in GiB)
     """
     if size > budget:
         raise TooLarge(

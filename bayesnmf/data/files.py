@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import warnings
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -13,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse
 
 from bayesnmf.data import file_sizes
 from bayesnmf.data import parquet as parquet_files
 from bayesnmf.data import text as text_files
-from bayesnmf.data.sparse_format import from_rows, sound
+from bayesnmf.data.array_files import Explained, read_mtx, read_numpy
 from bayesnmf.data.text import Names
 
 #: A file is read only while it takes less than this many bytes of memory.
@@ -183,10 +180,6 @@ def _few(labels: pd.Index) -> str:
 # -- how each ending is read ------------------------------------------------------------------
 
 
-class _Explained(ValueError):
-    """A failure that says already what is wrong."""
-
-
 #: Reads a file, given the column of the names, whether there is a header, and the budget.
 type _Reader = Callable[[Path, Names, bool | None, int], Any]
 
@@ -213,7 +206,7 @@ def _translated(read_file: Callable[[Path, Names, int], Any]) -> _Reader:
     def reader(path: Path, names: Names, header: bool | None, budget: int) -> Any:
         try:
             return read_file(path, names, budget)
-        except (_Explained, file_sizes.TooLarge, file_sizes.Damaged):
+        except (Explained, file_sizes.TooLarge, file_sizes.Damaged):
             raise
         except Exception as error:
             # NumPy recommends allow_pickle=True here, which would run whatever the file says.
@@ -228,65 +221,6 @@ def _translated(read_file: Callable[[Path, Names, int], Any]) -> _Reader:
     return reader
 
 
-def _refuse_names(path: Path, names: Names) -> None:
-    if names is not None and names is not False:
-        raise _Explained(f"{path} holds numbers alone, so no column {names!r} holds row names")
-
-
-def _read_numpy(path: Path, names: Names, budget: int) -> Any:
-    _refuse_names(path, names)
-    # Opened here, because NumPy leaves the file open where an archive is damaged.
-    with path.open("rb") as file:
-        archive = file.read(2) == b"PK"
-        file.seek(0)
-        check = file_sizes.require_npz if archive else file_sizes.require_npy
-        check(path, file, budget)
-        file.seek(0)
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        stored = loaded.files
-        if {"format", "shape"} <= set(stored):
-            return _sparse(path, loaded, file)
-        if len(stored) == 1:
-            return loaded[stored[0]]
-    listed = ", ".join(stored[:10]) + (", …" if len(stored) > 10 else "")
-    holds = f"{len(stored)} arrays ({listed})" if stored else "no array"
-    raise _Explained(
-        f"{path} holds {holds}, but a data file holds one; save it alone with "
-        "numpy.savez(path, V=V)"
-    )
-
-
-def _sparse(path: Path, stored: Any, file: Any) -> scipy.sparse.csr_array:
-    """Return the sparse array of an archive, after a full check of its indices."""
-    word = f"{path}: it"
-    try:
-        if str(stored["format"].item()) in ("csr", "b'csr'"):
-            shape = tuple(int(side) for side in stored["shape"])
-            parts = tuple(stored[name] for name in ("data", "indices", "indptr"))
-            return from_rows(parts, shape, word)
-        file.seek(0)
-        return sound(scipy.sparse.load_npz(file), word)
-    except (ValueError, MemoryError) as error:
-        if str(error).startswith(word):
-            raise _Explained(str(error)) from error
-        raise
-
-
-def _read_mtx(path: Path, names: Names, budget: int) -> Any:
-    from scipy.io import mmread
-
-    _refuse_names(path, names)
-    raw = file_sizes.contents(path, budget)
-    file_sizes.require_mtx(path, raw, budget)
-    with warnings.catch_warnings():
-        # SciPy 1.18 announces that arrays replace matrices; both are converted below.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        loaded = mmread(io.BytesIO(raw))
-    return sound(loaded, f"{path}: it") if scipy.sparse.issparse(loaded) else loaded
-
-
 def _read_parquet(path: Path, names: Names, budget: int) -> pd.DataFrame:
     return _described(*parquet_files.read_parquet(path, names, budget))
 
@@ -299,14 +233,14 @@ _TEXT: dict[str, _Reader] = {
 }
 
 
-_MTX = _translated(_read_mtx)
+_MTX = _translated(read_mtx)
 
 
 #: How each ending is read.
 READERS: dict[str, _Reader] = {
     **_TEXT,
-    "npy": _translated(_read_numpy),
-    "npz": _translated(_read_numpy),
+    "npy": _translated(read_numpy),
+    "npz": _translated(read_numpy),
     "mtx": _MTX,
     "parquet": _translated(_read_parquet),
     **{f"{ending}.gz": reader for ending, reader in {**_TEXT, "mtx": _MTX}.items()},

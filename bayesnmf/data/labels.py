@@ -141,50 +141,56 @@ def _line(
 def _order(
     names: pd.Index | None, target: pd.Index | None, word: str, what: str, owner: str
 ) -> np.ndarray | None:
-    """Return where the target's names stand among the table's; None: nothing is to be moved."""
+    """Return the positions of the target's names in the table; None when they are in order."""
     if names is None or target is None or names.equals(target):
         return None
     if _is_default(names) and _is_default(target):
         return None  # neither has names: the caller looks at the shape
-    remedy = f"Give both the same names, or pass {what} as an array, which is taken by position"
+    hint = f"Give both the same names, or pass {what} as an array, which is taken by position"
     if _is_default(target):
         raise ValueError(
             f"the {word} of {what} have names ({_listed(names)}), but those of {owner} have none. "
-            f"{remedy}"
+            f"{hint}"
         )
     if _is_default(names):
         raise ValueError(
             f"the {word} of {what} have no names, but those of {owner} have ({_listed(target)}). "
-            f"{remedy}"
+            f"{hint}"
         )
-    mine, theirs = pd.Index(labels_of(names)), pd.Index(labels_of(target))
-    if mine.equals(theirs):
+    given, wanted = pd.Index(labels_of(names)), pd.Index(labels_of(target))
+    if given.equals(wanted):
         return None
-    unknown, missing = mine[~mine.isin(theirs)], theirs[~theirs.isin(mine)]
+    _refuse_other_names(given, wanted, word, what, owner, hint)
+    if not (given.is_unique and wanted.is_unique):
+        twice = _repeated(wanted if given.is_unique else given)
+        raise ValueError(
+            f"the {word} of {what} are in another order than those of {owner}, and cannot be matched "
+            f"because a name occurs more than once: {_listed(twice)}. Make names unique, or pass "
+            f"{what} as an array, which is taken by position"
+        )
+    return given.get_indexer(wanted)
+
+
+def _refuse_other_names(
+    given: pd.Index, wanted: pd.Index, word: str, what: str, owner: str, hint: str
+) -> None:
+    """Raise ``ValueError`` unless the names are the same in some order."""
+    unknown, missing = given[~given.isin(wanted)], wanted[~wanted.isin(given)]
     parts = [
         *([f"{_listed(unknown)} not in {owner}"] if len(unknown) else []),
         *([f"{_listed(missing)} of {owner} missing"] if len(missing) else []),
     ]
     if parts:
         raise ValueError(
-            f"the {word} of {what} have other names than those of {owner}: {', '.join(parts)}. "
-            f"{remedy}"
+            f"the {word} of {what} have other names than those of {owner}: {', '.join(parts)}. {hint}"
         )
-    if not (mine.is_unique and theirs.is_unique):
-        twice = _repeated(theirs if mine.is_unique else mine)
-        raise ValueError(
-            f"the {word} of {what} are in another order than those of {owner}, and cannot be matched "
-            f"because a name occurs more than once: {_listed(twice)}. Make names unique, or pass "
-            f"{what} as an array, which is taken by position"
-        )
-    return mine.get_indexer(theirs)
 
 
 def _same_names(names: pd.Index, target: pd.Index) -> bool:
     if len(names) != len(target):
         return False
-    mine, theirs = pd.Index(labels_of(names)), pd.Index(labels_of(target))
-    return bool(mine.isin(theirs).all() and theirs.isin(mine).all())
+    given, wanted = pd.Index(labels_of(names)), pd.Index(labels_of(target))
+    return bool(given.isin(wanted).all() and wanted.isin(given).all())
 
 
 def _is_default(names: pd.Index) -> bool:

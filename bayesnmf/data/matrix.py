@@ -1,4 +1,4 @@
-"""The one door through which data enter: validation, missing cells, labels, storage."""
+"""Dense data: validation, missing cells and labels. Every array enters here."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import scipy.sparse
-import xarray as xr
 
-from bayesnmf.data.containers import refuse_foreign, refuse_kind, require_writable
-from bayesnmf.data.labels import matched
+from bayesnmf.data.containers import as_float, require_writable, unwrapped
+from bayesnmf.data.faults import describe_cell, refuse_unobserved
+from bayesnmf.data.masks import as_mask, held_out_pattern
 from bayesnmf.data.sparse_format import sound
 
 #: Sparse input is expanded only while the dense array stays below this many bytes.
@@ -85,8 +85,8 @@ class Matrix:
             if mask is None and held_out is None:
                 return V
             V = V.frame()
-        values, row_names, column_names = _unwrap(V)
-        values = _as_float(values, row_names, column_names)
+        values, row_names, column_names = _dense(V)
+        values = as_float(values, row_names, column_names)
         if values.ndim != 2:
             raise ValueError(
                 f"V has {values.ndim} dimension(s); it must have two, rows (samples) by columns "
@@ -100,7 +100,7 @@ class Matrix:
             _index(column_names, values.shape[1], "column"),
         )
         if mask is not None:
-            observed &= _as_mask(mask, values.shape, names)
+            observed &= as_mask(mask, values.shape, names)
         if held_out is not None:
             observed &= held_out_pattern(held_out, values.shape, "held_out", names).toarray() == 0
         # A fresh array, so that neither the caller's edits nor a masked cell's value leak in.
@@ -210,11 +210,11 @@ class Matrix:
         return pd.DataFrame(self.values, self.row_names, self.column_names)
 
     def holds(self, predicate: Callable[[np.ndarray], np.ndarray]) -> bool:
-        """Return whether `predicate` is True of any observed cell."""
+        """Return whether `predicate` is True for any observed cell."""
         return bool(predicate(self.cells).any())
 
     def refuse(self, predicate: Callable[[np.ndarray], np.ndarray], what: str, hint: str) -> None:
-        """Raise ``ValueError`` naming the first observed cell of which `predicate` is True."""
+        """Raise ``ValueError`` naming the first observed cell for which `predicate` is True."""
         bad = predicate(self.values) & self.observed
         if not bad.any():
             return
@@ -225,148 +225,21 @@ class Matrix:
 
     def _refuse_unobserved(self) -> None:
         for axis, word, names in ((1, "row", self.row_names), (0, "column", self.column_names)):
-            empty = np.flatnonzero(~self.observed.any(axis=axis))
-            if empty.size:
-                others = f" (and {empty.size - 1} more)" if empty.size > 1 else ""
-                raise ValueError(
-                    f"{word} {label(names, empty[0])} has no observed cell{others}: nothing can be "
-                    f"learned about it. Drop that {word}."
-                )
+            refuse_unobserved(self.observed.any(axis=axis), names, word)
 
 
-def _unwrap(V: Any) -> tuple[np.ndarray, Any, Any]:
+def _dense(V: Any) -> tuple[np.ndarray, Any, Any]:
     """Split a container into its array and its row and column names (None: unnamed)."""
-    if isinstance(V, np.ma.MaskedArray):
-        refuse_kind(np.ma.getdata(V))
-        # np.asarray would bring the masked values back.
-        return np.where(np.ma.getmaskarray(V), np.nan, np.ma.getdata(V)), None, None
-    if isinstance(V, pd.DataFrame):
-        return V.to_numpy(), V.index, V.columns
-    if isinstance(V, xr.DataArray):
-        if V.ndim != 2:
-            return V.to_numpy(), None, None
-        rows, columns = (V.indexes.get(dim) for dim in V.dims)
-        return V.to_numpy(), rows, columns
-    if scipy.sparse.issparse(V):
-        size = 8 * math.prod(V.shape)
-        if size > DENSE_BUDGET:
-            raise MemoryError(
-                f"this sparse matrix of shape {V.shape} would take {size / 2**30:.1f} GiB when "
-                f"dense, above the budget of {DENSE_BUDGET / 2**30:.0f} GiB. Use fewer columns "
-                "(features), or raise bayesnmf.data.matrix.DENSE_BUDGET."
-            )
-        return sound(V).toarray(), None, None
-    refuse_foreign(V)
-    try:
-        return np.asarray(V), None, None
-    except ValueError:
-        raise ValueError("V is a nested sequence whose rows differ in length") from None
-
-
-def _as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarray:
-    """Convert to float32 or float64, or say which cell is not a number."""
-    if values.dtype == np.float32:
-        return values
-    if values.dtype.kind in "biuf":
-        with np.errstate(over="ignore"):  # a long double may overflow, and is refused as infinite
-            return values.astype(np.float64)
-    refuse_kind(values)
-    # NumPy would read the text "1.5" as a number.
-    if values.dtype.kind == "O" and not any(isinstance(x, (str, bytes)) for x in values.flat):
-        # Mixed columns of a DataFrame arrive as objects; None and pandas.NA mean missing.
-        try:
-            return np.where(pd.isna(values), np.nan, values).astype(np.float64)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    for position, value in np.ndenumerate(values):
-        if not _is_real(value):
-            where = ", ".join(str(i) for i in position)
-            names = ""
-            if row_names is not None and column_names is not None and len(position) == 2:
-                row, column = position
-                names = f" (row {label(row_names, row)}, column {label(column_names, column)})"
-            if isinstance(value, int):
-                raise ValueError(
-                    f"V[{where}]{names} is an integer above 1e308, the largest number that can be "
-                    "computed with. Divide V by a constant."
-                )
-            raise TypeError(
-                f"V[{where}] = {_shown(value)}{names} is not a real number. Drop columns of text, "
-                "or pass them as the index."
-            )
-    raise TypeError(f"V has dtype {values.dtype}; it must hold real numbers")
-
-
-def _is_real(value: Any) -> bool:
-    if not isinstance(value, (int, float, np.number)) or isinstance(value, np.complexfloating):
-        return False
-    try:
-        float(value)
-    except (OverflowError, TypeError):
-        return False
-    return True
-
-
-def _shown(value: Any) -> str:
-    """Return what a cell or a label holds in one line that is not too long."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:79] + "…"
-
-
-def _as_mask(mask: Any, shape: tuple[int, ...], names: tuple[pd.Index, pd.Index]) -> np.ndarray:
-    mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else mask
-    mask = np.asarray(matched(mask, *names, "mask"))
-    if mask.shape != shape:
-        raise ValueError(f"mask has shape {mask.shape}, but V has shape {shape}")
-    if mask.dtype != bool:
-        raise TypeError(
-            f"mask has dtype {mask.dtype}; it must be boolean, True where a cell is observed"
+    if not scipy.sparse.issparse(V):
+        return unwrapped(V)
+    size = 8 * math.prod(V.shape)
+    if size > DENSE_BUDGET:
+        raise MemoryError(
+            f"this sparse matrix of shape {V.shape} would take {size / 2**30:.1f} GiB when "
+            f"dense, above the budget of {DENSE_BUDGET / 2**30:.0f} GiB. Use fewer columns "
+            "(features), or raise bayesnmf.data.matrix.DENSE_BUDGET."
         )
-    return mask
-
-
-def held_out_pattern(
-    held_out: Any, shape: tuple[int, ...], word: str, names: tuple[pd.Index, pd.Index]
-) -> scipy.sparse.csr_array:
-    """Return left-out cells, sparse or dense booleans, as a pattern of ones.
-
-    A labelled table is matched by its names with those of the rows and columns.
-    """
-    sparse = scipy.sparse.issparse(held_out)
-    array = sound(held_out, word) if sparse else np.asarray(matched(held_out, *names, word))
-    if array.shape != shape:
-        raise ValueError(f"{word} has shape {array.shape}, but V has shape {shape}")
-    if array.dtype != bool:
-        raise TypeError(f"{word} has dtype {array.dtype}; it must be boolean")
-    pattern = scipy.sparse.csr_array(array.astype(np.float64))
-    pattern.eliminate_zeros()
-    return pattern
-
-
-def describe_cell(
-    names: tuple[pd.Index, pd.Index],
-    row: int,
-    column: int,
-    value: float,
-    more: int,
-    what: str,
-    hint: str,
-) -> str:
-    """Say what is wrong with one cell, how many others share it, and how to mend it."""
-    parts = [
-        f"{word} {label(index, i)}"
-        for word, index, i in zip(("row", "column"), names, (row, column), strict=True)
-        if not index.equals(pd.RangeIndex(len(index)))  # the default says nothing new
-    ]
-    named = f" ({', '.join(parts)})" if parts else ""
-    others = f" (and {more} more)" if more else ""
-    return f"V[{row}, {column}] = {value:g}{named} {what}{others}. {hint}."
-
-
-def label(names: Any, position: int) -> str:
-    """Return one label as a reader would write it, without its NumPy type, and not too long."""
-    label = names[position]
-    return _shown(label.item() if isinstance(label, np.generic) else label)
+    return sound(V).toarray(), None, None
 
 
 def _index(names: Any, size: int, word: str) -> pd.Index:

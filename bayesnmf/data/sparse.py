@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from bayesnmf.data.labels import matched
-from bayesnmf.data.matrix import Matrix, describe_cell, held_out_pattern, label
+from bayesnmf.data.faults import describe_cell, refuse_unobserved
+from bayesnmf.data.masks import missing_pattern
+from bayesnmf.data.matrix import Matrix
 from bayesnmf.data.sparse_format import sound
 
 
@@ -74,7 +75,7 @@ class SparseMatrix:
         # A copy, so that the caller's own matrix stays as it is.
         stored = scipy.sparse.csr_array(stored, dtype=np.float64, copy=V.format == "csr")
         stored.sum_duplicates()
-        missing = _missing(stored, mask, held_out)
+        missing = missing_pattern(stored, mask, held_out)
         stored.data[np.isnan(stored.data)] = 0.0  # noted as missing, and NaN times 0 is NaN
         if missing is not None:
             stored = scipy.sparse.csr_array(stored.multiply(_complement(stored, missing)))
@@ -162,13 +163,13 @@ class SparseMatrix:
         return float(np.abs(self.stored.data).max(initial=0.0))
 
     def holds(self, predicate: Callable[[np.ndarray], np.ndarray]) -> bool:
-        """Return whether `predicate` is True of any observed cell."""
+        """Return whether `predicate` is True for any observed cell."""
         return bool(predicate(self.stored.data).any()) or (
             self._has_zeros() and bool(predicate(np.zeros(1))[0])
         )
 
     def refuse(self, predicate: Callable[[np.ndarray], np.ndarray], what: str, hint: str) -> None:
-        """Raise ``ValueError`` naming the first observed cell of which `predicate` is True."""
+        """Raise ``ValueError`` naming the first observed cell for which `predicate` is True."""
         bad = np.flatnonzero(predicate(self.stored.data))
         if bad.size:
             row = int(np.searchsorted(self.stored.indptr, bad[0], side="right")) - 1
@@ -241,45 +242,11 @@ class SparseMatrix:
             return
         for axis, word, names in ((1, "row", self.row_names), (0, "column", self.column_names)):
             count = np.asarray(self.held_out.sum(axis=axis)).ravel()
-            empty = np.flatnonzero(count == self.shape[axis])
-            if empty.size:
-                others = f" (and {empty.size - 1} more)" if empty.size > 1 else ""
-                raise ValueError(
-                    f"{word} {label(names, empty[0])} has no observed cell{others}: nothing can be "
-                    f"learned about it. Drop that {word}."
-                )
+            refuse_unobserved(count < self.shape[axis], names, word)
 
 
-#: What a method is given: cells in one storage or the other.
+#: What a method is given. Both follow :class:`bayesnmf.data.interface.Storage`.
 type AnyMatrix = Matrix | SparseMatrix
-
-
-def _missing(
-    stored: scipy.sparse.csr_array, mask: Any, held_out: Any
-) -> scipy.sparse.csr_array | None:
-    """Collect NaN cells, masked ones and held-out ones in one pattern of ones."""
-    pattern = scipy.sparse.csr_array(stored.shape)
-    if np.isnan(stored.data).any():
-        pattern = stored.copy()
-        pattern.data = np.isnan(stored.data).astype(np.float64)
-    names = pd.RangeIndex(stored.shape[0]), pd.RangeIndex(stored.shape[1])
-    if mask is not None:
-        mask = sound(mask, "mask").toarray() if scipy.sparse.issparse(mask) else mask
-        mask = np.asarray(matched(mask, *names, "mask"))
-        if mask.dtype != bool:
-            raise TypeError(
-                f"mask has dtype {mask.dtype}; it must be boolean, True where a cell is observed"
-            )
-        pattern = pattern + held_out_pattern(~mask, stored.shape, "mask", names)
-    if held_out is not None:
-        pattern = pattern + held_out_pattern(held_out, stored.shape, "held_out", names)
-    pattern = scipy.sparse.csr_array(pattern)
-    pattern.eliminate_zeros()
-    if not pattern.nnz:
-        return None
-    pattern.data = np.ones_like(pattern.data)
-    pattern.sort_indices()
-    return pattern
 
 
 def _complement(

@@ -95,8 +95,8 @@ def test_file_that_is_no_result_is_refused(tmp_path, verb, content):
     ("options", "named"),
     [
         ("--kind pie", "unknown --kind 'pie'; valid: components, reconstruction"),
-        ("--out mode.jpg", "must end in .png or .pdf or .svg"),
+        ("--out map.jpg", "must end in .png or .pdf or .svg"),
     ],
 )
-def test_plot_refuses_what_it_cannot_draw(mode, options, named):
-    assert named in run("plot", mode, *options.split()).error()
+def test_plot_refuses_what_it_cannot_draw(map_file, options, named):
+    assert named in run("plot", map_file, *options.split()).error()

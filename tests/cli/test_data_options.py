@@ -10,10 +10,12 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf.cli import app as cli
 from bayesnmf.cli import rank as cli_rank
+from bayesnmf.cli.data import likelihoods_of
+from bayesnmf.cli.plot import PLOTS
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.methods import METHODS
+from bayesnmf.posterior import fitting
 from bayesnmf.priors import REGISTRY as PRIORS
 
 QUICK = ("--rank", 2, "--method", "map", "--starts", 1, "--max-iter", 20)
@@ -36,8 +38,8 @@ def no_fit(monkeypatch):
     def stop(*_, **__):
         raise ValueError("enough")
 
-    monkeypatch.setattr(cli.fitting, "fit", stop)
-    monkeypatch.setattr(cli.fitting, "fit_silently", stop, raising=False)
+    monkeypatch.setattr(fitting, "fit", stop)
+    monkeypatch.setattr(fitting, "fit_silently", stop, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def no_fit(monkeypatch):
         ("rank", "--method", METHODS),
         ("rank", "--prior-w", PRIORS),
         ("rank", "--criterion", ("kfold", "loo", "auto")),
-        ("plot", "--kind", cli.PLOTS),
+        ("plot", "--kind", PLOTS),
     ],
 )
 def test_help_and_errors_list_the_choices(counts, verb, option, choices):
@@ -102,12 +104,12 @@ def test_rank_and_compare_pass_known_parameters_on(counts, known, monkeypatch):
 
     monkeypatch.setattr(cli_rank, "select_rank", stop)
     assert "enough" in run("rank", counts, "--exposure", known[0]).err
-    monkeypatch.setattr(cli.fitting, "fit", stop)
-    monkeypatch.setattr(cli.fitting, "fit_silently", stop, raising=False)
+    monkeypatch.setattr(fitting, "fit", stop)
+    monkeypatch.setattr(fitting, "fit_silently", stop, raising=False)
     options = ("--rank", 1, "--likelihoods", "gaussian,poisson", "--sigma", known[0])
     assert "enough" in run("compare", counts, *options).err
     np.testing.assert_array_equal(given[0].exposure, known[1])
-    likelihoods = cli.cli_data.likelihoods_of("gaussian,poisson", {"sigma": known[1]})
+    likelihoods = likelihoods_of("gaussian,poisson", {"sigma": known[1]})
     assert likelihoods["gaussian"].sigma is known[1]
     assert likelihoods["poisson"].exposure is None
 

@@ -8,7 +8,7 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf.cli import story as demo
+from bayesnmf.cli import demo
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
 from bayesnmf.posterior.assembly import assemble
@@ -27,7 +27,7 @@ def signatures(monkeypatch) -> Fit:
     sites = {"W": W, "H": rng.dirichlet(np.ones(96), (2, 20, 4))}
     draws = Draws(sites, {"lp": rng.normal(size=(2, 20))}, None, "made up")
     result = assemble(draws, bn.NMF(4).resolve(matrix), matrix, {"method": "mcmc"})
-    monkeypatch.setattr(demo, "run", lambda progress: result)
+    monkeypatch.setattr(demo, "fit_signatures", lambda progress: result)
     table = pd.DataFrame(
         {
             "elpd": [-10.0, -12.5],
@@ -38,8 +38,8 @@ def signatures(monkeypatch) -> Fit:
         ["negative binomial", "poisson"],
     )
     monkeypatch.setattr(row_blocks, "MAX_CALIBRATED", 50)  # of the report's checks
-    monkeypatch.setattr(demo, "compare", lambda fit, progress: table)
-    monkeypatch.setattr(demo, "select", lambda progress: "Rank 3: made up")
+    monkeypatch.setattr(demo, "compare_noise", lambda fit, progress: table)
+    monkeypatch.setattr(demo, "choose_rank", lambda progress: "Rank 3: made up")
     return result
 
 
@@ -68,7 +68,7 @@ def test_demo_gives_means_and_intervals_of_the_largest_weights(signatures):
     top = H.mean(axis=0).argmax()
     low, high = np.quantile(H[:, top], (0.05, 0.95))
     name = signatures.H["column"].values[top]
-    line = next(x for x in demo.report(signatures).splitlines() if "share of" in x)
+    line = next(x for x in demo.components_text(signatures).splitlines() if "share of" in x)
     assert line.split() == [
         "share",
         "of",

@@ -12,6 +12,7 @@ import pytest
 import synthetic
 from cli.command import run
 
+import bayesnmf as bn
 from bayesnmf.cli import startup
 
 pytestmark = pytest.mark.skipif(
@@ -77,6 +78,71 @@ def test_verbs_that_read_a_fit_can_be_interrupted(verb, module, tmp_path):
     synthetic.assembled(*synthetic.draws()).save(tmp_path / "fit.nc")
     assert interrupted(["-m", "bayesnmf", verb, "fit.nc"], tmp_path, module, 0.1) == INTERRUPTED
     assert {path.suffix for path in tmp_path.iterdir()} <= {".nc", ".py"}
+
+
+#: Runs the command line, and says when a function of the package has returned a first time.
+ANNOUNCED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from bayesnmf.cli import app
+from bayesnmf.methods.optimise import descent
+from bayesnmf.methods.sampler import chains
+draw, advance = chains.draw, descent.advance
+
+def drawn(*arguments):
+    for number, chunk in enumerate(draw(*arguments)):
+        if number == 2:
+            print("begun", flush=True)
+        yield chunk
+
+def advanced(*arguments, **options):
+    result = advance(*arguments, **options)
+    print("begun", flush=True)
+    return result
+
+chains.draw, descent.advance = drawn, advanced
+sys.exit(app.main(sys.argv[1:]))
+"""
+
+
+def stopped(arguments, counts, number):
+    """Send a signal once compiled code runs; return the outcome and the seconds that it took."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ANNOUNCED, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=counts.parent,
+    ) as process:
+        try:
+            assert any(line == "begun\n" for line in process.stdout)
+            process.send_signal(number)
+            begin = time.perf_counter()
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, out, err, time.perf_counter() - begin
+
+
+def test_interrupted_sampling_saves_its_draws(counts):
+    options = ("--chains", 1, "--warmup", 25, "--samples", 10**7, "--out", "fit.nc")
+    status, out, err, _ = stopped(("fit", counts, "--rank", 1, *options), counts, signal.SIGINT)
+    assert (status, err.splitlines()[-1]) == (130, "bayesnmf: interrupted")
+    assert "Saved to fit.nc" in out
+    result = bn.load(counts.with_name("fit.nc"))
+    assert result.interrupted
+    assert 0 < result.tree["posterior"].sizes["draw"] < 10**7
+
+
+def test_an_interrupted_search_ends_soon(counts):
+    """Of MAP there is nothing to save."""
+    options = ("--method", "map", "--starts", 300, "--tol", 0, "--max-iter", 10**8)
+    arguments = ("fit", counts, "--rank", 2, *options, "--out", "fit.nc", "--quiet")
+    status, _, err, seconds = stopped(arguments, counts, signal.SIGTERM)
+    assert (status, err) == INTERRUPTED
+    assert not counts.with_name("fit.nc").exists()
+    assert seconds < 20  # a few, on a machine with nothing else to do
 
 
 def test_the_module_is_the_command():

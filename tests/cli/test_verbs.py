@@ -32,9 +32,13 @@ def test_fit_check_and_plot(counts, ending):
     assert image.read_bytes().startswith(PNG)
 
 
-def test_plot_writes_the_kind_and_the_name_that_are_asked_for(mode):
-    image = mode.with_name("fits.pdf")
-    assert run("plot", mode, "--kind", "reconstruction", "--out", image) == (0, f"{image}\n", "")
+def test_plot_writes_the_kind_and_the_name_that_are_asked_for(map_file):
+    image = map_file.with_name("fits.pdf")
+    assert run("plot", map_file, "--kind", "reconstruction", "--out", image) == (
+        0,
+        f"{image}\n",
+        "",
+    )
     assert image.read_bytes().startswith(b"%PDF")
 
 

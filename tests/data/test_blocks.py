@@ -8,13 +8,13 @@ import scipy.sparse
 import synthetic
 
 import bayesnmf as bn
-from bayesnmf import data
 from bayesnmf.comparison.compare import compare
 from bayesnmf.comparison.kfold import kfold
 from bayesnmf.comparison.loo import loo
 from bayesnmf.comparison.waic import waic
 from bayesnmf.data import Matrix, SparseMatrix
 from bayesnmf.data import blocks as cell_blocks
+from bayesnmf.data import matrix as dense_data
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.methods import Draws
 from bayesnmf.posterior.assembly import assemble
@@ -64,28 +64,14 @@ def test_wanted_cells_alone_are_seen():
         np.testing.assert_array_equal(cells.dense(), np.where(wanted & ~HELD, V, np.nan))
 
 
-def test_cells_and_rows_are_taken_away_in_either_storage():
-    more = np.zeros(V.shape, bool)
-    more[1, 1] = True
-    dense, sparse = both()
-    np.testing.assert_array_equal(
-        CellBlocks(sparse.without(more)).dense(), dense.without(more).values
-    )
-    rows = np.array([True, False, True, True, True])
-    np.testing.assert_array_equal(
-        CellBlocks(sparse.at_rows(rows)).dense(), dense.at_rows(rows).values
-    )
-    np.testing.assert_array_equal(sparse.expanded().values, dense.values)
-
-
 @pytest.mark.parametrize("held", [HELD, np.zeros_like(HELD)])
 def test_criteria_do_not_expand_sparse_data(held, monkeypatch):
     dense, sparse = fits(held)
     expected = [(loo(dense, task=task), task) for task in ("cell", "row")], waic(dense)
-    monkeypatch.setattr(data, "DENSE_BUDGET", 0)
+    monkeypatch.setattr(dense_data, "DENSE_BUDGET", 0)
     monkeypatch.setattr(bn.Fit, "V", None)
-    for theirs, task in expected[0]:
-        np.testing.assert_array_equal(loo(sparse, task=task).elpd_i, theirs.elpd_i)
+    for known, task in expected[0]:
+        np.testing.assert_array_equal(loo(sparse, task=task).elpd_i, known.elpd_i)
     np.testing.assert_array_equal(waic(sparse).elpd_i, expected[1].elpd_i)
 
 
@@ -109,17 +95,17 @@ def test_folds_keep_sparse_data_sparse(scheme, monkeypatch):
 
     monkeypatch.setattr("bayesnmf.comparison.refits.fitting.fit", fit)
     options = {"k": 2, "scheme": scheme, "progress": False}
-    theirs = kfold(V, bn.NMF(3), **options)
+    known = kfold(V, bn.NMF(3), **options)
     dense, seen = seen, []
-    monkeypatch.setattr(data, "DENSE_BUDGET", 0)
-    ours = kfold(scipy.sparse.csr_array(V), bn.NMF(3), **options)
-    np.testing.assert_array_equal(ours.elpd_i, theirs.elpd_i)
+    monkeypatch.setattr(dense_data, "DENSE_BUDGET", 0)
+    kept = kfold(scipy.sparse.csr_array(V), bn.NMF(3), **options)
+    np.testing.assert_array_equal(kept.elpd_i, known.elpd_i)
     assert all(isinstance(matrix, SparseMatrix) for matrix in seen)
     for a, b in zip(seen, dense, strict=True):
         np.testing.assert_array_equal(CellBlocks(a).dense(), b.values)
 
 
 def test_what_a_method_cannot_refit_sparse_is_expanded(monkeypatch):
-    monkeypatch.setattr(data, "DENSE_BUDGET", 0)
+    monkeypatch.setattr(dense_data, "DENSE_BUDGET", 0)
     with pytest.raises(MemoryError, match="above the budget"):
         kfold(scipy.sparse.csr_array(V), bn.NMF(2), bn.SVI(), n_folds=2, progress=False)

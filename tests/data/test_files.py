@@ -11,8 +11,14 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bayesnmf.data import Matrix
+from bayesnmf.data import Matrix, body
 from bayesnmf.data.files import READERS, read
+
+
+@pytest.fixture(autouse=True, params=[0, 10**9], ids=["pandas", "lines"])
+def reader_of_text(request, monkeypatch):
+    """Read short files both ways: by pandas where it can, and line by line."""
+    monkeypatch.setattr(body, "TALL", request.param)
 
 
 @pytest.fixture
@@ -108,6 +114,9 @@ def test_a_quoted_name_may_hold_separators_and_line_ends(write):
         ("1,2\n3,4\nfive,6\n", ("line 3", "column 1", "'five'")),
         (',"A\nB",C\nx,1,2\ny,3,oops\n', ("line 4", "'C'", "'oops'")),
         ("sample,A\ns1,1_000\n", ("line 2", "'A'", "'1_000'")),
+        ("A,B\n1,2\nTrue,3\n4,5\n", ("line 3", "'A'", "'True'")),
+        ('A,B\n1,2\n"3"4,5\n', ("line 3", "quotes")),
+        ("A,B\n1,2\n3\x004,5\n", ("line 3", "'A'", "is not a number")),
         ("A,B\n1,2\n3\n", ("line 3 has 1 cell(s),", "line 2 has 2")),
         ("A,B\n1,2,3,4\n", ("line 2 has 4 cell(s)", "line 1 has 2")),
         ("A,B\nx,1,2\ny,3\n", ("line 3 has 2 cell(s)", "line 2 has 3")),
@@ -272,7 +281,7 @@ def test_no_strange_line_reaches_the_reader_of_scipy(tmp_path, kind, line):
 
 def test_forms_of_matrix_market(tmp_path):
     path = tmp_path / "data.mtx"
-    for kind, body, expected in (
+    for kind, lines, expected in (
         ("coordinate pattern general", "2 2 2\n 1 1 \n\n2 1", [[1, 0], [1, 0]]),
         (
             "coordinate real symmetric",
@@ -281,7 +290,7 @@ def test_forms_of_matrix_market(tmp_path):
         ),
         ("array integer general", "2 2\n1\n2\n3\n4\n", [[1, 3], [2, 4]]),
     ):
-        path.write_text(f"%%MatrixMarket matrix {kind}\n% words\n{body}", newline="")
+        path.write_text(f"%%MatrixMarket matrix {kind}\n% words\n{lines}", newline="")
         loaded = read(path)
         np.testing.assert_array_equal(
             loaded.toarray() if scipy.sparse.issparse(loaded) else loaded, expected

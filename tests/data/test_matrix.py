@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from bayesnmf import data
 from bayesnmf.data import Matrix
+from bayesnmf.data import matrix as dense_data
 
 NAN = float("nan")
 
@@ -128,7 +128,7 @@ def test_repeated_sparse_entries_add_up():
 def test_sparse_input_over_the_budget_is_refused(monkeypatch):
     V = scipy.sparse.eye_array(100)
     with monkeypatch.context() as patch:
-        patch.setattr(data, "DENSE_BUDGET", 100 * 100 * 8 - 1)
+        patch.setattr(dense_data, "DENSE_BUDGET", 100 * 100 * 8 - 1)
         with pytest.raises(MemoryError, match=r"shape \(100, 100\) would take .* raise"):
             Matrix.of(V)
     huge = scipy.sparse.coo_array((2**32, 2**32))  # in 64 bits its size overflows to 0
@@ -249,7 +249,7 @@ def test_errors_use_the_names():
         (pd.DataFrame({"t": pd.to_datetime(["2020"]), "n": [1]}), r"V\[0, 0\] = Timestamp"),
         (
             "counts.csv",
-            r"the name of a file, 'counts\.csv', .* give bayesnmf\.files\.read\('counts",
+            r"the name of a file, 'counts\.csv', .* give bayesnmf\.data\.files\.read\('counts",
         ),
         (Path("counts.mtx"), "V is the name of a file"),
         ({"A": [1, 2], "B": [3, 4]}, "V is a dict with the keys 'A', 'B', not a matrix"),

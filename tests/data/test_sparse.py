@@ -8,8 +8,8 @@ import scipy.sparse
 import small
 
 import bayesnmf as bn
-from bayesnmf import data
 from bayesnmf.data import SparseMatrix
+from bayesnmf.data import matrix as dense_data
 from bayesnmf.priors import Exponential, Flat, Gamma
 
 
@@ -31,19 +31,6 @@ def test_duplicates_are_summed_and_stored_zeros_dropped():
     assert matrix.stored.nnz == 2
     assert matrix.held_out is None
     assert V.nnz == 4  # the caller's own matrix is left as it was
-
-
-def test_summaries_are_those_of_the_dense_matrix():
-    V = counts()
-    V[0, :3] = np.nan
-    sparse, dense = SparseMatrix.of(csr(V)), data.Matrix.of(V)
-    assert sparse.shape == dense.shape
-    for name in ("n_rows", "n_columns", "n_observed"):
-        assert getattr(sparse, name) == getattr(dense, name)
-    for name in ("mean", "spread", "largest"):
-        assert getattr(sparse, name)() == pytest.approx(getattr(dense, name)(), rel=1e-12)
-    for predicate in (np.isinf, lambda v: v == 0, lambda v: v > 3):
-        assert sparse.holds(predicate) == dense.holds(predicate)
 
 
 @pytest.mark.parametrize("value", [0.5, 3.0, 2.0**60 + 1, 1e-300])
@@ -106,7 +93,7 @@ def test_a_known_exposure_enters_exactly():
 
 
 def test_it_is_never_expanded(monkeypatch):
-    monkeypatch.setattr(data, "DENSE_BUDGET", 0)
+    monkeypatch.setattr(dense_data, "DENSE_BUDGET", 0)
     fit = small.run(csr(counts()), small.model("poisson"), bn.MAP(n_init=1))
     assert fit.converged
     small.run(csr(counts()), small.model("gaussian"), bn.MAP(n_init=1))
@@ -116,14 +103,14 @@ def test_it_is_never_expanded(monkeypatch):
 def test_other_likelihoods_expand_within_the_budget(name, monkeypatch):
     V = counts() + (name == "gamma")
     assert small.run(csr(V), small.model(name), bn.MAP(n_init=1)).converged
-    monkeypatch.setattr(data, "DENSE_BUDGET", 100)
+    monkeypatch.setattr(dense_data, "DENSE_BUDGET", 100)
     with pytest.raises(MemoryError, match="GiB when dense, above the budget"):
         small.run(csr(V), small.model(name), bn.MAP(n_init=1))
 
 
 @pytest.mark.parametrize("init", ["random", "nndsvd"])
 def test_starts_do_not_expand_it(init, monkeypatch):
-    monkeypatch.setattr(data, "DENSE_BUDGET", 0)
+    monkeypatch.setattr(dense_data, "DENSE_BUDGET", 0)
     assert small.run(csr(counts()), small.model("poisson"), bn.MAP(init=init, n_init=2)).converged
 
 

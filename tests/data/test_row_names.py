@@ -9,9 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayesnmf.data import body
 from bayesnmf.data.files import describe, read
 
 COUNTS = np.array([[3, 1, 4], [1, 5, 9], [2, 6, 5]])
+
+
+@pytest.fixture(autouse=True, params=[0, 10**9], ids=["pandas", "lines"])
+def reader_of_text(request, monkeypatch):
+    """Read short files both ways: by pandas where it can, and line by line."""
+    monkeypatch.setattr(body, "TALL", request.param)
 
 
 def table(first, header, columns=("A", "B", "C"), values=COUNTS):
