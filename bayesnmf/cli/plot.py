@@ -41,7 +41,7 @@ def run_plot(
     """
     if kind not in PLOTS:
         raise ValueError(f"unknown --kind {kind!r}; valid: {', '.join(PLOTS)}")
-    result = _of_mode(load(file), mode)
+    result = _of_mode(load_fit(file), mode)
     out = file.with_name(f"{file.stem}-{kind}.png") if out is None else out
     require_target(out, IMAGES)
     write_figure(PLOTS[kind](result), out)
