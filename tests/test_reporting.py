@@ -211,6 +211,13 @@ def test_all_kinds_of_data_are_reported():
     }  # fmt: skip
 
 
+def test_data_too_large_for_a_picture_are_reported_without_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(bn.data, "DENSE_BUDGET", 100)
+    page = read(a_mode(), tmp_path)
+    assert "There is no picture of the data" in page.text
+    is_whole(page)
+
+
 def test_modes_are_reported_one_by_one(tmp_path):
     fit = ambiguous.fitted()
     assert len(bn.modes(fit)) == 2
