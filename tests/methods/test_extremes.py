@@ -60,7 +60,7 @@ def assert_fit_or_sentence(V, name):
     assert result.converged == result.message.startswith("converged after")
     if result.converged and name in ("gamma", "gaussian"):  # whose scale the priors follow
         dense = V.toarray() if scipy.sparse.issparse(V) else V
-        assert float(result.mean.mean()) == pytest.approx(float(np.nanmean(dense)), rel=0.5)
+        assert 0.5 < float(result.mean.mean()) / float(np.nanmean(dense)) < 1.5
     return True
 
 
