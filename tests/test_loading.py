@@ -17,13 +17,13 @@ from cli.command import run
 from fuzz import results
 
 import bayesnmf as bn
-from bayesnmf import checksums, posterior, storage
+from bayesnmf import checksums, posterior, storage, zoo
 from bayesnmf.model import Program
 
 FIT = synthetic.assembled(*synthetic.draws(2, 4))
 MODEL = storage.MODEL_ATTRIBUTE
 every_ending = pytest.mark.parametrize("ending", [".nc", ".zarr"])
-ZOO = Path(bn.load_model("cemgil2009", n_components=3).function.__code__.co_filename)
+ZOO = zoo._zoo()["cemgil2009"]
 
 
 def changed(path, change, tree=None):
