@@ -21,11 +21,12 @@ from bayesnmf.model import Program
 from bayesnmf.posterior import archive as storage
 from bayesnmf.posterior import checksums
 from bayesnmf.posterior.loading import load_fit
+from bayesnmf.zoo import load as zoo
 
 FIT = synthetic.assembled(*synthetic.draws(2, 4))
 MODEL = storage.MODEL_ATTRIBUTE
 every_ending = pytest.mark.parametrize("ending", [".nc", ".zarr"])
-ZOO = Path(bn.load_model("cemgil2009", n_components=3).function.__code__.co_filename)
+ZOO = zoo._zoo()["cemgil2009"]
 
 
 def changed(path, change, tree=None):

@@ -28,6 +28,8 @@ def deterministic_sites(
     model: Model, matrix: Matrix, draws: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Add the deterministic sites of a program to draws of its latent ones."""
+    if model.nmf is not None:
+        return draws  # it has none, and NumPyro's handlers are not safe in several threads
     sites = _sites(model, matrix)
     names = [name for name, site in sites.items() if site["type"] == "deterministic"]
     if not names:

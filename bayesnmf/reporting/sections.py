@@ -80,11 +80,18 @@ def add_data(page: Page, fit: Fit) -> None:
     table = pd.DataFrame({"value": [str(x) for x in rows.values()]}, pd.Index(rows, name=""))
     page.table("The matrix V", table, ["value"])
     if not matrix.is_sparse and not fit.chain_modes.any():
-        page.figure(
-            plots.reconstruction(fit),
-            "The data, their posterior expectation, and the difference in standard deviations.",
-            wide=True,
-        )
+        _reconstruction(page, fit)
+
+
+def _reconstruction(page: Page, fit: Fit) -> None:
+    """Draw the data beside what the fit expects of them, if memory has room for both."""
+    try:
+        figure = plots.reconstruction(fit)
+    except MemoryError as error:
+        page.say(f"There is no picture of the data: {error}")
+        return
+    caption = "The data, their posterior expectation, and the difference in standard deviations."
+    page.figure(figure, caption, wide=True)
 
 
 def _first_names(fit: Fit, side: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import inspect
 import itertools
 import os
@@ -184,7 +183,8 @@ class ModelFunction:
     def __init__(self, path: str, source: str) -> None:
         self._origin = path, source
         self._function = _run(Path(path), source)
-        functools.update_wrapper(self, self._function, updated=())
+        self.__name__, self.__doc__ = self._function.__name__, self._function.__doc__
+        self.__signature__ = inspect.signature(self._function)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run the function."""

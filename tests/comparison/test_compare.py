@@ -92,7 +92,7 @@ def test_folds_are_the_same_for_all(monkeypatch):
         held.append(np.isnan(V))
         return scattered(V=V)
 
-    monkeypatch.setattr(refits.fitting, "fit", fit)
+    monkeypatch.setattr(refits.fitting, "fit_silently", fit)
     table = table_of({"a": scattered(), "b": scattered(noise=0.2)}, "kfold", n_folds=3)
     assert len(held) == 6
     assert np.array_equal(held[:3], held[3:])
@@ -226,7 +226,7 @@ def exact_refits(monkeypatch):
             w, h = w[kept], h[kept]
         return synthetic.assembled(w[None, :, :, None], h[None, :, None, :], V=V, model=model)
 
-    monkeypatch.setattr(refits.fitting, "fit", fit)
+    monkeypatch.setattr(refits.fitting, "fit_silently", fit)
 
 
 def test_refits_are_the_last_resort(exact_refits, monkeypatch):
@@ -277,7 +277,7 @@ def test_ctrl_c_in_a_refit_ends_the_comparison(criterion, monkeypatch):
         return cut
 
     skip(monkeypatch, "_integrated")
-    monkeypatch.setattr(refits.fitting, "fit", fit)
+    monkeypatch.setattr(refits.fitting, "fit_silently", fit)
     with pytest.raises(KeyboardInterrupt):
         compare({"a": scattered(noise=0.9), "b": scattered(noise=0.8)}, criterion, escalate=True)
     assert len(begun) == 1

@@ -64,7 +64,7 @@ def made_up(monkeypatch):
         W, H = rng.gamma(9.0, 0.3, (1, 40, len(V), 2)), rng.gamma(9.0, 0.1, (1, 40, 2, V.shape[1]))
         return synthetic.assembled(W, H, V=V, model=model, converged=True)
 
-    monkeypatch.setattr(refits.fitting, "fit", fit)
+    monkeypatch.setattr(refits.fitting, "fit_silently", fit)
 
 
 def test_an_executor_changes_nothing(made_up):
@@ -126,7 +126,7 @@ def exact_posterior(monkeypatch):
         W, H = w[None, :, :, None], h[None, :, None, :]
         return synthetic.assembled(W, H, V=V, model=model, converged=True)
 
-    monkeypatch.setattr(refits.fitting, "fit", fit)
+    monkeypatch.setattr(refits.fitting, "fit_silently", fit)
 
 
 def test_rows_are_predicted_exactly(exact_posterior):

@@ -159,3 +159,10 @@ def test_supports_of_a_program_may_depend_on_its_data():
     W, H = small.originals(small.run(np.full((3, 2), 40.0), bounded, SHORT))
     assert 20.0 < W.max() < 40.0
     assert 0.5 < H.max() < 1.0
+
+
+def test_a_bound_that_is_no_number_has_not_converged(monkeypatch):
+    monkeypatch.setattr(svi, "_final_elbo", lambda *_: (np.nan, np.nan))
+    fit = small.run(small.data(small.LIKELIHOODS["poisson"]), small.model("poisson"), "svi")
+    assert not fit.converged
+    assert "stopped at numbers that are not finite, not converged," in fit.message

@@ -259,7 +259,7 @@ def test_pictures_render(draw, ending, tmp_path):
 
 def test_names_are_short_and_no_mathematics():
     long = "$" + "x" * 9_000 + "$"
-    fit = fit_of([long, "$x$", r"$\wrong$", "bell\x07"], rows=[long, "$", "&", r"\x", "5%"])
+    fit = fit_of([long, "$x$", r"$\wrong$", "bell\x7f"], rows=[long, "$", "&", r"\x", "5%"])
     table = pd.DataFrame({"elpd_diff": [0.0, -1.0], "dse": [0.0, 1.0]}, index=["$a$", long])
     figures = [
         plots.components(fit),
@@ -276,7 +276,7 @@ def test_names_are_short_and_no_mathematics():
         assert not any(text.get_parse_math() for text in texts)
         assert max(len(text.get_text()) for text in texts) <= IN_FIGURE
         assert max(figure.get_size_inches()) < 20
-        assert not any("\x07" in text.get_text() for text in figure.findobj(Text))
+        assert not any("\x7f" in text.get_text() for text in figure.findobj(Text))
 
 
 def test_a_name_is_shortened_in_the_middle():

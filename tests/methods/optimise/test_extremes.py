@@ -58,6 +58,9 @@ def assert_fit_or_sentence(V, name):
         return False
     assert_finite(result)
     assert result.converged == result.message.startswith("converged after")
+    if result.converged and name in ("gamma", "gaussian"):  # whose scale the priors follow
+        dense = V.toarray() if scipy.sparse.issparse(V) else V
+        assert 0.5 < float(result.mean.mean()) / float(np.nanmean(dense)) < 1.5
     return True
 
 
