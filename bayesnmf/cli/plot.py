@@ -10,6 +10,7 @@ import typer
 from bayesnmf import plots
 from bayesnmf.cli.data import Result, listed
 from bayesnmf.comparison import modes as multimodality
+from bayesnmf.posterior.loading import load_fit
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.targets import IMAGES, require_target, write_figure
 

@@ -102,7 +102,7 @@ def zoo_names() -> tuple[str, ...]:
 def _zoo() -> dict[str, Path]:
     """Return the zoo's files by name, from the wheel or beside an editable checkout."""
     package = Path(__file__).parent
-    for folder in (package / "models", package.parent / "models"):
+    for folder in (package / "models", package.parents[1] / "models"):
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.py"))}
     return {}

@@ -20,7 +20,7 @@ from bayesnmf.zoo import check_contract, list_models, load_model
 from bayesnmf.zoo.load import PARTS
 
 NAMES = list_models().index.tolist()
-MODELS = Path(zoo.__file__).parents[1] / "models"
+MODELS = Path(zoo.__file__).parents[2] / "models"
 
 
 @functools.cache
@@ -292,13 +292,13 @@ def test_a_file_without_docstring_or_text(write, tmp_path):
 
 
 def test_a_missing_zoo_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "bayesnmf" / "zoo.py"))
+    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "bayesnmf" / "zoo" / "load.py"))
     assert "none (its folder is not installed)" in refused("cemgil2009")
     assert list_models().empty
 
 
 def test_the_package_is_looked_at_before_the_checkout(monkeypatch, tmp_path):
-    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "bayesnmf" / "zoo.py"))
+    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "bayesnmf" / "zoo" / "load.py"))
     for folder, name in ((tmp_path / "models", "outer"), (tmp_path / "bayesnmf/models", "inner")):
         folder.mkdir(parents=True)
         (folder / f"{name}.py").write_text(DOCSTRING + BODY)
