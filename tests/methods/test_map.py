@@ -24,7 +24,7 @@ plain = pytest.mark.parametrize("name", small.PLAIN)
 def test_records_refuse_what_is_not_an_option():
     for options, words in (
         ({"solver": "adam"}, "unknown solver 'adam'; valid: auto, newton, accelerated, mu"),
-        ({"init": "svd"}, "unknown init 'svd'; valid: random, nndsvd, or a pair"),
+        ({"init": "svd"}, "unknown init 'svd'; valid: random, nndsvd, a pair"),
         ({"init": ["random", "random"]}, "init names 'random' twice"),
         ({"space": "linear"}, "unknown space 'linear'; valid: natural, log"),
         ({"max_iter": 0}, "max_iter must be at least 1, not 0"),
