@@ -134,7 +134,7 @@ def held_out_choices(
         "gamma",
         "gamma",
         "kfold",
-        k=5,
+        n_folds=5,
         n_replicates=N_REPLICATES,
         seed=seed,
     )
