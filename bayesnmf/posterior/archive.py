@@ -144,14 +144,17 @@ def read(
             tree = opened.load()
     tree.attrs.pop(checksums.ATTRIBUTE, None)
     if not any(name in tree.attrs for name in attributes):
-        if SWEEP_ATTRIBUTE in tree.attrs:
-            wrong = (
-                f"{path} is a sweep over ranks, not a fit: bayesnmf report takes it, and "
-                f"bn.load({str(path)!r}).best_fit is the fit of the chosen rank, which its "
-                "save method writes to a file"
-            )
-        raise ValueError(wrong)
+        raise ValueError(_sweep_in(path) if SWEEP_ATTRIBUTE in tree.attrs else wrong)
     return tree
+
+
+def _sweep_in(path: Path) -> str:
+    """Say that a file holds a sweep over ranks, and how to get a fit from it."""
+    return (
+        f"{path} is a sweep over ranks, not a fit: bayesnmf report takes it, and "
+        f"bn.load({str(path)!r}).best_fit is the fit of the chosen rank, which its save method "
+        "writes to a file"
+    )
 
 
 def _require_whole(path: Path, wrong: str, trust: bool) -> None:

@@ -40,7 +40,9 @@ MAX_CELLS = 400
 
 @dataclass(frozen=True)
 class Check:
-    """Verdict on the convergence of a fit.
+    """Verdict on the convergence of a fit, returned by :func:`bayesnmf.check`.
+
+    Read :attr:`message` first: it says whether the draws can be trusted, and what to do if not.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def check(fit: Fit) -> Check:
 def _judged(fit: Fit) -> Check:
     if fit.method == "map":
         return Check(
-            _table({}), fit.converged, f"A mode has no draws to diagnose; it {fit.message}."
+            _table({}), fit.converged, f"A MAP estimate has no draws to diagnose; it {fit.message}."
         )
     table, parts = _table(_quantities(fit)), _components(fit)
     if fit.method == "svi":
@@ -163,7 +165,7 @@ def _several_modes(fit: Fit, table: pd.DataFrame) -> str:
     return (
         f"Not converged: the chains are in {int(mode.max()) + 1} modes ({in_words(mode)}), different "
         f"factorisations between which they do not move (R-hat reaches {table['rhat'].max():.3g}). "
-        "More draws will not mend it: read each mode by bn.modes(fit), which has their predictive "
+        "More draws will not help: read each mode by bn.modes(fit), which has their predictive "
         "weights, or try fewer components or another likelihood (bn.compare)."
     )
 

@@ -20,7 +20,10 @@ BLOCK = 2**22
 
 @dataclass(frozen=True)
 class Uniqueness:
-    """How far each pair of components is from being determined by WH.
+    """How much mass each pair of components could trade without changing WH.
+
+    Returned by :func:`bayesnmf.uniqueness`. Shares near 0 mean that the data determine the
+    components; a large share means that another W and H explain the data as well.
 
     Parameters
     ----------

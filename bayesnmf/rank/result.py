@@ -44,9 +44,11 @@ SHOWN = {
 
 @dataclass(frozen=True, eq=False)
 class RankSelection:
-    """A choice of rank, with everything that it rests on.
+    """A choice of the number of components, with everything that it rests on.
 
-    Returned by :func:`bayesnmf.select_rank`.
+    Returned by :func:`bayesnmf.select_rank`. :attr:`best` is the rank chosen, :attr:`message` says
+    why, :attr:`best_fit` is the fit of that rank, :meth:`plot` shows all ranks, and :attr:`table`
+    has the numbers.
 
     Parameters
     ----------

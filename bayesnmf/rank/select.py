@@ -134,7 +134,7 @@ def select_rank(
     notes = [found.note] if found is not None else []
     if interrupted:
         left = ", ".join(str(rank) for rank in asked if rank not in done)
-        notes.append(f"Interrupted before rank {left}: go on with resume_from")
+        notes.append(f"Interrupted before rank {left}: continue with resume_from")
     else:
         _count_by_ard(settings, finished)
     selection = _selected(settings, finished, notes)
@@ -235,18 +235,7 @@ def _earlier(
         raise TypeError(
             f"resume_from must be a RankSelection or its file, not {type(resume_from).__name__}"
         )
-    ours, theirs = settings.describe(), resume_from.settings
-    if "names" in theirs and theirs["names"] != ours["names"]:
-        raise ValueError(
-            "the earlier sweep cannot be continued: the rows or columns of its data have other "
-            "names, or another order. Give V as it was"
-        )
-    for name, value in ours.items():
-        if name != "names" and theirs.get(name) != value:
-            raise ValueError(
-                f"the earlier sweep cannot be continued: its {name} is "
-                f"{theirs.get(name)!r}, not {value!r}"
-            )
+    _require_same_question(settings.describe(), resume_from.settings)
     table = resume_from.table
     note = folds_of(settings)[1] if settings.criterion == "kfold" else ""
     return {
@@ -259,6 +248,21 @@ def _earlier(
         )
         for i, rank in enumerate(table.index)
     }
+
+
+def _require_same_question(asked: dict[str, Any], earlier: dict[str, Any]) -> None:
+    """Raise unless an earlier sweep has the same data and settings."""
+    if "names" in earlier and earlier["names"] != asked["names"]:
+        raise ValueError(
+            "the earlier sweep cannot be continued: the rows or columns of its data have other "
+            "names, or another order. Give V as it was"
+        )
+    for name, value in asked.items():
+        if name != "names" and earlier.get(name) != value:
+            raise ValueError(
+                f"the earlier sweep cannot be continued: its {name} is "
+                f"{earlier.get(name)!r}, not {value!r}"
+            )
 
 
 def _selected(settings: Settings, finished: dict[int, Measures], notes: list[str]) -> RankSelection:

@@ -171,7 +171,7 @@ def test_a_mode_has_nothing_to_diagnose():
     verdict = bn.check(fit)
     assert verdict.converged == fit.converged
     assert verdict.table.empty
-    assert verdict.message.startswith("A mode has no draws to diagnose; it ")
+    assert verdict.message.startswith("A MAP estimate has no draws to diagnose; it ")
     assert repr(verdict) == verdict.message
 
 

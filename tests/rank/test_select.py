@@ -99,7 +99,7 @@ def test_interruption_keeps_what_is_finished(selection, monkeypatch):
     V = planted(2, seed=1)
     cut = bn.select_rank(V, [2, 3], **QUICK)
     assert cut.table.index.tolist() == [2]
-    assert "Interrupted before rank 3: go on with resume_from" in cut.message
+    assert "Interrupted before rank 3: continue with resume_from" in cut.message
     with pytest.raises(KeyboardInterrupt):
         bn.select_rank(V, [3], **QUICK)
 

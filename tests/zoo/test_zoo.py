@@ -299,7 +299,10 @@ def test_a_missing_zoo_is_said(monkeypatch, tmp_path):
 
 def test_the_package_is_looked_at_before_the_checkout(monkeypatch, tmp_path):
     monkeypatch.setattr(zoo, "__file__", str(tmp_path / "bayesnmf" / "zoo" / "load.py"))
-    for folder, name in ((tmp_path / "models", "outer"), (tmp_path / "bayesnmf/zoo/models", "inner")):
+    for folder, name in (
+        (tmp_path / "models", "outer"),
+        (tmp_path / "bayesnmf/zoo/models", "inner"),
+    ):
         folder.mkdir(parents=True)
         (folder / f"{name}.py").write_text(DOCSTRING + BODY)
         assert list_models().index.tolist() == [name]
