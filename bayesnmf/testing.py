@@ -115,14 +115,18 @@ def _check_information(
     draws = likelihood.distribution(means, **given).sample(jax.random.key(seed))
     squares = np.asarray(likelihood.score(draws.astype(means.dtype), means, **given)) ** 2
     error = squares.std(axis=0) / np.sqrt(N_DRAWS)
-    information = np.asarray(likelihood.fisher_information(draws[:1] * 1.0, mean, **given))[0]
+    information = np.asarray(
+        likelihood.fisher_information(draws[:1].astype(mean.dtype), mean, **given)
+    )[0]
     off = np.abs(squares.mean(axis=0) - information)
     message = (
         f"fisher_information {information} at means {mean[0]} is not the variance of the score, "
         f"{squares.mean(axis=0)} by {N_DRAWS} draws"
     )
     assert np.all(off <= MAX_ERRORS * error + 1e-9 * information), message
-    curvature = np.asarray(likelihood.curvature(draws[:100] * 1.0, means[:100], **given))
+    curvature = np.asarray(
+        likelihood.curvature(draws[:100].astype(mean.dtype), means[:100], **given)
+    )
     assert np.all(curvature >= 0), "curvature is negative"
 
 

@@ -246,7 +246,6 @@ NMF_RECORD = json.loads(FIT.tree.attrs[MODEL])
         record('{"program": 1}'),
         record(json.dumps(NMF_RECORD | {"n_components": 2})),
         record(json.dumps(NMF_RECORD | {"n_components": 10**400})),
-        record(json.dumps(NMF_RECORD | {"likelihood": {"name": "magic"}})),
         record(json.dumps(NMF_RECORD | {"likelihood": {"name": "gaussian", "sigma": "array"}})),
         record(json.dumps(NMF_RECORD | {"prior_W": None})),
         lambda tree: tree.attrs.pop("method"),

@@ -22,6 +22,7 @@ import synthetic
 import bayesnmf as bn
 from bayesnmf import workers
 from bayesnmf.model import Program
+from bayesnmf.zoo import load as zoo_files
 
 V = small.data(small.LIKELIHOODS["poisson"])
 SVI = bn.SVI(num_steps=40, num_samples=10)
@@ -134,7 +135,7 @@ if __name__ == "__main__":
     fit(0)
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
         attempt(lambda: list(pool.map(fit, [0])))
-        options = {"k": 2, "executor": Disguised(pool), "progress": False}
+        options = {"n_folds": 2, "executor": Disguised(pool), "progress": False}
         attempt(lambda: bn.kfold(V, bn.NMF(1), MadeUp(num_samples=9), **options).elpd)
 """
 
@@ -260,7 +261,7 @@ def test_a_fit_pickles():
 
 def test_a_program_needs_its_file_no_longer(tmp_path):
     """A worker on another machine has no copy of it."""
-    source = (bn.zoo._zoo()["cemgil2009"]).read_text()
+    source = (zoo_files._zoo()["cemgil2009"]).read_text()
     path = tmp_path / "mine.py"
     path.write_text(source)
     program = bn.load_model(path, n_components=2)

@@ -6,11 +6,11 @@ import arviz_stats
 import numpy as np
 import pytest
 import synthetic
+from comparison.test_loo import V as COUNTS
+from comparison.test_loo import exact_cell, exact_fit, exact_row, scattered
 from exact import RankOne
 from numpyro.infer.util import log_density
 from scipy import special, stats
-from test_criteria import V as COUNTS
-from test_criteria import exact_cell, exact_fit, exact_row, scattered
 
 import bayesnmf as bn
 from bayesnmf.comparison import refits

@@ -6,7 +6,7 @@ import arviz_stats
 import numpy as np
 import pytest
 import synthetic
-from test_criteria import scattered
+from comparison.test_loo import scattered
 
 from bayesnmf.comparison.log_likelihood import log_likelihood
 from bayesnmf.comparison.loo import loo, relative_efficiency

@@ -80,7 +80,7 @@ def test_a_saved_fit_is_checked_before_it_goes_on():
     """The state of chains is made up, since the data are looked at before it."""
     fit = small.run(scipy.sparse.csr_array(V), bn.NMF(1), bn.MAP(n_init=1, max_iter=3))
     fit.tree["sampler_state"] = xr.DataTree(xr.Dataset({"step": 0}))
-    fit.tree.attrs["method_options"] = "{}"
+    fit.tree.attrs |= {"method": "mcmc", "method_options": "{}"}
     data = fit.tree["observed_data"].to_dataset().copy(deep=True)
     data["V_column"][0] = 10**6
     fit.tree["observed_data"] = data

@@ -56,6 +56,10 @@ class Geometric(Likelihood):
         return 1.0 / (mean * (1.0 + mean))
 
 
+#: NumPyro's Student t promotes dtypes implicitly.
+pytestmark = pytest.mark.numpyro_promotion
+
+
 @cache
 def data():
     return bn.datasets.make_nmf(*SHAPE, RANK, StudentT(scale=0.5), seed=4)[0]
@@ -86,6 +90,7 @@ def test_it_simulates_data_around_the_mean():
     np.testing.assert_allclose(np.quantile(residual, [0.25, 0.75]), [-0.741, 0.741], atol=0.03)
 
 
+@pytest.mark.filterwarnings("ignore:.* draws are few")
 def test_it_is_compared_with_a_likelihood_of_the_package():
     table = bn.compare({"t": fitted(), "gaussian": fitted(name="gaussian")}, progress=False)
     assert set(table.index) == {"t", "gaussian"}

@@ -192,7 +192,7 @@ def test_overdispersed_counts_are_no_missing_component():
 )
 def test_the_verdict_says_what_the_p_values_do(p, parts, absent):
     names = ["singular value 1", "singular value 2", "structure", "dispersion", "zeros"]
-    said = predictive_checks._verdict(
+    said = predictive_checks._in_words(
         exact_fit(np.ones(SHAPE)), pd.Series({**dict.fromkeys(names, 0.5), **p})
     )
     assert all(part in said for part in parts)

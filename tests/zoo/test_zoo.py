@@ -13,10 +13,10 @@ from numpyro.infer.autoguide import AutoNormal
 from numpyro.infer.util import log_density
 from numpyro.optim import Adam
 
-from bayesnmf import zoo
 from bayesnmf.data import Matrix
 from bayesnmf.model import Program
 from bayesnmf.zoo import check_contract, list_models, load_model
+from bayesnmf.zoo import load as zoo
 from bayesnmf.zoo.load import PARTS
 
 NAMES = list_models().index.tolist()
@@ -175,7 +175,7 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
-from bayesnmf.model import observations, product
+from bayesnmf.model.mean import observations, product
 
 
 def model(V=None, shape=None, n_components=2, *, rate=1.0):

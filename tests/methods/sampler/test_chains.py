@@ -279,7 +279,7 @@ def test_chains_start_at_the_mode_without_losing_it():
 
 
 @pytest.mark.parametrize(
-    ("likelihood", "V", "rough"),
+    ("likelihood", "V", "single_precision"),
     [
         ("poisson", [[3.0, 0.0], [1.0, 1e6]], True),
         ("poisson", [[3.0, 0.0], [1.0, 1e300]], False),
