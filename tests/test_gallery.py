@@ -16,7 +16,7 @@ import bayesnmf as bn
 ROOT = Path(__file__).resolve().parent.parent
 
 # Real matrices are larger than those of other tests, so optimised compilation saves time.
-pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("optimised")]
+pytestmark = [pytest.mark.statistical, pytest.mark.long, pytest.mark.usefixtures("optimised")]
 
 
 @pytest.fixture

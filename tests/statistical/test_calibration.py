@@ -19,7 +19,11 @@ from bayesnmf.likelihoods import REGISTRY
 from bayesnmf.methods.sampler import Plan, plan_for
 from bayesnmf.observed.cells import Cells
 
-pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64", "optimised")]
+pytestmark = [
+    pytest.mark.statistical,
+    pytest.mark.long,
+    pytest.mark.usefixtures("float64", "optimised"),
+]
 
 SHAPE, RANK, REPLICATES = (6, 5), 2, 192
 DRAWS, WARMUP = 63, 200

@@ -16,7 +16,7 @@ from scipy import special, stats
 
 import bayesnmf as bn
 
-pytestmark = pytest.mark.statistical
+pytestmark = [pytest.mark.statistical, pytest.mark.long]
 
 FALSE_ALARM = 1e-3
 V = np.array([[2, 1, 1, 4], [4, 5, 0, 10], [0, 0, 0, 0], [3, 0, 1, 2], [1, 0, 0, 3]], float)
