@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -14,6 +15,10 @@ from bayesnmf.cli import startup
 
 #: What the shell sees: `fit` or `check` found no convergence; an error; Ctrl-C.
 NOT_CONVERGED, ERROR, INTERRUPTED = 1, 2, startup.INTERRUPTED
+
+
+#: Seconds until an interrupt is raised again that was lost.
+AGAIN = 0.1
 
 
 #: Signals that end a run with what it has: from the keyboard, and from a batch system.
@@ -69,7 +74,44 @@ def stopping_on_signals() -> Iterator[None]:
         if handler in (signal.default_int_handler, signal.SIG_DFL, startup.leave):
             signal.signal(number, signal.default_int_handler)
     try:
-        yield
+        with _lost_interrupts_raised_again():
+            yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _lost_interrupts_raised_again() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` again where Python has dropped one.
+
+    Python cannot raise what happens in a finaliser or in a callback of the garbage collector, and
+    JAX has such a callback. Without this, a run would go on after Ctrl-C.
+    """
+    before, timers = sys.unraisablehook, list[threading.Timer]()
+
+    def report(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            before(unraisable)
+            return
+        timers.append(threading.Timer(AGAIN, _interrupt_main))
+        timers[-1].daemon = True
+        timers[-1].start()
+
+    sys.unraisablehook = report
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()
+
+
+def _interrupt_main() -> None:
+    """Send the main thread a signal that raises ``KeyboardInterrupt`` there."""
+    raising = (n for n in STOPPING if signal.getsignal(n) is signal.default_int_handler)
+    number, main = next(raising, signal.SIGINT), threading.main_thread().ident
+    if sys.platform != "win32" and main is not None:
+        signal.pthread_kill(main, number)  # ends waiting, too
+    else:
+        _thread.interrupt_main(number)

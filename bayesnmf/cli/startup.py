@@ -15,6 +15,10 @@ import sys
 from pathlib import PurePath
 from typing import Any, NoReturn
 
+#: The name of the package, and of its command.
+PROGRAM = "bayesnmf"
+
+
 #: Exit status after Ctrl-C, as shells expect it.
 INTERRUPTED = 130
 
@@ -40,5 +44,5 @@ def _is_program() -> bool:
     """Whether the package is imported by its own command, and not by a program that uses it."""
     if sys.argv[:1] == ["-m"]:  # so it is until Python has found the module of python -m
         pairs = itertools.pairwise(sys.orig_argv)
-        return any(re.fullmatch("-[a-zA-Z]*m", a) and b == __package__ for a, b in pairs)
-    return PurePath(sys.argv[0] if sys.argv else "").stem == __package__
+        return any(re.fullmatch("-[a-zA-Z]*m", a) and b == PROGRAM for a, b in pairs)
+    return PurePath(sys.argv[0] if sys.argv else "").stem == PROGRAM

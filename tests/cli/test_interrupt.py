@@ -80,7 +80,7 @@ def test_verbs_that_read_a_fit_can_be_interrupted(verb, module, tmp_path):
     assert {path.suffix for path in tmp_path.iterdir()} <= {".nc", ".py"}
 
 
-#: Runs the command line, and says when a function of the package has returned a first time.
+#: Runs the command line, and says when there are draws, or when a search has made steps.
 ANNOUNCED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -90,14 +90,16 @@ from bayesnmf.methods.sampler import chains
 draw, advance = chains.draw, descent.advance
 
 def drawn(*arguments):
-    for number, chunk in enumerate(draw(*arguments)):
-        if number == 2:
-            print("begun", flush=True)
+    silent = True
+    for chunk in draw(*arguments):
         yield chunk
+        if silent and chunk.stats["log_joint"].shape[1]:  # no warm-up, and kept by now
+            print("drawn", flush=True)
+            silent = False
 
 def advanced(*arguments, **options):
     result = advance(*arguments, **options)
-    print("begun", flush=True)
+    print("searched", flush=True)
     return result
 
 chains.draw, descent.advance = drawn, advanced
@@ -105,8 +107,8 @@ sys.exit(app.main(sys.argv[1:]))
 """
 
 
-def stopped(arguments, counts, number):
-    """Send a signal once compiled code runs; return the outcome and the seconds that it took."""
+def stopped(arguments, counts, begun, number):
+    """Send a signal when a line says so; return the outcome and the seconds that it took."""
     with subprocess.Popen(
         [sys.executable, "-c", ANNOUNCED, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -116,7 +118,7 @@ def stopped(arguments, counts, number):
         cwd=counts.parent,
     ) as process:
         try:
-            assert any(line == "begun\n" for line in process.stdout)
+            assert any(line == f"{begun}\n" for line in process.stdout)
             process.send_signal(number)
             begin = time.perf_counter()
             out, err = process.communicate(timeout=60)
@@ -127,7 +129,9 @@ def stopped(arguments, counts, number):
 
 def test_interrupted_sampling_saves_its_draws(counts):
     options = ("--chains", 1, "--warmup", 25, "--samples", 10**7, "--out", "fit.nc")
-    status, out, err, _ = stopped(("fit", counts, "--rank", 1, *options), counts, signal.SIGINT)
+    status, out, err, _ = stopped(
+        ("fit", counts, "--rank", 1, *options), counts, "drawn", signal.SIGINT
+    )
     assert (status, err.splitlines()[-1]) == (130, "bayesnmf: interrupted")
     assert "Saved to fit.nc" in out
     result = bn.load(counts.with_name("fit.nc"))
@@ -137,9 +141,9 @@ def test_interrupted_sampling_saves_its_draws(counts):
 
 def test_an_interrupted_search_ends_soon(counts):
     """Of MAP there is nothing to save."""
-    options = ("--method", "map", "--starts", 300, "--tol", 0, "--max-iter", 10**8)
+    options = ("--method", "map", "--starts", 100, "--tol", 0, "--max-iter", 10**8)
     arguments = ("fit", counts, "--rank", 2, *options, "--out", "fit.nc", "--quiet")
-    status, _, err, seconds = stopped(arguments, counts, signal.SIGTERM)
+    status, _, err, seconds = stopped(arguments, counts, "searched", signal.SIGTERM)
     assert (status, err) == INTERRUPTED
     assert not counts.with_name("fit.nc").exists()
     assert seconds < 20  # a few, on a machine with nothing else to do

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -84,6 +85,24 @@ def test_both_signals_raise_and_are_given_back(number):
             signal.raise_signal(number)  # nohup has asked to ignore it
     finally:
         signal.signal(number, before)
+
+
+def test_an_interrupt_in_a_finaliser_is_raised_again():
+    """Python drops it there, and in JAX's callback of the garbage collector."""
+
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        begin = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt), stopping_on_signals():
+            time.sleep(60 if Interrupted() else 0)
+        assert time.perf_counter() - begin < 30
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_figures_need_no_display(map_file):

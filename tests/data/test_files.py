@@ -116,7 +116,7 @@ def test_a_quoted_name_may_hold_separators_and_line_ends(write):
         ("sample,A\ns1,1_000\n", ("line 2", "'A'", "'1_000'")),
         ("A,B\n1,2\nTrue,3\n4,5\n", ("line 3", "'A'", "'True'")),
         ('A,B\n1,2\n"3"4,5\n', ("line 3", "quotes")),
-        ("A,B\n1,2\n3\x004,5\n", ("line 3", "'A'", "is not a number")),
+        ("A,B\n1,2\n5,3\x004\n", ("line 3", "'B'", "is not a number")),
         ("A,B\n1,2\n3\n", ("line 3 has 1 cell(s),", "line 2 has 2")),
         ("A,B\n1,2,3,4\n", ("line 2 has 4 cell(s)", "line 1 has 2")),
         ("A,B\nx,1,2\ny,3\n", ("line 3 has 2 cell(s)", "line 2 has 3")),
