@@ -13,6 +13,7 @@ from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
 from bayesnmf.posterior.assembly import assemble
 from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.verdict import finished
 from bayesnmf.predictive import blocks as row_blocks
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -26,7 +27,8 @@ def signatures(monkeypatch) -> Fit:
     W = rng.gamma(1.0, 10.0, (2, 20, 21, 1)) * [8.0, 4.0, 2.0, 1.0]
     sites = {"W": W, "H": rng.dirichlet(np.ones(96), (2, 20, 4))}
     draws = Draws(sites, {"lp": rng.normal(size=(2, 20))}, None, "made up")
-    result = assemble(draws, bn.NMF(4).resolve(matrix), matrix, {"method": "mcmc"})
+    model = bn.NMF(4).resolve(matrix)
+    result = finished(assemble(draws, model, matrix, {"method": "mcmc"}), model)
     monkeypatch.setattr(demo, "fit_signatures", lambda progress: result)
     table = pd.DataFrame(
         {
