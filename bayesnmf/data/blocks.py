@@ -28,6 +28,8 @@ class CellBlocks:
 
     Examples
     --------
+    >>> import scipy.sparse
+    >>> from bayesnmf.data import SparseMatrix
     >>> cells = CellBlocks(SparseMatrix.of(scipy.sparse.csr_array(np.diag([1.0, 2.0]))))
     >>> cells.block(np.array([1]), np.array([0, 1])).tolist()
     [[0.0, 2.0]]

@@ -18,6 +18,7 @@ from bayesnmf.data import matrix as dense_data
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.methods import Draws
 from bayesnmf.posterior.assembly import assemble
+from bayesnmf.posterior.verdict import finished
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pareto k", "ignore:WAIC is not")
 
@@ -37,7 +38,8 @@ def fits(held=HELD):
     W, H = synthetic.draws(2, 100)
     raw = Draws({"W": W, "H": H}, {"lp": np.zeros((2, 100))}, None, "ended somehow")
     attrs = {"method": "mcmc", "seed": 4, "seconds": 0.5}
-    return [assemble(raw, bn.NMF(3).resolve(matrix), matrix, attrs) for matrix in both(held)]
+    models = [(bn.NMF(3).resolve(matrix), matrix) for matrix in both(held)]
+    return [finished(assemble(raw, model, matrix, attrs), model) for model, matrix in models]
 
 
 @pytest.mark.parametrize("size", [1, 8, 1000])
@@ -91,7 +93,8 @@ def test_folds_keep_sparse_data_sparse(scheme, monkeypatch):
         seen.append(matrix)
         W, H = synthetic.draws(1, 100)
         raw = Draws({"W": W[:, :, : matrix.n_rows], "H": H}, {"lp": np.zeros((1, 100))}, True, "")
-        return assemble(raw, model.resolve(matrix), matrix, {"method": "mcmc", "seconds": 0.5})
+        model = model.resolve(matrix)
+        return finished(assemble(raw, model, matrix, {"method": "mcmc", "seconds": 0.5}), model)
 
     monkeypatch.setattr("bayesnmf.comparison.refits.fitting.fit_silently", fit)
     options = {"n_folds": 2, "scheme": scheme, "progress": False}
