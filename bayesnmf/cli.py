@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -399,9 +400,22 @@ def _prompt_interrupt() -> Iterator[None]:
             signal.signal(number, hear)
     watch = threading.Thread(target=_end_when_unheard, args=(reader, heard), daemon=True)
     watch.start()
+    before_hook = sys.unraisablehook
+
+    def report(unraisable: sys.UnraisableHookArgs) -> None:
+        """Raise an interrupt again that Python dropped in a finaliser or a callback."""
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            again = threading.Timer(0.1, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
+        else:
+            before_hook(unraisable)
+
+    sys.unraisablehook = report
     try:
         yield
     finally:
+        sys.unraisablehook = before_hook
         heard.set()
         for number, handler in handlers.items():
             signal.signal(number, handler)
