@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test test-long lint docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 help:
 	@echo "make demo   fit the embedded data set, compare likelihoods, choose a rank"
 	@echo "make test   run the whole test suite"
+	@echo "make test-long   run the long statistical studies too: calibration, exact posteriors, galleries"
 	@echo "make lint   format check, lint, types, import contracts"
 	@echo "make docs   build the documentation into docs/_build/html"
 
@@ -48,7 +49,10 @@ demo: $(VENV)/.demo
 	@$(BIN)/bayesnmf demo
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not long"
+
+test-long: $(VENV)/.test
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m long
 
 lint: $(VENV)/.test
 	@$(BIN)/ruff format --check .

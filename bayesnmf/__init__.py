@@ -1,30 +1,32 @@
 """Non-negative matrix factorisation as Bayesian inference."""
 
-from bayesnmf import startup
+from bayesnmf.cli import startup
 
 startup.guard()  # before the imports below, which take a second or two
 
 # ArviZ, imported first, leaves a lazy numpyro behind whose submodules fail; this loads it.
 from numpyro import __version__ as _  # noqa: F401
 
-from bayesnmf import datasets, files, likelihoods, plots, priors
-from bayesnmf.checks import check
-from bayesnmf.comparison import compare
-from bayesnmf.criteria import loo, waic
-from bayesnmf.crossvalidation import kfold
-from bayesnmf.endings import ConvergenceWarning
-from bayesnmf.fitting import fit
+from bayesnmf import datasets, likelihoods, plots, priors
+from bayesnmf.comparison.compare import compare
+from bayesnmf.comparison.kfold import kfold
+from bayesnmf.comparison.loo import loo
+from bayesnmf.comparison.modes import modes
+from bayesnmf.comparison.scores import loo_score
+from bayesnmf.comparison.waic import waic
+from bayesnmf.data import files
 from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
-from bayesnmf.multimodality import modes
-from bayesnmf.posterior import Fit
-from bayesnmf.predictive import posterior_predictive
-from bayesnmf.predictive_checks import ppc
-from bayesnmf.rank import select_rank
-from bayesnmf.rank_selection import RankSelection, load
-from bayesnmf.reporting import report
-from bayesnmf.scores import loo_score
-from bayesnmf.shears import uniqueness
+from bayesnmf.posterior.checks import check
+from bayesnmf.posterior.endings import ConvergenceWarning
+from bayesnmf.posterior.fitting import fit, resume
+from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.uniqueness import uniqueness
+from bayesnmf.predictive.checks import ppc
+from bayesnmf.predictive.replicates import posterior_predictive
+from bayesnmf.rank.result import RankSelection, load
+from bayesnmf.rank.select import select_rank
+from bayesnmf.reporting.report import report
 from bayesnmf.zoo import load_model
 
 __all__ = [
@@ -52,7 +54,13 @@ __all__ = [
     "ppc",
     "priors",
     "report",
+    "resume",
     "select_rank",
     "uniqueness",
     "waic",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names; folders of the package and what the imports leave are not."""
+    return sorted(__all__)

@@ -6,8 +6,8 @@ import sys
 
 
 def main() -> int:
-    """Run the command line and return its exit status; see :func:`bayesnmf.cli.main`."""
-    from bayesnmf import cli
+    """Run the command line and return its exit status; see :func:`bayesnmf.cli.app.main`."""
+    from bayesnmf.cli import app as cli
 
     return cli.main()
 

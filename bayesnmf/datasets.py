@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,9 +130,8 @@ def make_nmf(
     for name, size in sizes.items():
         _require_size(name, size)
     likelihood = _with_parameters(as_likelihood(likelihood), parameters)
-    sampler = SAMPLERS[likelihood.name]
-    mean = sampler.mean if mean is None else mean
-    _require_between("mean", mean, 0, sampler.highest)
+    mean = likelihood.typical_level if mean is None else mean
+    _require_between("mean", mean, 0, likelihood.highest_level)
     _require_between("shape_W", shape_W, 0, math.inf)
     _require_between("shape_H", shape_H, 0, math.inf)
     typical = Matrix.of(np.full((n_rows, n_columns), float(mean)))
@@ -143,14 +141,14 @@ def make_nmf(
     entry = math.sqrt(likelihood.typical_mean(typical) / n_components)
     W = np.maximum(rng.gamma(shape_W, entry / shape_W, (n_rows, n_components)), TINY)
     H = np.maximum(rng.gamma(shape_H, entry / shape_H, (n_components, n_columns)), TINY)
-    V = sampler.draw(rng, np.maximum(W @ H, TINY), likelihood, float(mean)).astype(float)
+    V = likelihood.simulate(rng, np.maximum(W @ H, TINY), float(mean)).astype(float)
     V[_missing_cells(rng, V.shape, missing)] = np.nan
     return V, W, H
 
 
 def _with_parameters(likelihood: Likelihood, parameters: dict[str, Any]) -> Likelihood:
     """Return `likelihood` with the fields in `parameters`, which it checks itself."""
-    valid = likelihood.parameters + SAMPLERS[likelihood.name].options
+    valid = likelihood.parameters + likelihood.options
     unknown = [name for name in parameters if name not in valid]
     if unknown:
         raise ValueError(
@@ -194,57 +192,3 @@ def _require_between(name: str, value: Any, low: float, high: float) -> None:
     if not number or not low < value < high:
         what = "a positive number" if high == math.inf else f"between {low:g} and {high:g}"
         raise ValueError(f"{name} must be {what}, not {value!r}")
-
-
-# -- one sampler a likelihood -----------------------------------------------------------------
-# NumPy's own generators: drawing with JAX would compile for every shape, and would follow its
-# precision setting.
-
-
-def _poisson(rng: np.random.Generator, mean: np.ndarray, given: Any, level: float) -> np.ndarray:
-    return rng.poisson(mean if given.exposure is None else given.exposure * mean)
-
-
-def _negative_binomial(
-    rng: np.random.Generator, mean: np.ndarray, given: Any, level: float
-) -> np.ndarray:
-    concentration = 5.0 if given.concentration is None else given.concentration
-    return rng.poisson(rng.gamma(concentration, mean / concentration))
-
-
-def _gaussian(rng: np.random.Generator, mean: np.ndarray, given: Any, level: float) -> np.ndarray:
-    return rng.normal(mean, 0.1 * level if given.sigma is None else given.sigma)
-
-
-def _gamma(rng: np.random.Generator, mean: np.ndarray, given: Any, level: float) -> np.ndarray:
-    shape = 10.0 if given.shape is None else given.shape
-    return np.maximum(rng.gamma(shape, mean / shape), TINY)
-
-
-def _beta(rng: np.random.Generator, mean: np.ndarray, given: Any, level: float) -> np.ndarray:
-    precision = 50.0 if given.precision is None else given.precision
-    if given.link == "cloglog":
-        mu, complement = -np.expm1(-mean), np.exp(-mean)
-    else:
-        mu, complement = mean / (1.0 + mean), 1.0 / (1.0 + mean)
-    a, b = np.maximum(precision * mu, TINY), np.maximum(precision * complement, TINY)
-    return np.clip(rng.beta(a, b), TINY, BELOW_ONE)
-
-
-class Sampler(NamedTuple):
-    """How the cells of one likelihood are drawn around their means."""
-
-    draw: Callable[[np.random.Generator, np.ndarray, Any, float], np.ndarray]
-    mean: float = 10.0  # the default level of V
-    highest: float = math.inf  # the level that V stays below
-    options: tuple[str, ...] = ()  # fields of the likelihood beside its parameters
-
-
-#: By the likelihood's name.
-SAMPLERS: dict[str, Sampler] = {
-    "poisson": Sampler(_poisson),
-    "negative_binomial": Sampler(_negative_binomial),
-    "gaussian": Sampler(_gaussian),
-    "gamma": Sampler(_gamma),
-    "beta": Sampler(_beta, mean=0.3, highest=1.0, options=("link",)),
-}

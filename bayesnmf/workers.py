@@ -10,14 +10,17 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 #: What to write instead of a pool of forked processes.
 WORKING_LINE = 'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
 
+
 #: The process that imported this module, or one forked from it before JAX had any threads.
 _owner = os.getpid()
 
 
 def run_all[T, R](
-    function: Callable[[T], R], items: Iterable[T], executor: Executor | None,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    executor: Executor | None,
     done: Callable[[], object] = lambda: None,
-) -> list[R]:  # fmt: skip
+) -> list[R]:
     """Apply a function to each item, here or through an executor, and return results in order.
 
     Parameters

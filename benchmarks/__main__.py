@@ -13,12 +13,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--repeats", type=int, default=3, help="runs, of which the median counts")
     commands = parser.add_subparsers(dest="benchmark", required=True)
-    command = commands.add_parser("map", help="the mode of dense matrices")
+    command = commands.add_parser("map", help="the MAP estimate of dense matrices")
     command.add_argument("--problem", nargs="*", choices=list(dense.PROBLEMS))
     command.add_argument("--plot", help="write objective against time to this image")
-    command = commands.add_parser("sparse", help="the mode of sparse counts")
+    command = commands.add_parser("sparse", help="the MAP estimate of sparse counts")
     command.add_argument("--problem", nargs="*", choices=list(sparse.PROBLEMS))
-    commands.add_parser("agreement", help="whether fast and slow solvers end alike")
+    commands.add_parser("agreement", help="whether fast and slow solvers find the same optimum")
     command = commands.add_parser("mcmc", help="draws, against a hand-written NUTS")
     command.add_argument("--problem", nargs="*", choices=list(mcmc.PROBLEMS))
     command.add_argument("--sampler", nargs="*", choices=list(mcmc.SAMPLERS))
@@ -32,8 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("rank", help="how often the rank is found")
     command.add_argument("--truth", nargs="*", type=int, default=list(rank.TRUTHS))
     command.add_argument("--datasets", nargs="*", type=int, default=list(range(10)))
-    laws = ["poisson", "negative_binomial"]
-    command.add_argument("--law", nargs="*", choices=laws, default=laws)
+    noises = ["poisson", "negative_binomial"]
+    command.add_argument("--noise", nargs="*", choices=noises, default=noises)
     command.add_argument("--out", type=Path, default=Path("rank.jsonl"), help="file to append to")
     command.add_argument("--plot", help="write the rates to this image")
     command = commands.add_parser("alarms", help="how often the residual check is wrong")
@@ -66,20 +66,26 @@ def main() -> None:
             mcmc.run(problems, samplers, arguments.repeats, arguments.warm)
         case "calibration":
             calibration.run(
-                arguments.likelihood or calibration.LIKELIHOODS, arguments.part or calibration.PARTS,
-                arguments.size, arguments.fits, arguments.folder,
-            )  # fmt: skip
+                arguments.likelihood or calibration.LIKELIHOODS,
+                arguments.part or calibration.PARTS,
+                arguments.size,
+                arguments.fits,
+                arguments.folder,
+            )
         case "rank":
             rank.run(
-                arguments.truth, arguments.datasets, arguments.law, arguments.out, arguments.plot
+                arguments.truth, arguments.datasets, arguments.noise, arguments.out, arguments.plot
             )
         case "alarms":
             alarms.run(arguments.likelihood, arguments.datasets, arguments.out)
         case "comparison":
             comparison.run(
-                arguments.family, arguments.datasets, arguments.escalated, arguments.folded,
+                arguments.family,
+                arguments.datasets,
+                arguments.escalated,
+                arguments.folded,
                 arguments.out,
-            )  # fmt: skip
+            )
 
 
 if __name__ == "__main__":

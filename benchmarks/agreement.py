@@ -1,8 +1,8 @@
-"""Do fast and slow solvers end alike? Twenty random problems of each likelihood.
+"""Do fast and slow solvers find the same optimum? Twenty random problems of each likelihood.
 
 Both start from the same W and H. The slow solver is plain multiplicative updates, 20,000 of them.
-Where the fast one ends higher by more than 1e-6, relative to the objective, it has ended in another
-local optimum; each such problem is listed. It ends lower in another optimum too, or where the slow
+If the fast one ends higher by more than 1e-6, relative to the objective, it has ended in another
+local optimum; each such problem is listed. It ends lower in another optimum too, or if the slow
 one has not arrived.
 """
 
@@ -16,9 +16,12 @@ import bayesnmf as bn
 SHAPE, RANK, PROBLEMS = (20, 15), 3, 20
 TOLERANCE = 1e-6
 OPTIONS = {
-    "poisson": {}, "negative_binomial": {"concentration": 5.0}, "gaussian": {},
-    "gamma": {"shape": 5.0}, "beta": {"precision": 20.0},
-}  # fmt: skip
+    "poisson": {},
+    "negative_binomial": {"concentration": 5.0},
+    "gaussian": {},
+    "gamma": {"shape": 5.0},
+    "beta": {"precision": 20.0},
+}
 
 
 def run(solver: str = "newton") -> None:
@@ -43,8 +46,9 @@ def _objective(name: str, options: dict[str, float], seed: int, solver: str) -> 
     rng = np.random.default_rng(seed)
     scale = np.sqrt(np.mean(V) / RANK)
     start = (
-        scale * rng.gamma(2.0, 0.5, (SHAPE[0], RANK)), scale * rng.gamma(2.0, 0.5, (RANK, SHAPE[1])),
-    )  # fmt: skip
+        scale * rng.gamma(2.0, 0.5, (SHAPE[0], RANK)),
+        scale * rng.gamma(2.0, 0.5, (RANK, SHAPE[1])),
+    )
     method = bn.MAP(solver, init=start, tol=1e-6, max_iter=20_000)
     fit = bn.fit(V, bn.NMF(RANK, name), method, progress=False)
     return float(fit.tree.attrs["objective"])

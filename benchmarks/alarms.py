@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 import bayesnmf as bn
-from bayesnmf.rank_rule import LEVEL
+from bayesnmf.rank.rule import LEVEL
 from benchmarks.records import Record, append, read
 
 SHAPE, TRUTH = (30, 20), 3
@@ -38,9 +38,12 @@ def sweep(likelihood: str, dataset: int) -> Record:
     selection = bn.select_rank(V, [TRUTH - 1, TRUTH], likelihood, seed=dataset, progress=False)
     p = selection.table["residual_p"]
     return {
-        "likelihood": likelihood, "dataset": dataset, "below": float(p[TRUTH - 1]),
-        "at": float(p[TRUTH]), "converged": bool(selection.table["converged"][TRUTH]),
-    }  # fmt: skip
+        "likelihood": likelihood,
+        "dataset": dataset,
+        "below": float(p[TRUTH - 1]),
+        "at": float(p[TRUTH]),
+        "converged": bool(selection.table["converged"][TRUTH]),
+    }
 
 
 def report(records: list[Record]) -> None:
@@ -48,10 +51,12 @@ def report(records: list[Record]) -> None:
     if not records:
         return
     table = pd.DataFrame(records).groupby("likelihood", sort=False)
-    rates = pd.DataFrame({
-        "data sets": table.size(),
-        "rejected at the true rank": table["at"].apply(lambda p: (p <= LEVEL).mean()),
-        "rejected one below": table["below"].apply(lambda p: (p <= LEVEL).mean()),
-        "converged": table["converged"].mean(),
-    })  # fmt: skip
+    rates = pd.DataFrame(
+        {
+            "data sets": table.size(),
+            "rejected at the true rank": table["at"].apply(lambda p: (p <= LEVEL).mean()),
+            "rejected one below": table["below"].apply(lambda p: (p <= LEVEL).mean()),
+            "converged": table["converged"].mean(),
+        }
+    )
     print(rates.round(3).to_string())

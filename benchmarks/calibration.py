@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 import bayesnmf as bn
-from bayesnmf.methods.observed import Cells
 from bayesnmf.methods.sampler import plan_for
+from bayesnmf.observed.cells import Cells
 from tests import replicates
 
 #: Sizes of the many small data sets and of the fewer larger ones.
@@ -126,9 +126,13 @@ def plot(folder: Path, path: Path) -> None:
     if not names:
         return
     figure, axes = plt.subplots(
-        1, len(names), figsize=(2.5 * len(names) + 0.5, 3.1), sharey=True, squeeze=False,
+        1,
+        len(names),
+        figsize=(2.5 * len(names) + 0.5, 3.1),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     labels = {}
     for ax, name in zip(axes[0], names, strict=True):
         found = replicates.scalars(dict(np.load(folder / f"{name}-sampler.npz")))
@@ -145,18 +149,24 @@ def plot(folder: Path, path: Path) -> None:
         ax.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("ECDF − uniform")
     figure.legend(
-        labels.values(), labels.keys(), loc="outside lower center", ncols=len(labels),
-        frameon=False, fontsize=9,
-    )  # fmt: skip
+        labels.values(),
+        labels.keys(),
+        loc="outside lower center",
+        ncols=len(labels),
+        frameon=False,
+        fontsize=9,
+    )
     figure.savefig(path, dpi=130)
     print(f"wrote {path}")
 
 
 #: What the legend calls a quantity, in its order.
 _LABELS = {
-    "a cell of WH": "a cell of WH", "masses 1": "smaller mass", "masses 2": "larger mass",
+    "a cell of WH": "a cell of WH",
+    "masses 1": "smaller mass",
+    "masses 2": "larger mass",
     "log likelihood": "log likelihood",
-}  # fmt: skip
+}
 
 
 def _order(item: tuple[str, object]) -> int:

@@ -82,21 +82,26 @@ def study(family: str, dataset: int, escalate: bool, fold: bool) -> dict[str, An
             refused.append(name)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Pareto k|Estimated shape")
-        table = bn.compare(fits, escalate=False, seed=dataset)
+        table = bn.compare(fits, seed=dataset, progress=False)
         record = {
-            "family": family, "dataset": dataset, "refused": refused,
+            "family": family,
+            "dataset": dataset,
+            "refused": refused,
             "converged": {name: fit.converged for name, fit in fits.items()},
-            # Of WH, which is all that predictions see; W and H may still trade mass.
+            # R-hat of WH, because predictions depend on nothing else; W and H may still trade mass.
             "rhat": {name: _rhat(fit) for name, fit in fits.items()},
-            "seconds": round(time.perf_counter() - begin, 1), "loo": _rows(table),
-        }  # fmt: skip
+            "seconds": round(time.perf_counter() - begin, 1),
+            "loo": _rows(table),
+        }
         if escalate:
             begin = time.perf_counter()
-            record["escalated"] = _rows(bn.compare(fits, seed=dataset))
+            record["escalated"] = _rows(
+                bn.compare(fits, escalate=True, seed=dataset, progress=False)
+            )
             record["escalated_seconds"] = round(time.perf_counter() - begin, 1)
         if fold:
             begin = time.perf_counter()
-            record["kfold"] = _rows(bn.compare(fits, "kfold", seed=dataset))
+            record["kfold"] = _rows(bn.compare(fits, "kfold", seed=dataset, progress=False))
             record["kfold_seconds"] = round(time.perf_counter() - begin, 1)
     return record
 
@@ -124,15 +129,18 @@ def report(records: list[dict[str, Any]]) -> None:
     table = pd.DataFrame(rows).groupby(["by", "family"], sort=False)
     print(
         table.agg(
-            n=("first", "size"), first=("first", "sum"), within=("within", "sum"),
-            most_standard_errors=("errors", "max"), rival_by=("rival", "median"),
+            n=("first", "size"),
+            first=("first", "sum"),
+            within=("within", "sum"),
+            most_standard_errors=("errors", "max"),
+            rival_by=("rival", "median"),
             bad_k=("bad_k", "max"),
         ).to_string()
-    )  # fmt: skip
+    )
     for by in ("escalated", "kfold"):
         both = [(record["loo"], record[by]) for record in records if by in record]
-        alike = sum(list(loo) == list(other) for loo, other in both)
-        print(f"LOO and {by} order the models alike in {alike} of {len(both)} data sets")
+        same = sum(list(loo) == list(other) for loo, other in both)
+        print(f"LOO and {by} give the models the same order in {same} of {len(both)} data sets")
     failed = sum(not ok for record in records for ok in record["converged"].values())
     total = sum(len(record["converged"]) for record in records)
     rhat = [x for record in records for x in record.get("rhat", {}).values()]
@@ -143,12 +151,15 @@ def report(records: list[dict[str, Any]]) -> None:
 
 def _verdict(family: str, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return whether the true family is first, and how the best of the others compares with it."""
-    # elpd_diff is measured against the best model and not positive; its dse goes with it.
+    # elpd_diff is the difference to the best model, so it is not positive; dse is its standard error.
     own, others = table[family], [row for name, row in table.items() if name != family]
     behind = -own["elpd_diff"]
     rival = max(row["elpd"] for row in others) - own["elpd"]
     errors = behind / own["dse"] if behind > 0 else 0.0
     return {
-        "first": behind == 0, "within": errors <= 1, "errors": errors, "rival": rival,
+        "first": behind == 0,
+        "within": errors <= 1,
+        "errors": errors,
+        "rival": rival,
         "bad_k": own["bad_k"],
-    }  # fmt: skip
+    }

@@ -22,10 +22,11 @@ from sklearn.decomposition import NMF as SklearnNMF
 import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Beta, Gamma, Gaussian, Likelihood, NegativeBinomial, Poisson
-from bayesnmf.methods import acceleration, descent, multiplicative
-from bayesnmf.methods.acceleration import Factors
-from bayesnmf.methods.modes import Search, warm_up
-from bayesnmf.methods.observed import observe
+from bayesnmf.methods.optimise import acceleration, descent, multiplicative
+from bayesnmf.methods.optimise.accelerated_search import warm_up
+from bayesnmf.methods.optimise.acceleration import Factors
+from bayesnmf.methods.optimise.solution import Search
+from bayesnmf.observed import observe
 from benchmarks import peers
 
 GAPS = (1e-4, 1e-6, 1e-8)
@@ -121,10 +122,10 @@ def _newton(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve
     data = observe(model, Matrix.of(V))
     clock = _Clock()
     with clock:
-        point = multiplicative.start(model, data, W, H, {}, log_space=False)
+        point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
         steps = warm_up(Search("newton", 10_000, 0.0), point)
         point = multiplicative.iterate(model, data, point, num_steps=steps, log_space=False)
-        state = acceleration.start(Factors(point.W.T, point.H, {}), point.objective)
+        state = acceleration.first_state(Factors(point.W.T, point.H, {}), point.objective)
         state.n_iter.block_until_ready()
     curve: Curve = []
     while int(state.n_iter) < 1000 and float(state.residual) > 1e-7:
@@ -144,7 +145,7 @@ def _newton(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve
 def _plain(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve:
     data = observe(model, Matrix.of(V))
     clock, curve = _Clock(), []
-    point = multiplicative.start(model, data, W, H, {}, log_space=False)
+    point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
     for _ in range(200):
         with clock:
             point = multiplicative.iterate(model, data, point, num_steps=50, log_space=False)
@@ -216,11 +217,11 @@ def _reached(curve: Curve, best: float, gap: float) -> float:
 
 def _ratio(slow: list[Curve], fast: list[Curve], best: float, gap: float, extra: float) -> str:
     """Return how many times as long the slow solver took, or more than it was given."""
-    ours = np.median([_reached(curve, best, gap) for curve in fast]) + extra
-    theirs = np.median([_reached(curve, best, gap) for curve in slow])
-    if np.isinf(theirs):
-        return f"> {min(curve[-1][0] for curve in slow) / ours:.3g}"
-    return f"{theirs / ours:.3g}"
+    short = np.median([_reached(curve, best, gap) for curve in fast]) + extra
+    long = np.median([_reached(curve, best, gap) for curve in slow])
+    if np.isinf(long):
+        return f"> {min(curve[-1][0] for curve in slow) / short:.3g}"
+    return f"{long / short:.3g}"
 
 
 def _seconds(value: float) -> str:

@@ -28,14 +28,18 @@ PROBLEMS = {
     "gaussian-100x96x5": ((100, 96), "gaussian", 5),
     "gamma-100x96x5": ((100, 96), "gamma", 5),
 }
-#: Draws of each of two chains, after 500 steps of warm-up for NUTS; ours runs at its defaults.
+#: Draws of each of two chains, after 500 steps of warm-up for NUTS; "structured" has its defaults.
 SAMPLERS = {
-    "structured": 0, "nuts-500": 500, "nuts-3000": 3000, "nutpie-500": 500, "nutpie-3000": 3000,
-}  # fmt: skip
+    "structured": 0,
+    "nuts-500": 500,
+    "nuts-3000": 3000,
+    "nutpie-500": 500,
+    "nutpie-3000": 3000,
+}
 CELLS = 400
 
 type Sites = tuple[dict[str, np.ndarray], np.ndarray]
-#: Draws once more each time it is called; what it compiled stays.
+#: Draws again each time it is called; compiled programs are kept.
 type Sample = Callable[[], Sites]
 
 
@@ -43,8 +47,10 @@ def run(names: list[str], samplers: list[str], repeats: int, warm: bool = False)
     """Print medians over seeds for each problem and sampler; warm: also sampling alone."""
     for name in names:
         print(f"\n{name}: medians of {repeats} seeds")
-        print(f"{'sampler':12s}{'seconds':>9s}{'(draws)':>9s}{'WH':>8s}{'WH/s':>8s}{'median':>8s}"
-              f"{'mass':>8s}{'mass/s':>8s}{'lp':>8s}{'R-hat':>8s}")  # fmt: skip
+        print(
+            f"{'sampler':12s}{'seconds':>9s}{'(draws)':>9s}{'WH':>8s}{'WH/s':>8s}{'median':>8s}"
+            f"{'mass':>8s}{'mass/s':>8s}{'lp':>8s}{'R-hat':>8s}"
+        )
         for sampler in samplers:
             if sampler.startswith("nutpie") and not _has_nutpie():
                 print(f"{sampler:12s} skipped: needs pymc and nutpie")
@@ -137,9 +143,13 @@ def _nuts(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int
         numpyro.sample("V", cells.to_event(2), obs=V)
 
     sampler = MCMC(
-        NUTS(model), num_warmup=500, num_samples=num_samples, num_chains=2,
-        chain_method="sequential", progress_bar=False,
-    )  # fmt: skip
+        NUTS(model),
+        num_warmup=500,
+        num_samples=num_samples,
+        num_chains=2,
+        chain_method="sequential",
+        progress_bar=False,
+    )
 
     def sample() -> Sites:
         sampler.run(jax.random.key(seed), jnp.asarray(V), extra_fields=("potential_energy",))
@@ -189,7 +199,7 @@ def _rate(V: np.ndarray, rank: int) -> float:
 def _diagnose(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> dict[str, float]:
     from arviz_stats.base import array_stats
 
-    from bayesnmf.components import align
+    from bayesnmf.posterior.components import align
 
     aligned = align(W, H, lp)
     rng = np.random.default_rng(0)

@@ -21,9 +21,9 @@ import pandas as pd
 
 import bayesnmf as bn
 from bayesnmf.methods import MAP
-from bayesnmf.rank_measures import folds_of
-from bayesnmf.rank_rule import LEVEL
-from bayesnmf.rank_settings import settings_of
+from bayesnmf.rank.measures import folds_of
+from bayesnmf.rank.rule import LEVEL
+from bayesnmf.rank.settings import settings_of
 from benchmarks import rank_figure as figure
 from benchmarks import rank_peers as peers
 from benchmarks.records import Record, append, read
@@ -44,9 +44,12 @@ SIGNATURES = Path("shared/data/cosmic/COSMIC_v3.4_SBS_GRCh37.txt")
 
 
 def run(
-    truths: Iterable[int], datasets: Iterable[int], laws: Iterable[str], out: Path,
+    truths: Iterable[int],
+    datasets: Iterable[int],
+    noises: Iterable[str],
+    out: Path,
     plot: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Do what is not in the file yet, print a line for each sweep and the rates, and draw them."""
     signatures = read_signatures()
     if signatures is None:
@@ -57,7 +60,7 @@ def run(
         for truth in truths:
             for drawn, fitted in STUDIES:
                 key = (truth, dataset, drawn, fitted)
-                if drawn in laws and key not in done:
+                if drawn in noises and key not in done:
                     record = sweep(signatures, *key)
                     append(out, record)
                     print(record, flush=True)
@@ -87,9 +90,7 @@ def catalogue(signatures: np.ndarray, truth: int, seed: int, drawn: str) -> np.n
     return rng.poisson(mean).astype(float)
 
 
-def sweep(
-    signatures: np.ndarray, truth: int, dataset: int, drawn: str, fitted: str
-) -> Record:  # fmt: skip
+def sweep(signatures: np.ndarray, truth: int, dataset: int, drawn: str, fitted: str) -> Record:
     """Return the rank that each rule chooses for one data set."""
     V = catalogue(signatures, truth, dataset, drawn)
     ranks = list(range(max(1, truth - SPAN), truth + SPAN + 1))
@@ -101,28 +102,42 @@ def sweep(
     chosen: dict[str, int | None] = {"bayesnmf": selection.best, **selection.verdicts}
     chosen |= held_out_choices(V, ranks, fitted, selection, dataset)
     if fitted == drawn:
-        # Of a wrong likelihood the question is whether it is noticed.
+        # With a wrong likelihood the question is whether the message warns of it.
         chosen |= classic_choices(V, ranks, fitted, dataset)
     return {
-        "truth": truth, "dataset": dataset, "drawn": drawn, "fitted": fitted,
-        "chosen": chosen, "p_at_truth": float(selection.table["residual_p"][truth]),
-        "warned": "Overdispersed" in selection.message, "seconds": round(seconds, 1),
+        "truth": truth,
+        "dataset": dataset,
+        "drawn": drawn,
+        "fitted": fitted,
+        "chosen": chosen,
+        "p_at_truth": float(selection.table["residual_p"][truth]),
+        "warned": "Overdispersed" in selection.message,
+        "seconds": round(seconds, 1),
         "elpd_diff": selection.table["elpd_diff"].round(1).to_dict(),
         "dse": selection.table["dse"].round(1).to_dict(),
         "residual_p": selection.table["residual_p"].to_dict(),
-    }  # fmt: skip
+    }
 
 
 def held_out_choices(
     V: np.ndarray, ranks: list[int], fitted: str, selection: bn.RankSelection, seed: int
-) -> dict[str, int]:  # fmt: skip
+) -> dict[str, int]:
     """Return the choices of rules that look at the error of one held-out fold.
 
     That is this package's own density of those cells.
     """
     settings = settings_of(
-        V, None, fitted, "map", "gamma", "gamma", "kfold", k=5, n_replicates=N_REPLICATES, seed=seed,
-    )  # fmt: skip
+        V,
+        None,
+        fitted,
+        "map",
+        "gamma",
+        "gamma",
+        "kfold",
+        n_folds=5,
+        n_replicates=N_REPLICATES,
+        seed=seed,
+    )
     folds, _ = folds_of(settings)
     assert folds is not None
     held = folds[settings.matrix.observed] == 0
@@ -140,7 +155,7 @@ def classic_choices(V: np.ndarray, ranks: list[int], fitted: str, seed: int) -> 
     for rank in ranks:
         fits = [_most_likely(V, rank, fitted, start) for start in range(N_RESTARTS)]
         likelihoods.append(max(_log_likelihood(V, fit) for fit in fits))
-        # W carries the mass, or the largest component of a row would be a matter of scale.
+        # W carries the mass: otherwise the largest component of a row would depend on the scale.
         agreement.append(peers.cophenetic([fit.W.to_numpy() for fit in fits]))
         # SigProfiler draws the counts anew for every restart.
         again = [
@@ -180,12 +195,14 @@ def report(records: list[Record]) -> None:
             print(f"\n{drawn} data, {fitted} fit: exactly right, by true rank")
             of = number.loc[drawn, fitted].T
             of = of[of.any(axis="columns")]
-            ours = right.loc[drawn, fitted].T.loc[of.index]
-            print((ours.astype(str) + "/" + of.astype(str)).to_string())
+            exact = right.loc[drawn, fitted].T.loc[of.index]
+            print((exact.astype(str) + "/" + of.astype(str)).to_string())
             own = [r for r in records if (r["drawn"], r["fitted"]) == (drawn, fitted)]
             rejected = sum(r["p_at_truth"] <= LEVEL for r in own)
-            print(f"of {len(own)}: rejected at the true rank {rejected}, overdispersion warned of "
-                  f"{sum(r['warned'] for r in own)}")  # fmt: skip
+            print(
+                f"of {len(own)}: rejected at the true rank {rejected}, overdispersion warned of "
+                f"{sum(r['warned'] for r in own)}"
+            )
 
 
 def _key(record: Record) -> tuple[object, ...]:

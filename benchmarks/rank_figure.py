@@ -39,17 +39,28 @@ def draw(records: list[Record], path: Path) -> None:
     rates = right / number
     panels = {key: title for key, title in PANELS.items() if key in rates.index.droplevel(2)}
     figure, all_axes = plt.subplots(
-        1, len(panels), figsize=(3.3 * len(panels) + 1.5, 3.4), sharey=True, squeeze=False,
+        1,
+        len(panels),
+        figsize=(3.3 * len(panels) + 1.5, 3.4),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for axes, (key, title) in zip(all_axes[0], panels.items(), strict=True):
         part = rates.loc[key]
         for rule, (colour, dash) in STYLES.items():
             width, order = (2.4, 3) if rule == "bayesnmf" else (1.2, 2)
             axes.plot(
-                range(len(part)), part[rule], dash, marker="o", markersize=3, color=colour,
-                linewidth=width, zorder=order, label=rule,
-            )  # fmt: skip
+                range(len(part)),
+                part[rule],
+                dash,
+                marker="o",
+                markersize=3,
+                color=colour,
+                linewidth=width,
+                zorder=order,
+                label=rule,
+            )
         axes.set_xticks(range(len(part)), [str(truth) for truth in part.index])
         axes.set(title=title, xlabel="true rank", ylim=(-0.04, 1.04))
         axes.spines[["top", "right"]].set_visible(False)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import squareform
 
-from bayesnmf.components import match
+from bayesnmf.methods.matching import match
 
 #: SigProfiler's thresholds of the silhouette of signatures: on average, and of the worst one.
 MEAN_SILHOUETTE, LEAST_SILHOUETTE = 0.8, 0.2
@@ -17,7 +17,7 @@ MEAN_SILHOUETTE, LEAST_SILHOUETTE = 0.8, 0.2
 
 def information(
     ranks: list[int], log_likelihood: np.ndarray, shape: tuple[int, int], penalty: float
-) -> int:  # fmt: skip
+) -> int:
     """Return the rank of the smallest information criterion; penalty 2 is AIC, log(cells) BIC.
 
     A factorisation of rank K has K (n + m - 1) free numbers, the scales being arbitrary.

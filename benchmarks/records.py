@@ -15,6 +15,6 @@ def read(path: Path) -> list[Record]:
 
 
 def append(path: Path, record: Record) -> None:
-    """Add a record, so that an interruption loses at most the one in the making."""
+    """Add a record, so that an interruption loses at most the unfinished one."""
     with path.open("a") as file:
         file.write(json.dumps(record) + "\n")

@@ -20,11 +20,11 @@ import scipy.sparse
 from sklearn.decomposition import NMF as SklearnNMF
 
 import bayesnmf as bn
-from bayesnmf.methods import acceleration, descent, multiplicative
-from bayesnmf.methods.acceleration import Factors
-from bayesnmf.methods.modes import WARM_UP
-from bayesnmf.methods.observed import observe
-from bayesnmf.sparse import SparseMatrix
+from bayesnmf.data import SparseMatrix
+from bayesnmf.methods.optimise import acceleration, descent, multiplicative
+from bayesnmf.methods.optimise.accelerated_search import WARM_UP
+from bayesnmf.methods.optimise.acceleration import Factors
+from bayesnmf.observed import observe
 
 #: Rows, columns, components, counts in all, and gamma shapes of the entries of W and H.
 PROBLEMS = {
@@ -71,17 +71,23 @@ def _compare(name: str, repeats: int) -> None:
     _fit(scipy.sparse.csr_array(V[:500, :500]), model)  # loads and compiles all code
     peak, own = _peak(V, model), V.data.nbytes + V.indices.nbytes + V.indptr.nbytes
     factors = W.nbytes + H.nbytes
-    theirs, target = _sklearn(V, W, H, rank)
+    reference, target = _sklearn(V, W, H, rank)
     first = _default(V, model, W, H, target)
     runs = [_default(V, model, W, H, target) for _ in range(repeats)]
-    ours, update = (np.median(part) for part in zip(*runs, strict=True))
+    fast, update = (np.median(part) for part in zip(*runs, strict=True))
     print(f"\n{name}: {V.nnz:,} stored counts")
-    print(f"scikit-learn mu: {theirs:.1f} s for {ITERATIONS} iterations, divergence {target:.6g}")
-    print(f"to that divergence: {ours:.2f} s warm ({theirs / ours:.3g} times as fast), "
-          f"{first[0]:.2f} s with compilation ({theirs / first[0]:.3g} times)")  # fmt: skip
-    print(f"one multiplicative update: {theirs / ITERATIONS / update:.3g} times as fast")
-    print(f"memory at the peak: {(peak - factors) / own:.2g} times the data ({own / 2**20:.0f} MiB), "
-          "beyond data and factors")  # fmt: skip
+    print(
+        f"scikit-learn mu: {reference:.1f} s for {ITERATIONS} iterations, divergence {target:.6g}"
+    )
+    print(
+        f"to that divergence: {fast:.2f} s warm ({reference / fast:.3g} times as fast), "
+        f"{first[0]:.2f} s with compilation ({reference / first[0]:.3g} times)"
+    )
+    print(f"one multiplicative update: {reference / ITERATIONS / update:.3g} times as fast")
+    print(
+        f"memory at the peak: {(peak - factors) / own:.2g} times the data ({own / 2**20:.0f} MiB), "
+        "beyond data and factors"
+    )
 
 
 def _sklearn(
@@ -103,12 +109,12 @@ def _default(
     matrix = SparseMatrix.of(V)
     model = model.resolve(matrix)
     data = observe(model, matrix)
-    point = multiplicative.start(model, data, W, H, {}, log_space=False)
+    point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
     before = time.perf_counter()
     point = multiplicative.iterate(model, data, point, num_steps=WARM_UP, log_space=False)
     point.objective.block_until_ready()
     update = (time.perf_counter() - before) / WARM_UP
-    state = acceleration.start(Factors(point.W.T, point.H, {}), point.objective, memory=3)
+    state = acceleration.first_state(Factors(point.W.T, point.H, {}), point.objective, memory=3)
     state.n_iter.block_until_ready()
     seconds, value = time.perf_counter() - began, np.inf
     while value > target and int(state.n_iter) < 500:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-# For the kernels that run the examples: the same arithmetic everywhere, and no word from tqdm
-# about notebook widgets, which a page has no use for.
+# For the kernels that run the examples: the same arithmetic everywhere, and no warning of tqdm
+# about notebook widgets, which a page does not need.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
@@ -22,7 +22,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "myst_nb",
-    "import_layers",
+    "architecture",
     "mathml",
     "zoo_models",
 ]
@@ -33,7 +33,9 @@ autodoc_typehints = "none"  # numpydoc's Parameters sections give the types
 autodoc_member_order = "bysource"
 autosummary_generate = True
 # Some file systems take bayesnmf.fit and bayesnmf.Fit for the same file.
-autosummary_filename_map = {"bayesnmf.Fit": "bayesnmf.Fit-class"}
+autosummary_filename_map = {
+    name: f"{name}-class" for name in ("bayesnmf.Fit", "bayesnmf.likelihoods.Likelihood")
+}
 numpydoc_show_class_members = False  # the class template lists them
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]

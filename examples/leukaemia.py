@@ -20,7 +20,7 @@ import bayesnmf as bn
 # %% [markdown]
 # ## Data
 # Patients are rows. Expression is an integer without a natural noise model of counts, so the Poisson likelihood
-# serves as the Kullback-Leibler objective here, with flat priors, and only its mode is used.
+# stands for the Kullback-Leibler objective here, with flat priors, and only its MAP estimate is used.
 
 # %%
 V = np.loadtxt(find("all_aml/ALL_AML_data.txt")).T
@@ -36,11 +36,13 @@ truth = {2: np.where(finest == "AML", "AML", "ALL"), 3: finest}
 
 # %%
 def misplaced(labels: np.ndarray, groups: np.ndarray) -> int:
-    """Return how many patients lie outside their group when components are named as well as can be."""
-    table = np.array([
-        [np.sum((labels == component) & (groups == group)) for group in np.unique(groups)]
-        for component in np.unique(labels)
-    ])  # fmt: skip
+    """Return how many patients lie outside their group under the best naming of the components."""
+    table = np.array(
+        [
+            [np.sum((labels == component) & (groups == group)) for group in np.unique(groups)]
+            for component in np.unique(labels)
+        ]
+    )
     return len(labels) - int(table[linear_sum_assignment(table, maximize=True)].sum())
 
 

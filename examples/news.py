@@ -16,7 +16,7 @@ from real_data import FIGURES, find
 import bayesnmf as bn
 
 RANK, SHOWN = 20, 8
-#: Topics that anyone who has read these news would name.
+#: Topics that a reader of these news would name.
 EXPECTED = {
     "Mother Teresa": ("mother", "teresa", "heart"),
     "the pope": ("pope", "vatican", "paul"),

@@ -2,7 +2,7 @@
 # # Piano: notes from a spectrogram
 #
 # The power spectrogram of "Mary had a little lamb", played on a piano: three notes, C4, D4 and E4. Power of noise
-# scatters in proportion to its mean, so the likelihood is a gamma distribution, whose mode with flat priors is
+# scatters in proportion to its mean, so the likelihood is a gamma distribution. Its MAP estimate with flat priors is
 # Itakura-Saito NMF (Fevotte, Bertin and Durrieu 2009, doi:10.1162/neco.2008.04-08-771). Four components are the
 # three notes and the sound of the hammers.
 
@@ -35,7 +35,7 @@ W, H = fit.W.to_numpy(), fit.H.to_numpy()
 
 # %% [markdown]
 # ## Which component is which
-# The spectrum around a fundamental is spread over two columns or three: its centre of mass tells the note. The
+# The spectrum around a fundamental is spread over two columns or three: its centre of mass gives the note. The
 # hammer has no pitch; its power is spread over the most columns.
 
 

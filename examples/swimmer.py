@@ -2,9 +2,9 @@
 # # Swimmer: parts of figures
 #
 # 256 stick figures: a torso, and four limbs in one of four positions each (Donoho and Stodden 2004). They are
-# sums of 17 parts. But the torso could as well be drawn by the four positions of any one limb, of which each
-# figure has exactly one: WH is then the same, with 16 components. Exponential priors on both factors tell the
-# two apart, since a torso of its own takes less of W and H in all; flat priors do not.
+# sums of 17 parts. But the torso can also be a part of the four positions of any one limb, because each
+# figure has exactly one of them: WH is then the same, with 16 components. Exponential priors on both factors decide
+# between the two, because a separate torso needs smaller sums of W and H; flat priors do not.
 
 # %%
 from __future__ import annotations

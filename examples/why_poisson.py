@@ -92,8 +92,11 @@ def at_ceiling(V: np.ndarray) -> str:
 
 CASES = {
     "breast21": Case(
-        "breast21: mutation counts", breast21, 4,
-        ("poisson", "negative_binomial", "gaussian", "gamma"), "negative_binomial",
+        "breast21: mutation counts",
+        breast21,
+        4,
+        ("poisson", "negative_binomial", "gaussian", "gamma"),
+        "negative_binomial",
     ),
     "piano": Case("piano: power spectrogram", piano, 4, ("gaussian", "gamma"), "gamma"),
     "methylation50": Case(
@@ -103,11 +106,11 @@ CASES = {
     "ccle_measured": Case(
         "ccle_ic50 below its ceiling", ccle_measured, 2, ("gaussian", "gamma"), "gamma"
     ),
-}  # fmt: skip
+}
 
 
 def verdict(name: str, case: Case) -> pd.DataFrame:
-    """Fit every likelihood, print how far the chains are to be trusted, and LOO's table."""
+    """Fit every likelihood, print how well the chains agree, and LOO's table."""
     V = case.read()
     print(f"{name}: {V.shape[0]} x {V.shape[1]}, {np.isnan(V).sum()} missing, rank {case.rank}")
     if name == "ccle_ic50":
@@ -116,8 +119,11 @@ def verdict(name: str, case: Case) -> pd.DataFrame:
     for likelihood in case.likelihoods:
         fit = bn.fit(V, bn.NMF(case.rank, likelihood), DRAWS, progress=False)
         found = bn.check(fit).table["rhat"]
-        print(f"  R-hat of WH {found['WH']:.3f}, of its factors {found[['W', 'H']].max():.3f}: "
-              f"{likelihood}", flush=True)  # fmt: skip
+        print(
+            f"  R-hat of WH {found['WH']:.3f}, of its factors {found[['W', 'H']].max():.3f}: "
+            f"{likelihood}",
+            flush=True,
+        )
         fits[likelihood] = fit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the share of bad k is in the table
@@ -148,7 +154,7 @@ def variance_by_mean(
 
 
 def figure(path: Path = FIGURE) -> None:
-    """Draw residual variance against mean, with the law of every family at its mode."""
+    """Draw residual variance against mean, with the variance of every family at its MAP estimate."""
     import jax
     import matplotlib
 
@@ -167,9 +173,9 @@ def figure(path: Path = FIGURE) -> None:
             axes.loglog(means, variances, "ko", label="residuals", zorder=3)
             line = np.geomspace(means[0], means[-1], 200)
             for likelihood, fit in fits.items():
-                law = noise(fit, -np.log1p(-line) if likelihood == "beta" else line)
+                distribution = noise(fit, -np.log1p(-line) if likelihood == "beta" else line)
                 colour, dash = STYLES[likelihood]
-                values = np.broadcast_to(np.asarray(law.variance), line.shape)
+                values = np.broadcast_to(np.asarray(distribution.variance), line.shape)
                 axes.loglog(line, values, dash, color=colour, label=likelihood.replace("_", " "))
         axes.set(title=case.title, xlabel="fitted mean", ylabel="variance")
         axes.legend(frameon=False)
@@ -178,7 +184,7 @@ def figure(path: Path = FIGURE) -> None:
 
 
 def at_least_tiny(fit: bn.Fit) -> np.ndarray:
-    """Return the fitted WH; at a mode some cells may have a mean of 0, and no distribution."""
+    """Return the fitted WH; in a MAP estimate some cells may have a mean of 0, and no distribution."""
     return np.maximum(fit.mean.to_numpy(), 1e-300)
 
 

@@ -45,7 +45,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
 
-from bayesnmf.model import observations, product
+from bayesnmf.model.mean import observations, product
 
 
 def model(V=None, shape=None, n_components=2, *, shape_W=1.0, mean_W=1.0, shape_H=1.0, mean_H=1.0):

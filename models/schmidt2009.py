@@ -46,7 +46,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
 
-from bayesnmf.model import observations, product
+from bayesnmf.model.mean import observations, product
 
 
 def model(V=None, shape=None, n_components=2, *, rate_W=1.0, rate_H=1.0, k=1.0, theta=1.0):

@@ -9,8 +9,8 @@ import synthetic
 
 import bayesnmf as bn
 
-#: Of rank 3 and non-negative rank 4: V = V I = I V, and neither turns into the other by
-#: scaling and relabelling components.
+#: Rank 3 and non-negative rank 4: V = V I = I V. Scaling and relabelling components does not
+#: turn one factorisation into the other.
 V = np.array([[1.0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 1]])
 LEVEL = 60.0
 #: W and H of each.
@@ -24,7 +24,7 @@ def draws(which: Any = (0, 1, 0), n_draws: int = 60, noise: float = 0.05, seed: 
     W = np.stack([EXACT[i][0] for i in which])[:, None] + 0.02
     H = np.stack([EXACT[i][1] for i in which])[:, None] + 0.02
     W = LEVEL * W * rng.lognormal(0, noise, shape)
-    # A mass of its own for every component keeps their order.
+    # Components have different masses, which keeps their order.
     return W * [1.3, 1.1, 0.9, 0.7], H * rng.lognormal(0, noise, shape)
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Every core runs a worker of its own, so that a program need not be cut up to be compiled in threads.
+# Every core has its own worker, so no program needs to be compiled in several threads.
 os.environ["XLA_FLAGS"] = (
     f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_parallel_codegen_split_count=1"
 )
@@ -82,7 +82,7 @@ def forget_compiled_programs() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def optimised() -> Iterator[None]:
-    """Compile as users do: for the modules that run for longer than they compile."""
+    """Compile as users do: for modules that run longer than they compile."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)

@@ -79,12 +79,12 @@ class RankOne:
 
     @property
     def dirichlet_W(self) -> np.ndarray:
-        """Parameters of the law of ``w / s``."""
+        """Parameters of the distribution of ``w / s``."""
         return self.shape_W + self.V.sum(axis=1)
 
     @property
     def dirichlet_H(self) -> np.ndarray:
-        """Parameters of the law of ``h / t``."""
+        """Parameters of the distribution of ``h / t``."""
         return self.shape_H + self.V.sum(axis=0)
 
     def _grid(self) -> tuple[np.ndarray, np.ndarray, float]:
@@ -151,10 +151,11 @@ def rank_one_scores(w: np.ndarray, h: np.ndarray, exact: RankOne) -> np.ndarray:
     for x, y in ((w, iid_w), (h, iid_h), (w.sum(-1), iid_w.sum(-1)), (h.sum(-1), iid_h.sum(-1))):
         x, y = x.reshape(*x.shape[:2], -1), y.reshape(len(y), -1)  # noqa: PLW2901
         for summary, options in (
-            (np.mean, {"method": "mean"}), (np.std, {"method": "sd"}),
+            (np.mean, {"method": "mean"}),
+            (np.std, {"method": "sd"}),
             (lambda a, axis: np.quantile(a, 0.05, axis=axis), {"method": "quantile", "prob": 0.05}),
             (lambda a, axis: np.quantile(a, 0.95, axis=axis), {"method": "quantile", "prob": 0.95}),
-        ):  # fmt: skip
+        ):
             error = array_stats.mcse(x, **axes, **options)
             own = array_stats.mcse(y[None], **axes, **options)
             difference = summary(x, axis=(0, 1)) - summary(y, axis=0)

@@ -1,4 +1,4 @@
-"""Every likelihood beside its law according to SciPy: the table that its tests run over.
+"""Every likelihood beside its distribution in SciPy: the table that its tests run over.
 
 A likelihood that joins the registry needs one line in `CASES` and inherits every test.
 """
@@ -24,7 +24,7 @@ COUNTS = (0.0, 1.0, 2.0, 7.0, 100.0, 5000.0)
 
 @dataclass(frozen=True)
 class Case:
-    """A likelihood, its law according to SciPy, and where to look.
+    """A likelihood, its distribution in SciPy, and where to evaluate it.
 
     `extreme` spans a grid of parameter values on which densities are compared; `ordinary` lists
     settings in which expectations are computed and data are drawn.
@@ -57,42 +57,65 @@ def _beta(link: str) -> Case:
         return stats.beta(precision * mu, precision * complement)
 
     return Case(
-        Beta(link=link), law, (1e-12, 0.01, 0.4, 0.9, 1 - 1e-9), (1e-6, 0.3, 2.0, 30.0),
-        st.floats(1e-9, 1 - 1e-9), {"precision": (0.1, 5.0, 20.0, 1e4)},
+        Beta(link=link),
+        law,
+        (1e-12, 0.01, 0.4, 0.9, 1 - 1e-9),
+        (1e-6, 0.3, 2.0, 30.0),
+        st.floats(1e-9, 1 - 1e-9),
+        {"precision": (0.1, 5.0, 20.0, 1e4)},
         ({"precision": 6.0}, {"precision": 40.0}),
-    )  # fmt: skip
+    )
 
 
 CASES = {
     "poisson": Case(
-        Poisson(), stats.poisson, COUNTS, (1e-6, 1e-3, 0.4, 3.0, 250.0, 1e5),
+        Poisson(),
+        stats.poisson,
+        COUNTS,
+        (1e-6, 1e-3, 0.4, 3.0, 250.0, 1e5),
         st.integers(0, 10**5).map(float),
     ),
     "poisson-exposure": Case(
-        Poisson(exposure=[[2.0]]), lambda mean, exposure: stats.poisson(exposure * mean),
-        COUNTS, (1e-6, 0.4, 3.0, 250.0), st.integers(0, 10**5).map(float),
-        {"exposure": (1e-3, 0.7, 40.0)}, ({"exposure": 0.5}, {"exposure": 3.0}),
+        Poisson(exposure=[[2.0]]),
+        lambda mean, exposure: stats.poisson(exposure * mean),
+        COUNTS,
+        (1e-6, 0.4, 3.0, 250.0),
+        st.integers(0, 10**5).map(float),
+        {"exposure": (1e-3, 0.7, 40.0)},
+        ({"exposure": 0.5}, {"exposure": 3.0}),
     ),
     "negative_binomial": Case(
-        NegativeBinomial(), lambda mean, concentration: stats.nbinom(
-            concentration, concentration / (concentration + mean)),
-        COUNTS, (1e-3, 0.4, 3.0, 250.0, 1e5), st.integers(0, 10**5).map(float),
+        NegativeBinomial(),
+        lambda mean, concentration: stats.nbinom(
+            concentration, concentration / (concentration + mean)
+        ),
+        COUNTS,
+        (1e-3, 0.4, 3.0, 250.0, 1e5),
+        st.integers(0, 10**5).map(float),
         {"concentration": (0.05, 2.0, 9.9, 300.0)},
         ({"concentration": 0.4}, {"concentration": 30.0}),
     ),
     "gaussian": Case(
-        Gaussian(), lambda mean, sigma: stats.norm(loc=mean, scale=sigma),
-        (-1e4, -2.0, 0.0, 0.3, 5.0, 1e6), (1e-8, 0.5, 20.0, 1e5),
-        st.floats(-1e6, 1e6), {"sigma": (1e-3, 1.0, 1e4)}, ({"sigma": 0.3}, {"sigma": 5.0}),
+        Gaussian(),
+        lambda mean, sigma: stats.norm(loc=mean, scale=sigma),
+        (-1e4, -2.0, 0.0, 0.3, 5.0, 1e6),
+        (1e-8, 0.5, 20.0, 1e5),
+        st.floats(-1e6, 1e6),
+        {"sigma": (1e-3, 1.0, 1e4)},
+        ({"sigma": 0.3}, {"sigma": 5.0}),
     ),
     "gamma": Case(
-        Gamma(), lambda mean, shape: stats.gamma(shape, scale=mean / shape),
-        (1e-12, 1e-3, 0.8, 4.0, 1e6), (1e-8, 0.5, 20.0, 1e5), st.floats(1e-9, 1e9),
-        {"shape": (0.05, 1.0, 9.9, 30.0, 1e5)}, ({"shape": 0.8}, {"shape": 20.0}),
+        Gamma(),
+        lambda mean, shape: stats.gamma(shape, scale=mean / shape),
+        (1e-12, 1e-3, 0.8, 4.0, 1e6),
+        (1e-8, 0.5, 20.0, 1e5),
+        st.floats(1e-9, 1e9),
+        {"shape": (0.05, 1.0, 9.9, 30.0, 1e5)},
+        ({"shape": 0.8}, {"shape": 20.0}),
     ),
     "beta-cloglog": _beta("cloglog"),
     "beta-odds": _beta("odds"),
-}  # fmt: skip
+}
 
 every_case = pytest.mark.parametrize("name", CASES)
 of_counts = pytest.mark.parametrize("name", [n for n in CASES if not n.startswith("beta")])

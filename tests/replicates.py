@@ -22,12 +22,11 @@ from jax import lax
 from scipy import stats
 
 import bayesnmf as bn
-from bayesnmf.datasets import SAMPLERS
 from bayesnmf.likelihoods import Gaussian, Likelihood
-from bayesnmf.methods.observed import Cells
 from bayesnmf.methods.sampler import NMFKernel, NMFState, Plan
 from bayesnmf.methods.sampler.kernel import _BATCHED
 from bayesnmf.methods.sampler.target import sites_of
+from bayesnmf.observed.cells import Cells
 
 type Sites = dict[str, np.ndarray]
 
@@ -77,7 +76,7 @@ def simulate(model: bn.NMF, shape: tuple[int, int], size: int, seed: int) -> Tru
     for W, H, *values in zip(*sites.values(), strict=True):
         parameters = dict(zip(likelihood.priors, map(float, values), strict=True))
         given = replace(likelihood, **parameters)
-        V.append(SAMPLERS[likelihood.name].draw(rng, W @ H, given, 1.0))
+        V.append(given.simulate(rng, W @ H, 1.0))
     return Truth(sites, np.asarray(V, float))
 
 
@@ -90,13 +89,19 @@ def quantities(model: bn.NMF, V: Any, sites: dict[str, Any]) -> dict[str, Any]:
         "WH": mean,
         "masses": jnp.sort(jnp.sum(sites["W"], axis=0) * jnp.sum(sites["H"], axis=1)),
         "log likelihood": jnp.sum(fit),
-    } | parameters  # fmt: skip
+    } | parameters
 
 
 def sample(
-    model: bn.NMF, truth: Truth, start: Sites, plan: Plan, *, num_warmup: int, num_samples: int,
+    model: bn.NMF,
+    truth: Truth,
+    start: Sites,
+    plan: Plan,
+    *,
+    num_warmup: int,
+    num_samples: int,
     seed: int,
-) -> tuple[Sites, Sites]:  # fmt: skip
+) -> tuple[Sites, Sites]:
     """Run a chain on every data set, and return the quantities of the truth and of the draws.
 
     Parameters
@@ -124,16 +129,23 @@ def sample(
     start, sites, V = jax.tree.map(jnp.asarray, (start, truth.sites, truth.V))
     keys = jax.random.split(jax.random.key(seed), len(V))
     warmup = jnp.asarray(num_warmup)
-    return jax.tree.map(np.asarray, _run(
-        model, V, sites, start, keys, warmup, plan=plan, num_samples=num_samples
-    ))  # fmt: skip
+    return jax.tree.map(
+        np.asarray, _run(model, V, sites, start, keys, warmup, plan=plan, num_samples=num_samples)
+    )
 
 
 @partial(jax.jit, static_argnames=("plan", "num_samples"))
 def _run(
-    model: bn.NMF, V: Any, sites: Any, start: Any, keys: Any, num_warmup: Any, *, plan: Plan,
+    model: bn.NMF,
+    V: Any,
+    sites: Any,
+    start: Any,
+    keys: Any,
+    num_warmup: Any,
+    *,
+    plan: Plan,
     num_samples: int,
-) -> tuple[Any, Any]:  # fmt: skip
+) -> tuple[Any, Any]:
     def begin(V: Any, start: Any, key: Any) -> NMFState:
         return NMFKernel(plan).init(key, num_warmup, start, (model, Cells(V, None)), {})
 
@@ -170,7 +182,7 @@ def positions(true: Sites, draws: Sites, seed: int = 0) -> Sites:
 def scalars(position: Sites, seed: int = 0) -> dict[str, np.ndarray]:
     """Return samples of independent uniform variables, one a replicate: what tests are made of.
 
-    Cells of WH are exchangeable but dependent within a replicate: a random one speaks for all.
+    Cells of WH are exchangeable but dependent within a replicate: one random cell is enough.
     """
     rng, found = np.random.default_rng(seed), {}
     for name, value in position.items():

@@ -72,7 +72,7 @@ def model(name: str) -> bn.NMF:
 
 
 def run(V: Any, model: Any, method: Any, **options: Any) -> bn.Fit:
-    """Fit quietly; what NumPyro itself promotes is allowed, which the tests else forbid.
+    """Fit quietly; NumPyro's own promotions are allowed, which tests otherwise forbid.
 
     Its NUTS, which samples programs, promotes dtypes, and drawing from its guides promotes ranks.
     """

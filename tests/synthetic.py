@@ -9,10 +9,9 @@ import numpy as np
 import scipy.sparse
 
 import bayesnmf as bn
-from bayesnmf.assembly import assemble
-from bayesnmf.data import Matrix
+from bayesnmf.data import Matrix, SparseMatrix
 from bayesnmf.methods import Draws
-from bayesnmf.sparse import SparseMatrix
+from bayesnmf.posterior.assembly import assemble
 
 #: Factors on the reported scale: rows of H sum to 1, components fall in mass.
 H = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.05, 0.45, 0.05, 0.45]])
@@ -55,9 +54,17 @@ class MadeUp(bn.SVI):
 
 
 def assembled(
-    W: np.ndarray, H: np.ndarray, *, V: Any = None, model: Any = None, method: str = "mcmc",
-    lp: Any = None, converged: bool | None = None, sites: Any = (), stats: Any = (),
-) -> bn.Fit:  # fmt: skip
+    W: np.ndarray,
+    H: np.ndarray,
+    *,
+    V: Any = None,
+    model: Any = None,
+    method: str = "mcmc",
+    lp: Any = None,
+    converged: bool | None = None,
+    sites: Any = (),
+    stats: Any = (),
+) -> bn.Fit:
     """Return the fit of given draws, as `bn.fit` would after running a method."""
     V = np.random.default_rng(7).poisson((W @ H).mean(axis=(0, 1))) + 0.0 if V is None else V
     matrix = SparseMatrix.of(V) if scipy.sparse.issparse(V) else Matrix.of(V)
@@ -65,7 +72,12 @@ def assembled(
     if lp is None:
         lp = np.random.default_rng(9).standard_normal(W.shape[:2])
     raw = Draws(
-        {"W": W, "H": H, **dict(sites)}, {"lp": lp, **dict(stats)}, converged, "ended somehow",
+        {"W": W, "H": H, **dict(sites)},
+        {"lp": lp, **dict(stats)},
+        converged,
+        "ended somehow",
         {"n_iter": 3, "objectives": [2.0, 1.5]},
-    )  # fmt: skip
-    return assemble(raw, model, matrix, {"method": method, "seed": 4, "seconds": 0.5})
+    )
+    tree = assemble(raw, model, matrix, {"method": method, "seed": 4, "seconds": 0.5})
+    tree.attrs.setdefault("converged", 0)  # no verdict on draws that are made up
+    return bn.Fit(tree, model)

@@ -1,4 +1,4 @@
-"""A small budget of the programmes of ``python -m tests.fuzz``."""
+"""A small number of cases of each program of ``python -m tests.fuzz``."""
 
 from __future__ import annotations
 

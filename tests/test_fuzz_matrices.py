@@ -1,4 +1,4 @@
-"""A small budget of the random matrices and damaged files that `fuzz.matrices` makes."""
+"""A small number of the random matrices and damaged files that `fuzz.matrices` makes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_damaged_files_end_in_data_or_a_sentence():
 
 
 def test_what_ends_otherwise_is_reported(monkeypatch):
-    """Negative controls, without which no failure proves nothing."""
+    """Negative controls: without them the absence of failures proves nothing."""
 
     def fail(*_: object) -> None:
         raise KeyError("V")

@@ -15,8 +15,8 @@ import bayesnmf as bn
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Real matrices are large beside the other tests': it pays to compile them well.
-pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("optimised")]
+# Real matrices are larger than those of other tests, so optimised compilation saves time.
+pytestmark = [pytest.mark.statistical, pytest.mark.long, pytest.mark.usefixtures("optimised")]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_spectrogram_holds_three_notes_and_a_hammer(run):
     found = run("piano.py", "piano")
     assert set(found["found"]) == {"C4", "D4", "E4"}
     for note, k in found["found"].items():
-        # Columns are 62.5 Hz apart; the centre of mass of a peak tells a tenth of that.
+        # Columns are 62.5 Hz apart; the centre of mass of a peak is precise to a tenth of that.
         assert abs(found["pitch"](found["H"][k]) - found["NOTES"][note]) < 6.0
     assert found["widths"][found["hammer"]] > 2 * sorted(found["widths"])[-2]
     assert len(found["figure"]().axes) == 8

@@ -1,4 +1,4 @@
-"""What importing the package does: nothing, beside making its names available.
+"""Importing the package makes its names available, and does nothing else.
 
 Each test starts a fresh interpreter, where nothing else has been imported or configured.
 """
@@ -63,9 +63,23 @@ def test_the_import_starts_no_device():
 
 @pytest.mark.parametrize(
     "module",
-    ["matplotlib", "sklearn", "typer", "rich", "arviz_stats", "arviz_plots", "h5netcdf", "zarr",
-     "pyarrow.parquet", "numba", "scipy.optimize", "scipy.stats", "hypothesis", "pytest"],
-)  # fmt: skip
+    [
+        "matplotlib",
+        "sklearn",
+        "typer",
+        "rich",
+        "arviz_stats",
+        "arviz_plots",
+        "h5netcdf",
+        "zarr",
+        "pyarrow.parquet",
+        "numba",
+        "scipy.optimize",
+        "scipy.stats",
+        "hypothesis",
+        "pytest",
+    ],
+)
 def test_what_costs_time_is_imported_where_it_is_used(imported, module):
     assert module not in imported["modules"]
 

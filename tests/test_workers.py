@@ -1,4 +1,4 @@
-"""Executors: the same results from every kind of pool, and a sentence where a pool cannot work."""
+"""Executors: the same results from every kind of pool, and a sentence if a pool cannot work."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ import synthetic
 import bayesnmf as bn
 from bayesnmf import workers
 from bayesnmf.model import Program
+from bayesnmf.zoo import load as zoo_files
 
 V = small.data(small.LIKELIHOODS["poisson"])
 SVI = bn.SVI(num_steps=40, num_samples=10)
@@ -56,9 +57,11 @@ def dask():
 
 
 POOLS = {
-    "spawn": lambda: processes("spawn"), "forkserver": lambda: processes("forkserver"),
-    "loky": loky, "dask": dask,
-}  # fmt: skip
+    "spawn": lambda: processes("spawn"),
+    "forkserver": lambda: processes("forkserver"),
+    "loky": loky,
+    "dask": dask,
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +80,13 @@ def held_out(executor):
     """Return what each cell gets from folds, whose fits are made up to save time."""
     method = synthetic.MadeUp(num_samples=40)
     return bn.kfold(
-        V, small.model("poisson"), method, k=2, executor=executor, progress=False
+        V, small.model("poisson"), method, n_folds=2, executor=executor, progress=False
     ).elpd_i
 
 
 def swept(executor):
     """Return the table of a sweep, whose folds and replicates run through the executor."""
-    options = {"method": bn.MAP(n_init=1), "n_replicates": 19, "k": 2, "progress": False}
+    options = {"method": bn.MAP(n_init=1), "n_replicates": 19, "n_folds": 2, "progress": False}
     return bn.select_rank(V, [1], executor=executor, **options).table.drop(columns="seconds")
 
 
@@ -91,7 +94,7 @@ def swept(executor):
 def test_every_pool_gives_the_same_results(name, as_here):
     with POOLS[name]() as pool:
         np.testing.assert_allclose(held_out(pool), held_out(None), rtol=1e-10)
-        if name == "spawn":  # once, for it compiles much
+        if name == "spawn":  # once, because it compiles much
             here = swept(None).to_numpy(float)
             np.testing.assert_allclose(swept(pool).to_numpy(float), here, rtol=1e-6)
 
@@ -132,7 +135,7 @@ if __name__ == "__main__":
     fit(0)
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
         attempt(lambda: list(pool.map(fit, [0])))
-        options = {"k": 2, "executor": Disguised(pool), "progress": False}
+        options = {"n_folds": 2, "executor": Disguised(pool), "progress": False}
         attempt(lambda: bn.kfold(V, bn.NMF(1), MadeUp(num_samples=9), **options).elpd)
 """
 
@@ -143,9 +146,13 @@ def test_a_forked_process_says_what_it_cannot_do(tmp_path):
     script.write_text(FORKED)
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True,
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
         env={**os.environ, "PYTHONPATH": here},
-    )  # fmt: skip
+    )
     before, fit, folds = done.stdout.splitlines()
     assert before == "['svi']"
     for sentence in (fit, folds):
@@ -161,7 +168,9 @@ def test_a_pool_that_forks_is_refused_at_the_door(verb):
         "kfold": lambda pool: bn.kfold(V, bn.NMF(1), SVI, executor=pool),
         "select_rank": lambda pool: bn.select_rank(V, executor=pool),
         "loo": lambda pool: bn.loo(fit, escalate=True, executor=pool),
-        "compare": lambda pool: bn.compare({"one": fit, "other": fit}, executor=pool),
+        "compare": lambda pool: bn.compare(
+            {"one": fit, "other": fit}, escalate=True, executor=pool
+        ),
     }
     # A pool starts no process before it has work.
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
@@ -221,13 +230,18 @@ def session_model(V=None, shape=None, n_components=2):
 @pytest.mark.parametrize(
     "sent",
     [
-        *small.LIKELIHOODS.values(), *small.METHODS.values(),
-        *(prior() for prior in (bn.priors.Gamma, bn.priors.Exponential, bn.priors.ARD, bn.priors.Flat)),
-        bn.NMF(2, "negative_binomial", "ard", "gamma"), Program(session_model, {"n_components": 3}),
+        *small.LIKELIHOODS.values(),
+        *small.METHODS.values(),
+        *(
+            prior()
+            for prior in (bn.priors.Gamma, bn.priors.Exponential, bn.priors.ARD, bn.priors.Flat)
+        ),
+        bn.NMF(2, "negative_binomial", "ard", "gamma"),
+        Program(session_model, {"n_components": 3}),
         bn.load_model("schmidt2009", n_components=3, k=2.5),
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_models_and_their_parts_pickle(sent):
     again = pickle.loads(pickle.dumps(sent))
     assert type(again) is type(sent)
@@ -236,8 +250,10 @@ def test_models_and_their_parts_pickle(sent):
 
 def test_a_fit_pickles():
     program = bn.load_model("cemgil2009", n_components=3)
-    for fit in (synthetic.assembled(*synthetic.draws()),
-                synthetic.assembled(*synthetic.draws(), model=program)):  # fmt: skip
+    for fit in (
+        synthetic.assembled(*synthetic.draws()),
+        synthetic.assembled(*synthetic.draws(), model=program),
+    ):
         again = pickle.loads(pickle.dumps(fit))
         assert again.tree.identical(fit.tree)
         assert repr(again.model) == repr(fit.model)
@@ -245,7 +261,7 @@ def test_a_fit_pickles():
 
 def test_a_program_needs_its_file_no_longer(tmp_path):
     """A worker on another machine has no copy of it."""
-    source = (bn.zoo._zoo()["cemgil2009"]).read_text()
+    source = (zoo_files._zoo()["cemgil2009"]).read_text()
     path = tmp_path / "mine.py"
     path.write_text(source)
     program = bn.load_model(path, n_components=2)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._base import Likelihood
-from .beta import Beta
-from .gamma import Gamma
-from .gaussian import Gaussian
-from .negative_binomial import NegativeBinomial
-from .poisson import Poisson
+from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.beta import Beta
+from bayesnmf.likelihoods.define import likelihood
+from bayesnmf.likelihoods.gamma import Gamma
+from bayesnmf.likelihoods.gaussian import Gaussian
+from bayesnmf.likelihoods.negative_binomial import NegativeBinomial
+from bayesnmf.likelihoods.poisson import Poisson
 
-__all__ = ["Beta", "Gamma", "Gaussian", "Likelihood", "NegativeBinomial", "Poisson"]
+__all__ = ["Beta", "Gamma", "Gaussian", "Likelihood", "NegativeBinomial", "Poisson", "likelihood"]
+
 
 #: Every likelihood by name. A new class here inherits every test that the others have.
 REGISTRY: dict[str, type[Likelihood]] = {

@@ -10,10 +10,12 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import digamma, polygamma
 
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import Array, Likelihood, positive, refuse_magnitudes, stirling_remainder
+from bayesnmf.arrays import Array, ArrayLike, Parameter, positive, pytree
+from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
+from bayesnmf.likelihoods.numpy_draws import BELOW_ONE, TINY
+from bayesnmf.likelihoods.special_functions import stirling_remainder
 
 
 @final
@@ -49,6 +51,9 @@ class Beta(Likelihood):
     link: Literal["cloglog", "odds"] = "cloglog"
 
     name: ClassVar[str] = "beta"
+    description: ClassVar[str] = (
+        "Proportions between 0 and 1, with a link from WH to the mean of a cell."
+    )
     base_measure: ClassVar = "lebesgue"
     placeholder: ClassVar[float] = 0.5
     majorises: ClassVar[bool] = False
@@ -84,15 +89,15 @@ class Beta(Likelihood):
             "Replace it with a larger proportion, or NaN if missing",
         )
 
-    def crude_mean(self, values: Array) -> Array:
+    def crude_mean(self, values: np.ndarray) -> np.ndarray:
         """Return the inverse link of the proportions."""
         return -np.log1p(-values) if self.link == "cloglog" else values / (1.0 - values)
 
     def typical_mean(self, matrix: AnyMatrix) -> float:
         """Return the WH at which mu is the grand mean of V."""
-        return float(self.crude_mean(super().typical_mean(matrix)))
+        return float(self.crude_mean(np.asarray(super().typical_mean(matrix))))
 
-    def proportion(self, mean: Array) -> tuple[Array, Array, Array]:
+    def proportion(self, mean: ArrayLike) -> tuple[Array, Array, Array]:
         """Return mu, 1 - mu and the derivative of mu in the mean."""
         # Beyond this mean the complement leaves the floating-point range.
         tiny = jnp.finfo(jnp.result_type(float, mean)).tiny
@@ -104,35 +109,54 @@ class Beta(Likelihood):
         complement = 1.0 / (1.0 + mean)
         return mean * complement, complement, complement * complement
 
-    def distribution(self, mean: Array, precision: Array) -> dist.Distribution:
+    typical_level: ClassVar[float] = 0.3
+    highest_level: ClassVar[float] = 1.0
+    options: ClassVar[tuple[str, ...]] = ("link",)
+
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return proportions drawn around `mean`; a precision that is not given is 50."""
+        precision = 50.0 if self.precision is None else self.precision
+        if self.link == "cloglog":
+            mu, complement = -np.expm1(-mean), np.exp(-mean)
+        else:
+            mu, complement = mean / (1.0 + mean), 1.0 / (1.0 + mean)
+        a, b = np.maximum(precision * mu, TINY), np.maximum(precision * complement, TINY)
+        return np.clip(rng.beta(a, b), TINY, BELOW_ONE)
+
+    def distribution(self, mean: ArrayLike, precision: ArrayLike) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
         mu, complement, _ = self.proportion(mean)
         return dist.Beta(precision * mu, precision * complement)
 
-    def log_density(self, v: Array, mean: Array, precision: Array) -> Array:
+    def log_density(self, v: Array, mean: Array, precision: Parameter) -> Array:
         """Return the log density of a beta distribution in mean and precision."""
         mu, complement, _ = self.proportion(mean)
         a, b = precision * mu, precision * complement
         # Stirling's formula is taken out of the beta function, which leaves a Kullback-Leibler
         # divergence that a large precision can multiply.
         return (
-            a * jnp.log(v / mu) + b * (jnp.log1p(-v) - jnp.log(complement))
-            - jnp.log(v) - jnp.log1p(-v) + 0.5 * jnp.log(a * complement / (2 * jnp.pi))
-            + stirling_remainder(precision) - stirling_remainder(a) - stirling_remainder(b)
-        )  # fmt: skip
+            a * jnp.log(v / mu)
+            + b * (jnp.log1p(-v) - jnp.log(complement))
+            - jnp.log(v)
+            - jnp.log1p(-v)
+            + 0.5 * jnp.log(a * complement / (2 * jnp.pi))
+            + stirling_remainder(precision)
+            - stirling_remainder(a)
+            - stirling_remainder(b)
+        )
 
-    def saturated(self, v: Array, precision: Array) -> Array:
+    def saturated(self, v: Array, precision: Parameter) -> Array:
         """Return the log density at ``mu = v``."""
         mean = -jnp.log1p(-v) if self.link == "cloglog" else v / (1.0 - v)
         return self.log_density(v, mean, precision)
 
-    def weight(self, v: Array, mean: Array, precision: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, precision: Parameter) -> Array:
         """Return ``phi**2 c**2 (trigamma(phi mu) + trigamma(phi (1 - mu)))``, c = dmu/dmean."""
         mu, complement, slope = self.proportion(mean)
         trigammas = polygamma(1, precision * mu) + polygamma(1, precision * complement)
         return (precision * slope) ** 2 * trigammas
 
-    def split(self, v: Array, mean: Array, precision: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, precision: Parameter) -> tuple[Array, Array]:
         """Return two non-negative parts whose difference is the score.
 
         ``digamma(x) = [digamma(x + 1) + gamma_E] - [1 / x + gamma_E]`` with both brackets
@@ -145,16 +169,17 @@ class Beta(Likelihood):
         return precision * slope * numerator, precision * slope * denominator
 
     def update(
-        self, w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array,
+        self,
+        w: Array,
+        numerator: Array,
+        denominator: Array,
+        log_coefficient: Array,
+        rate: Array,
         exponent: Array,
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         """Return the heuristic ``w (numerator / denominator) ** exponent``."""
-        ratio = (w * numerator + pull) / positive(w * (denominator + rate))
+        ratio = (w * numerator + log_coefficient) / positive(w * (denominator + rate))
         return w * ratio**exponent
-
-    def log_mass(self, v: Array, mean: Array, precision: Array) -> Array:
-        """Raise: proportions are no counts."""
-        raise ValueError("the beta likelihood describes proportions, so it gives counts no mass")
 
 
 def _lifted_digamma(x: Array) -> Array:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammainc, gammaincc
 
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import Array, Likelihood, positive, refuse_magnitudes, stirling_remainder
+from bayesnmf.arrays import Array, ArrayLike, Parameter, positive, pytree
+from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
+from bayesnmf.likelihoods.numpy_draws import TINY
+from bayesnmf.likelihoods.special_functions import stirling_remainder
 
 
 @final
@@ -45,6 +48,7 @@ class Gamma(Likelihood):
     shape: Any = None
 
     name: ClassVar[str] = "gamma"
+    description: ClassVar[str] = "Positive values with noise in proportion to their mean."
     base_measure: ClassVar = "lebesgue"
     exponent: ClassVar[float] = 0.5
     every_cell: ClassVar[bool] = True  # its mean follows every cell, however small
@@ -68,46 +72,58 @@ class Gamma(Likelihood):
         )
         refuse_magnitudes(self, matrix)
 
-    def distribution(self, mean: Array, shape: Array) -> dist.Distribution:
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return positive values drawn around `mean`; a shape that is not given is 10."""
+        shape = 10.0 if self.shape is None else self.shape
+        return np.maximum(rng.gamma(shape, mean / shape), TINY)
+
+    def distribution(self, mean: ArrayLike, shape: ArrayLike) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
         return dist.Gamma(shape, shape / mean)
 
-    def log_density(self, v: Array, mean: Array, shape: Array) -> Array:
+    def log_density(self, v: Array, mean: Array, shape: Parameter) -> Array:
         """Return the log density of a gamma distribution in mean and shape."""
         # Grouped around v / mean and with Stirling's formula taken out of log Gamma(shape), so
         # that a large shape does not cancel large logarithms.
         ratio = v / mean
         return (
-            shape * (jnp.log(ratio) - (ratio - 1.0)) - jnp.log(v)
-            + 0.5 * jnp.log(shape / (2 * jnp.pi)) - stirling_remainder(shape)
-        )  # fmt: skip
+            shape * (jnp.log(ratio) - (ratio - 1.0))
+            - jnp.log(v)
+            + 0.5 * jnp.log(shape / (2 * jnp.pi))
+            - stirling_remainder(shape)
+        )
 
-    def gain(self, v: Array, mean: Array, step: Array, shape: Array) -> Array:
+    def log_density_change(self, v: Array, mean: Array, step: Array, shape: Parameter) -> Array:
         """Return ``shape (v step / (mean (mean + step)) - log1p(step / mean))``."""
         return shape * (v / mean * (step / (mean + step)) - jnp.log1p(step / mean))
 
-    def log_kernel(self, v: Array, mean: Array, shape: Array) -> Array:
+    def mean_terms(self, v: Array, mean: Array, shape: Parameter) -> Array:
         """Return ``-shape (v / mean + log mean)``."""
         return -shape * (v / mean + jnp.log(mean))
 
-    def weight(self, v: Array, mean: Array, shape: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, shape: Parameter) -> Array:
         """Return ``shape / mean**2``."""
         return shape / (mean * mean)
 
-    def split(self, v: Array, mean: Array, shape: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, shape: Parameter) -> tuple[Array, Array]:
         """Return ``shape v / mean**2`` and ``shape / mean``."""
         return shape * (v / mean) / mean, shape / mean
 
     def update(
-        self, w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array,
+        self,
+        w: Array,
+        numerator: Array,
+        denominator: Array,
+        log_coefficient: Array,
+        rate: Array,
         exponent: Array,
-    ) -> Array:  # fmt: skip
-        """Minimise ``numerator w**2 / x + (denominator + rate) x - pull log x``."""
+    ) -> Array:
+        """Minimise ``numerator w**2 / x + (denominator + rate) x - log_coefficient log x``."""
         slope = denominator + rate
-        root = jnp.sqrt(pull * pull + 4.0 * slope * numerator * w * w)
-        return (pull + root) / positive(2.0 * slope)
+        root = jnp.sqrt(log_coefficient * log_coefficient + 4.0 * slope * numerator * w * w)
+        return (log_coefficient + root) / positive(2.0 * slope)
 
-    def log_mass(self, v: Array, mean: Array, shape: Array) -> Array:
+    def log_mass(self, v: Array, mean: Array, shape: Parameter) -> Array:
         """Return the log probability that the cell rounds to the count `v`."""
         rate = shape / mean
         lower, upper = jnp.maximum(v - 0.5, 0.0), v + 0.5

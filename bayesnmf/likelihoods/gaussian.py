@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import Array, Likelihood, positive, refuse_magnitudes
+from bayesnmf.arrays import Array, ArrayLike, Parameter, positive, pytree
+from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
 
 
 @final
@@ -50,6 +52,9 @@ class Gaussian(Likelihood):
     scale: float | None = None
 
     name: ClassVar[str] = "gaussian"
+    description: ClassVar[str] = (
+        "Noise of the same size sigma in every cell, unless sigma is given cell by cell."
+    )
     base_measure: ClassVar = "lebesgue"
     power: ClassVar[float] = 3.0  # of sigma, in its prior density
     parameters: ClassVar = ("sigma",)
@@ -64,6 +69,25 @@ class Gaussian(Likelihood):
         power = dist.transforms.PowerTransform(-0.5)
         return {"sigma": dist.TransformedDistribution(precision, power)}
 
+    @property
+    def constant_variance(self) -> bool:
+        """Whether sigma is one number, given or inferred."""
+        return np.ndim(self.sigma) == 0
+
+    is_conjugate: ClassVar[bool] = True
+
+    def conjugate_draw(self, key: Array, n_cells: Array, squares: Array) -> dict[str, Array]:
+        """Draw sigma: its precision is exponential a priori, gamma given the residuals."""
+        scale = jnp.asarray(self.start()["sigma"], squares.dtype)
+        shape = 1.0 + 0.5 * jnp.asarray(n_cells, squares.dtype)
+        # The prior mean of the precision is scale**-2.
+        rate = scale**2 + 0.5 * squares
+        return {"sigma": jnp.sqrt(rate / jax.random.gamma(key, shape, dtype=squares.dtype))}
+
+    def fits_single_precision(self, values: np.ndarray) -> bool:
+        """Return False: the noise may be small beside the digits of single precision."""
+        return False
+
     def start(self) -> dict[str, float]:
         """Return the prior guess of sigma."""
         return {} if self.known else {"sigma": 1.0 if self.scale is None else self.scale}
@@ -72,7 +96,7 @@ class Gaussian(Likelihood):
         """Check a known sigma, or set the scale of an inferred one from the data."""
         if self.sigma is not None or self.scale is not None:
             return super().resolve(matrix)
-        return replace(self, scale=matrix.spread() or matrix.largest() or 1.0)
+        return replace(self, scale=matrix.std() or matrix.largest_size() or 1.0)
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Accept every real number that the arithmetic can carry."""
@@ -81,49 +105,58 @@ class Gaussian(Likelihood):
     def typical_mean(self, matrix: AnyMatrix) -> float:
         """Return the grand mean, or the root mean square where negative cells outweigh it."""
         mean = super().typical_mean(matrix)
-        return mean if mean > 0 else math.hypot(mean, matrix.spread())  # root mean square
+        return mean if mean > 0 else math.hypot(mean, matrix.std())  # root mean square
 
-    def distribution(self, mean: Array, sigma: Array) -> dist.Distribution:
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return values drawn around `mean`; a sigma that is not given is a tenth of `level`."""
+        return rng.normal(mean, 0.1 * level if self.sigma is None else self.sigma)
+
+    def distribution(self, mean: ArrayLike, sigma: ArrayLike) -> dist.Distribution:
         """Return the NumPyro distribution of the cells."""
         return dist.Normal(mean, sigma)
 
-    def log_density(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def log_density(self, v: Array, mean: Array, sigma: Parameter) -> Array:
         """Return the log density of a normal distribution."""
         z = (v - mean) / sigma
         return -0.5 * z * z - jnp.log(sigma) - 0.5 * jnp.log(2 * jnp.pi)
 
-    def gain(self, v: Array, mean: Array, step: Array, sigma: Array) -> Array:
+    def log_density_change(self, v: Array, mean: Array, step: Array, sigma: Parameter) -> Array:
         """Return ``step (v - mean - step / 2) / sigma**2``."""
         return step * (v - mean - 0.5 * step) / (sigma * sigma)
 
-    def log_kernel(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def mean_terms(self, v: Array, mean: Array, sigma: Parameter) -> Array:
         """Return ``-(v - mean)**2 / (2 sigma**2)``."""
         return -0.5 * ((v - mean) / sigma) ** 2
 
-    def weight(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, sigma: Parameter) -> Array:
         """Return ``1 / sigma**2``."""
         return jnp.broadcast_to(1.0 / (sigma * sigma), jnp.shape(mean))
 
-    def split(self, v: Array, mean: Array, sigma: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, sigma: Parameter) -> tuple[Array, Array]:
         """Return ``v / sigma**2`` and ``mean / sigma**2``; the first has the sign of `v`."""
         precision = 1.0 / (sigma * sigma)
         return precision * v, precision * mean
 
     def update(
-        self, w: Array, numerator: Array, denominator: Array, pull: Array, rate: Array,
+        self,
+        w: Array,
+        numerator: Array,
+        denominator: Array,
+        log_coefficient: Array,
+        rate: Array,
         exponent: Array,
-    ) -> Array:  # fmt: skip
-        """Minimise ``(denominator + rate) x**2 / (2 w) - numerator x - pull log x``.
+    ) -> Array:
+        """Minimise ``(denominator + rate) x**2 / (2 w) - numerator x - log_coefficient log x``.
 
         The linear penalty is majorised by ``rate (x**2 / w + w) / 2``, which keeps the step
         multiplicative.
         """
         slope = w * numerator
         curvature = denominator + rate
-        root = jnp.sqrt(slope * slope + 4.0 * pull * curvature * w)
+        root = jnp.sqrt(slope * slope + 4.0 * log_coefficient * curvature * w)
         return (slope + root) / positive(2.0 * curvature)
 
-    def log_mass(self, v: Array, mean: Array, sigma: Array) -> Array:
+    def log_mass(self, v: Array, mean: Array, sigma: Parameter) -> Array:
         """Return the log probability that the cell rounds to the count `v`."""
         upper = (v + 0.5 - mean) / sigma
         lower = jnp.where(v > 0, (v - 0.5 - mean) / sigma, -jnp.inf)

@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlog1py, xlogy
 
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import (
-    Array,
-    Likelihood,
-    has_fractions,
-    refuse_fractions,
-    refuse_magnitudes,
-    stirling_remainder,
-)
+from bayesnmf.arrays import Array, ArrayLike, Parameter, pytree
+from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.counts import has_fractions, refuse_fractions
+from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
+from bayesnmf.likelihoods.special_functions import stirling_remainder
 
 
 @final
@@ -42,13 +38,17 @@ class NegativeBinomial(Likelihood):
 
     Examples
     --------
-    >>> float(NegativeBinomial().weight(3.0, 2.0, concentration=2.0))
+    >>> float(NegativeBinomial().fisher_information(3.0, 2.0, concentration=2.0))
     0.25
     """
 
     concentration: Any = None
 
     name: ClassVar[str] = "negative_binomial"
+    description: ClassVar[str] = (
+        "Counts that scatter more than Poisson counts: the "
+        "variance is mean + mean² / concentration."
+    )
     base_measure: ClassVar = "counting"
     cancels: ClassVar[bool] = True
     parameters: ClassVar = ("concentration",)
@@ -73,46 +73,54 @@ class NegativeBinomial(Likelihood):
         """Return whether any cell is not an integer."""
         return has_fractions(matrix)
 
-    def distribution(self, mean: Array, concentration: Array) -> dist.Distribution:
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return counts drawn around `mean`; a concentration that is not given is 5."""
+        concentration = 5.0 if self.concentration is None else self.concentration
+        return rng.poisson(rng.gamma(concentration, mean / concentration))
+
+    def distribution(self, mean: ArrayLike, concentration: ArrayLike) -> dist.Distribution:
         """Return the NumPyro distribution of the counts."""
         return dist.NegativeBinomial2(mean, concentration)
 
-    def log_density(self, v: Array, mean: Array, concentration: Array) -> Array:
+    def log_density(self, v: Array, mean: Array, concentration: Parameter) -> Array:
         """Return the log mass of the NB2 parametrisation."""
         # Near Poisson, at a large r, the three log gamma functions cancel: Stirling's formula
         # is subtracted from two of them by hand, and the terms grouped so that each is small.
         r = concentration
         return (
-            (r - 0.5) * jnp.log1p(v / r) - r * jnp.log1p(mean / r)
-            + v * jnp.log((v + r) / (mean + r)) + stirling_remainder(v + r) - stirling_remainder(r)
-            + xlogy(v, mean) - v - gammaln(v + 1.0)
-        )  # fmt: skip
+            (r - 0.5) * jnp.log1p(v / r)
+            - r * jnp.log1p(mean / r)
+            + v * jnp.log((v + r) / (mean + r))
+            + stirling_remainder(v + r)
+            - stirling_remainder(r)
+            + xlogy(v, mean)
+            - v
+            - gammaln(v + 1.0)
+        )
 
-    def gain(self, v: Array, mean: Array, step: Array, concentration: Array) -> Array:
+    def log_density_change(
+        self, v: Array, mean: Array, step: Array, concentration: Parameter
+    ) -> Array:
         """Return the difference of the two logarithmic terms."""
         tail = jnp.log1p(step / (mean + concentration))
         return xlog1py(v, step / mean) - (v + concentration) * tail
 
-    def log_kernel(self, v: Array, mean: Array, concentration: Array) -> Array:
+    def mean_terms(self, v: Array, mean: Array, concentration: Parameter) -> Array:
         """Return ``v log mean - (v + r) log(1 + mean / r)``."""
         return xlogy(v, mean) - (v + concentration) * jnp.log1p(mean / concentration)
 
-    def weight(self, v: Array, mean: Array, concentration: Array) -> Array:
+    def fisher_information(self, v: Array, mean: Array, concentration: Parameter) -> Array:
         """Return ``r / (mean (mean + r))``."""
         return concentration / (mean * (mean + concentration))
 
-    def curvature(self, v: Array, mean: Array, concentration: Array) -> Array:
-        """Return the Fisher weight times ``v / mean``: non-negative, and 0 in an empty cell."""
+    def curvature(self, v: Array, mean: Array, concentration: Parameter) -> Array:
+        """Return the Fisher information times ``v / mean``: non-negative, and 0 in an empty cell."""
         return v / mean / mean * (concentration / (mean + concentration))
 
-    def split(self, v: Array, mean: Array, concentration: Array) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, concentration: Parameter) -> tuple[Array, Array]:
         """Return ``v / mean`` and ``(v + r) / (mean + r)``.
 
         The second part of the negative log density, ``(v + r) log(mean + r)``, is concave in
         the mean: its tangent majorises it, and the surrogate is the Poisson one.
         """
         return v / mean, (v + concentration) / (mean + concentration)
-
-    def log_mass(self, v: Array, mean: Array, concentration: Array) -> Array:
-        """Return the log density, which is a mass already."""
-        return self.log_density(v, mean, concentration)

@@ -10,11 +10,11 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlog1py, xlogy
 
-from bayesnmf.data import Matrix
-from bayesnmf.pytree import pytree
-from bayesnmf.sparse import AnyMatrix
-
-from ._base import Array, Likelihood, has_fractions, refuse_fractions, refuse_magnitudes
+from bayesnmf.arrays import Array, ArrayLike, Parameter, pytree
+from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.counts import has_fractions, refuse_fractions
+from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
 
 
 @final
@@ -46,8 +46,17 @@ class Poisson(Likelihood):
     exposure: Any = None
 
     name: ClassVar[str] = "poisson"
+    description: ClassVar[str] = (
+        "Counts of independent events: the variance of a cell equals its mean."
+    )
+    overdispersed_alternative: ClassVar[str] = "negative_binomial"
     base_measure: ClassVar = "counting"
     parameters: ClassVar = ("exposure",)
+
+    @property
+    def zeros_are_linear(self) -> bool:
+        """Whether one exposure holds for all cells: a 0 has the log mass ``-E mean``."""
+        return np.ndim(self.exposure) == 0
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""
@@ -60,7 +69,7 @@ class Poisson(Likelihood):
         """Return whether any cell is not an integer."""
         return has_fractions(matrix)
 
-    def crude_mean(self, values: Array) -> Array:
+    def crude_mean(self, values: np.ndarray) -> np.ndarray:
         """Return the count per unit of exposure."""
         return values / (1.0 if self.exposure is None else self.exposure)
 
@@ -74,39 +83,41 @@ class Poisson(Likelihood):
         exposure = np.broadcast_to(np.asarray(self.exposure, float), matrix.shape)
         return float(matrix.cells.sum() / exposure[matrix.observed].sum())
 
-    def distribution(self, mean: Array, exposure: Array = 1.0) -> dist.Distribution:
+    def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
+        """Return counts drawn around `mean`."""
+        return rng.poisson(mean if self.exposure is None else self.exposure * mean)
+
+    def distribution(self, mean: ArrayLike, exposure: ArrayLike = 1.0) -> dist.Distribution:
         """Return the NumPyro distribution of the counts."""
         return dist.Poisson(exposure * mean)
 
-    def log_density(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+    def log_density(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
         """Return the log mass ``v log(E mean) - E mean - log v!`` with exposure E."""
         expected = exposure * mean
         return xlogy(v, expected) - expected - gammaln(v + 1.0)
 
-    def gain(self, v: Array, mean: Array, step: Array, exposure: Array = 1.0) -> Array:
+    def log_density_change(
+        self, v: Array, mean: Array, step: Array, exposure: Parameter = 1.0
+    ) -> Array:
         """Return ``v log1p(step / mean) - E step``."""
         return xlog1py(v, step / mean) - exposure * step
 
-    def log_kernel(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+    def mean_terms(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
         """Return ``v log mean - E mean``."""
         return xlogy(v, mean) - exposure * mean
 
-    def saturated(self, v: Array, exposure: Array = 1.0) -> Array:
+    def saturated(self, v: Array, exposure: Parameter = 1.0) -> Array:
         """Return the log mass at an expected count of `v`, whatever the exposure."""
         return self.log_density(v, v)
 
-    def weight(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+    def fisher_information(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
         """Return ``E / mean``."""
         return exposure / mean
 
-    def curvature(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
+    def curvature(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
         """Return the observed information ``v / mean**2``, which an empty cell leaves finite."""
         return v / mean / mean
 
-    def split(self, v: Array, mean: Array, exposure: Array = 1.0) -> tuple[Array, Array]:
+    def score_parts(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> tuple[Array, Array]:
         """Return ``v / mean`` and ``E``."""
         return v / mean, exposure * jnp.ones_like(mean)
-
-    def log_mass(self, v: Array, mean: Array, exposure: Array = 1.0) -> Array:
-        """Return the log density, which is a mass already."""
-        return self.log_density(v, mean, exposure)

@@ -1,22 +1,28 @@
-"""Ways to a posterior: its mode, a variational approximation, draws of it."""
+"""Ways to a posterior: the MAP estimate, a variational approximation, draws of it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
-from .draws import Draws
-from .map import MAP
-from .mcmc import MCMC
-from .svi import SVI
+from bayesnmf.methods.draws import Draws
+from bayesnmf.methods.map import MAP
+from bayesnmf.methods.mcmc import MCMC
+from bayesnmf.methods.svi import SVI
 
-__all__ = ["MAP", "MCMC", "SVI", "Draws", "Method", "as_method"]
+__all__ = ["MAP", "MCMC", "SVI", "Draws", "Method", "MethodLike", "as_method"]
+
 
 type Method = MAP | SVI | MCMC
+
+
+#: A method, or the name of one with its defaults.
+type MethodLike = Method | Literal["mcmc", "svi", "map"]
+
 
 METHODS: dict[str, type[MAP] | type[SVI] | type[MCMC]] = {cls.name: cls for cls in (MAP, SVI, MCMC)}
 
 
-def as_method(method: Any) -> Method:
+def as_method(method: str | Method) -> Method:
     """Return `method`, or the default record of the method that it names."""
     if isinstance(method, str):
         if method not in METHODS:

@@ -8,16 +8,13 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from bayesnmf.data import Matrix
-from bayesnmf.model import NMF, Model
-from bayesnmf.sparse import AnyMatrix
-
-from .draws import Draws
-from .nuts import sample_nuts
-from .observed import serves_sparse
-from .options import require_counts
-from .programs import require_room
-from .structured import resume_structured, sample_structured
+from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.methods.draws import Draws, require_room
+from bayesnmf.methods.options import require_counts
+from bayesnmf.methods.sampler.nuts import sample_nuts
+from bayesnmf.methods.sampler.run import resume_structured, sample_structured
+from bayesnmf.model import Model
+from bayesnmf.observed import serves_sparse
 
 
 @dataclass(frozen=True)
@@ -60,18 +57,21 @@ class MCMC:
 
     def keeps_sparse(self, model: Model, masked: bool) -> bool:
         """Return whether sparse data, with missing cells or not, need not be expanded."""
-        return self.kernel != "nuts" and isinstance(model, NMF) and serves_sparse(model, masked)
+        nmf = model.nmf
+        return self.kernel != "nuts" and nmf is not None and serves_sparse(nmf, masked)
 
     def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
         """Run the chains; an interruption ends them with the draws made so far."""
         num_draws = self.num_chains * self.num_samples
         require_room(model, matrix, num_draws, "Ask for fewer samples (num_samples) or chains")
         counts: dict[str, Any] = {
-            "num_warmup": self.num_warmup, "num_samples": self.num_samples,
-            "num_chains": self.num_chains, "progress": progress,
-        }  # fmt: skip
-        if isinstance(model, NMF) and self.kernel != "nuts":
-            return self._draws(*sample_structured(model, matrix, key, **counts))
+            "num_warmup": self.num_warmup,
+            "num_samples": self.num_samples,
+            "num_chains": self.num_chains,
+            "progress": progress,
+        }
+        if model.nmf is not None and self.kernel != "nuts":
+            return self._draws(*sample_structured(model.nmf, matrix, key, **counts))
         if self.kernel == "structured":
             raise ValueError(
                 "kernel='structured' knows the structure of a bayesnmf.NMF; for a program use 'nuts'"
@@ -80,23 +80,33 @@ class MCMC:
         return self._draws(*sample_nuts(model, matrix, key, **counts), None)
 
     def resume(
-        self, model: Model, matrix: AnyMatrix, state: dict[str, np.ndarray], num_samples: int,
+        self,
+        model: Model,
+        matrix: AnyMatrix,
+        state: dict[str, np.ndarray],
+        num_samples: int,
         progress: bool,
-    ) -> Draws:  # fmt: skip
-        """Go on from the state of earlier draws, for `num_samples` more of each chain."""
-        assert isinstance(model, NMF)  # no other run leaves a state
+    ) -> Draws:
+        """Continue from the state of earlier draws, for `num_samples` more of each chain."""
+        assert model.nmf is not None  # no other run leaves a state
         num_draws = self.num_chains * num_samples
         require_room(model, matrix, num_draws, "Ask for fewer samples (num_samples)")
         run = resume_structured(
-            model, matrix, state, num_samples=num_samples, num_chains=self.num_chains,
+            model.nmf,
+            matrix,
+            state,
+            num_samples=num_samples,
+            num_chains=self.num_chains,
             progress=progress,
-        )  # fmt: skip
+        )
         return replace(self, num_samples=num_samples)._draws(*run)
 
     def _draws(
-        self, sites: dict[str, np.ndarray], stats: dict[str, np.ndarray],
+        self,
+        sites: dict[str, np.ndarray],
+        stats: dict[str, np.ndarray],
         state: dict[str, np.ndarray] | None,
-    ) -> Draws:  # fmt: skip
+    ) -> Draws:
         done = stats["lp"].shape[1]
         message = f"{self.num_chains} chain(s) of {done} draws"
         interrupted = done < self.num_samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, ClassVar
 
@@ -17,26 +17,34 @@ from numpyro.infer.autoguide import AutoNormal
 from numpyro.optim import Adam
 from tqdm.auto import tqdm
 
-from bayesnmf.data import Matrix
-from bayesnmf.model import NMF, Model
-
-from .draws import Draws
-from .log_mode import log_mode, log_scales
-from .options import require_counts, require_tolerance
-from .programs import deterministic_sites, log_joint, require_room
+from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.methods.draws import Draws, require_room
+from bayesnmf.methods.optimise.log_map import log_map, log_scales
+from bayesnmf.methods.options import require_counts, require_tolerance
+from bayesnmf.model import Model
+from bayesnmf.model.sites import deterministic_sites, log_joint
 
 #: Steps between two looks at the evidence lower bound.
 CHUNK = 1000
+
+
 #: Looks in a row without improvement after which the bound has converged: one alone is often
 #: noise, since the bound climbs slowly along the ridge where W and H trade scale.
 PATIENCE = 3
+
+
 #: First step size of Adam, and the number of steps after which it has halved. The decay in
 #: 1 / step meets the Robbins-Monro conditions.
 STEP_SIZE, HALF_LIFE = 2e-2, 2000
+
+
 #: Draws of the guide that estimate the final bound.
 NUM_FINAL = 256
+
+
 #: A shared guide learns its sites while it is first compiled, which one thread must do alone.
 _LEARNING = Lock()
+
 
 type Given = tuple[Any, jax.Array]  # the model, as a pytree, and V
 
@@ -45,8 +53,8 @@ type Given = tuple[Any, jax.Array]  # the model, as a pytree, and V
 class SVI:
     """Variational inference with a log-normal guide that treats all entries as independent.
 
-    Starts at the mode in log space with the spread of its curvature, then maximises the
-    evidence lower bound (ELBO). For four million cells or more the start is a rough mode, from one
+    Starts at the MAP estimate in log space with the scales of its curvature, then maximises the
+    evidence lower bound (ELBO). For four million cells or more the start is a coarse MAP estimate, from one
     short search.
 
     Parameters
@@ -64,7 +72,7 @@ class SVI:
 
     Notes
     -----
-    Independence between W and H is wrong: it understates posterior spread, most of all along
+    Independence between W and H is wrong: it understates posterior standard deviations, most of all along
     the directions in which W and H trade scale. Use MCMC where intervals matter.
 
     References
@@ -99,26 +107,13 @@ class SVI:
         """Return False: sparse data are expanded."""
         return False
 
-    def run(self, model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> Draws:
+    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
         """Fit the guide and return draws of it as one chain."""
+        assert isinstance(matrix, Matrix)  # keeps_sparse is False
         require_room(model, matrix, self.num_samples, "Ask for fewer draws (num_samples)")
-        key_mode, key_init, key_draws, key_elbo = jax.random.split(key, 4)
-        V = jnp.asarray(matrix.values)
-        mode = log_mode(model, matrix, key_mode, progress)
-        scales = log_scales(model, matrix, mode)
-        initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
-        if isinstance(model, NMF):
-            given: Given = (model, V)
-            svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
-            initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in mode.items()}
-            with _LEARNING:
-                state = _begin(svi, key_init, given, initial)
-        else:
-            # A program is no data: it is compiled in, with whatever it holds. Supports of its
-            # sites may depend on V, so the guide has to see them as numbers.
-            given = (jax.tree_util.Partial(model.__call__), V)
-            svi = _new_svi(init_to_value(values=mode))
-            state = svi.init(key_init, *given, init_params=initial)
+        key_map, key_init, key_draws, key_elbo = jax.random.split(key, 4)
+        center = log_map(model, matrix, key_map, progress)
+        svi, given, state = _started(model, matrix, center, key_init)
         state, n_steps, converged = self._climb(svi, state, given, matrix, progress)
         params = svi.get_params(state)
         elbo, error = _final_elbo(svi, params, given, key_elbo)
@@ -156,6 +151,25 @@ class SVI:
         return state, n_steps, waited == PATIENCE
 
 
+def _started(
+    model: Model, matrix: Matrix, center: dict[str, np.ndarray], key: jax.Array
+) -> tuple[NumPyroSVI, Given, Any]:
+    """Return NumPyro's SVI, its arguments, and its state at the MAP estimate in log space."""
+    V = jnp.asarray(matrix.values)
+    scales = log_scales(model, matrix, center)
+    initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
+    if model.nmf is not None:
+        svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
+        initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in center.items()}
+        with _LEARNING:
+            return svi, (model, V), _begin(svi, key, (model, V), initial)
+    # A program is no data: it is compiled in, with whatever it holds. Supports of its sites may
+    # depend on V, so the guide has to see them as numbers.
+    given = (jax.tree_util.Partial(model.__call__), V)
+    svi = _new_svi(init_to_value(values=center))
+    return svi, given, svi.init(key, *given, init_params=initial)
+
+
 def _new_svi(init_loc_fn: Callable[..., Any]) -> NumPyroSVI:
     """Return NumPyro's SVI with a guide of its own, which learns the sites when it first runs."""
     return NumPyroSVI(
@@ -163,7 +177,7 @@ def _new_svi(init_loc_fn: Callable[..., Any]) -> NumPyroSVI:
     )
 
 
-@cache
+@lru_cache(maxsize=32)
 def _svi_of(structure: Hashable, shape: tuple[int, ...], dtype: np.dtype) -> NumPyroSVI:
     """Return the one that all fits of a model and a shape share, and with it what is compiled.
 

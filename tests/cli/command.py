@@ -6,7 +6,7 @@ import contextlib
 import io
 from typing import NamedTuple
 
-from bayesnmf import cli
+from bayesnmf.cli import app as cli
 
 
 class Outcome(NamedTuple):

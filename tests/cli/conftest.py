@@ -26,8 +26,8 @@ def counts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def mode(counts: Path) -> Path:
-    """Return the file of a posterior mode."""
-    path = counts.with_name("mode.nc")
+def map_file(counts: Path) -> Path:
+    """Return the file of a MAP estimate."""
+    path = counts.with_name("map.nc")
     assert run("fit", counts, "--rank", 2, "--method", "map", "--out", path, "--quiet").status == 0
     return path

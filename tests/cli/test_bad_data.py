@@ -13,30 +13,49 @@ LABELLED = "x,A,B\ns1,{},2\ns2,3,4\n"
 @pytest.mark.parametrize(
     ("text", "options", "named"),
     [
-        pytest.param(LABELLED.format(-3), "", ["V[0, 0] = -3", "'s1'", "'A'", "negative"],
-                     id="negative"),
+        pytest.param(
+            LABELLED.format(-3), "", ["V[0, 0] = -3", "'s1'", "'A'", "negative"], id="negative"
+        ),
         pytest.param(LABELLED.format("inf"), "", ["V[0, 0] = inf", "'s1'", "'A'"], id="infinite"),
         pytest.param("x,A,B\ns1,,NA\ns2,3,4\n", "", ["row 's1'", "no observed cell"], id="row"),
         pytest.param("x,A,B\ns1,,1\ns2,,4\n", "", ["column 'A'", "no observed cell"], id="column"),
-        pytest.param(LABELLED.format(1.5), "", ["V[0, 0] = 1.5", "'s1'", "not an integer"],
-                     id="fraction-mcmc"),
-        pytest.param(LABELLED.format(1.5), "--method svi", ["V[0, 0] = 1.5", "not an integer"],
-                     id="fraction-svi"),
-        pytest.param("x,A,B\ns1,0,0.2\ns2,0.3,0.4\n", "--likelihood beta",
-                     ["V[0, 0] = 0", "'s1'", "between 0 and 1"], id="beta-0"),
-        pytest.param("x,A,B\ns1,0.1,0.2\ns2,0.3,1\n", "--likelihood beta",
-                     ["V[1, 1] = 1", "'s2'", "'B'"], id="beta-1"),
-        pytest.param(LABELLED.format(0), "--likelihood gamma", ["V[0, 0] = 0", "'s1'", "gamma"],
-                     id="gamma-0"),
+        pytest.param(
+            LABELLED.format(1.5),
+            "",
+            ["V[0, 0] = 1.5", "'s1'", "not an integer"],
+            id="fraction-mcmc",
+        ),
+        pytest.param(
+            LABELLED.format(1.5),
+            "--method svi",
+            ["V[0, 0] = 1.5", "not an integer"],
+            id="fraction-svi",
+        ),
+        pytest.param(
+            "x,A,B\ns1,0,0.2\ns2,0.3,0.4\n",
+            "--likelihood beta",
+            ["V[0, 0] = 0", "'s1'", "between 0 and 1"],
+            id="beta-0",
+        ),
+        pytest.param(
+            "x,A,B\ns1,0.1,0.2\ns2,0.3,1\n",
+            "--likelihood beta",
+            ["V[1, 1] = 1", "'s2'", "'B'"],
+            id="beta-1",
+        ),
+        pytest.param(
+            LABELLED.format(0), "--likelihood gamma", ["V[0, 0] = 0", "'s1'", "gamma"], id="gamma-0"
+        ),
         pytest.param("", "", ["data.csv is empty"], id="empty"),
         pytest.param("\n\n", "", ["data.csv is empty"], id="blank"),
         pytest.param("x,A,B\n", "", ["data.csv", "no line of numbers"], id="header-alone"),
-        pytest.param("x,A,B\ns1,1,2\ns2,many,4\n", "", ["data.csv, line 3", "'A'", "'many'"],
-                     id="text"),
+        pytest.param(
+            "x,A,B\ns1,1,2\ns2,many,4\n", "", ["data.csv, line 3", "'A'", "'many'"], id="text"
+        ),
         pytest.param("x,A,B\ns1,1,2\ns2,3\n", "", ["data.csv, line 3", "2 cell(s)"], id="short"),
         pytest.param('x,A,B\ns1,1,2\ns2,"3,4\n', "", ["data.csv, line 3", "quotes"], id="quote"),
     ],
-)  # fmt: skip
+)
 def test_bad_data_are_refused_in_one_line(tmp_path, text, options, named):
     data = tmp_path / "data.csv"
     data.write_text(text)

@@ -1,4 +1,4 @@
-"""Options and files that will not do are refused in one line."""
+"""Bad options and files are refused in one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from cli.command import run
 
-from bayesnmf import targets
+from bayesnmf.posterior import output_files
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,13 @@ def test_bad_options_are_refused_in_one_line(counts, options, named):
 
 @pytest.mark.parametrize(
     ("out", "named"),
-    [("fit.pkl", "must end in .nc or .zarr"), ("fit", "must end in .nc or .zarr"),
-     ("nowhere/fit.nc", "there is no folder"), ("folder.nc", "that is a folder")],
-)  # fmt: skip
+    [
+        ("fit.pkl", "must end in .nc or .zarr"),
+        ("fit", "must end in .nc or .zarr"),
+        ("nowhere/fit.nc", "there is no folder"),
+        ("folder.nc", "that is a folder"),
+    ],
+)
 def test_fit_looks_at_its_target_before_anything_else(tmp_path, out, named):
     (tmp_path / "folder.nc").mkdir()
     error = run("fit", tmp_path / "absent.csv", "--rank", 2, "--out", tmp_path / out).error()
@@ -57,7 +61,7 @@ def test_target_that_cannot_be_written_is_refused(counts, monkeypatch):
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(targets.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(output_files.tempfile, "TemporaryDirectory", refuse)
     error = run("fit", counts, "--rank", 2, "--out", counts.with_name("fit.nc")).error()
     assert "fit.nc: cannot write there (Permission denied)" in error
 
@@ -89,8 +93,10 @@ def test_file_that_is_no_result_is_refused(tmp_path, verb, content):
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [("--kind pie", "unknown --kind 'pie'; valid: components, reconstruction"),
-     ("--out mode.jpg", "must end in .png or .pdf or .svg")],
-)  # fmt: skip
-def test_plot_refuses_what_it_cannot_draw(mode, options, named):
-    assert named in run("plot", mode, *options.split()).error()
+    [
+        ("--kind pie", "unknown --kind 'pie'; valid: components, reconstruction"),
+        ("--out map.jpg", "must end in .png or .pdf or .svg"),
+    ],
+)
+def test_plot_refuses_what_it_cannot_draw(map_file, options, named):
+    assert named in run("plot", map_file, *options.split()).error()

@@ -10,9 +10,12 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf import cli, cli_rank
+from bayesnmf.cli import rank as cli_rank
+from bayesnmf.cli.data import likelihoods_of
+from bayesnmf.cli.plot import PLOTS
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.methods import METHODS
+from bayesnmf.posterior import fitting
 from bayesnmf.priors import REGISTRY as PRIORS
 
 QUICK = ("--rank", 2, "--method", "map", "--starts", 1, "--max-iter", 20)
@@ -30,13 +33,13 @@ def known(counts):
 
 @pytest.fixture
 def no_fit(monkeypatch):
-    """Stop where the data have been read and told, before anything is compiled."""
+    """Stop when the data have been read and described, before anything is compiled."""
 
     def stop(*_, **__):
         raise ValueError("enough")
 
-    monkeypatch.setattr(cli.fitting, "fit", stop)
-    monkeypatch.setattr(cli.fitting, "fit_silently", stop, raising=False)
+    monkeypatch.setattr(fitting, "fit", stop)
+    monkeypatch.setattr(fitting, "fit_silently", stop, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -50,12 +53,12 @@ def no_fit(monkeypatch):
         ("fit", "--method", METHODS),
         ("fit", "--prior-w", PRIORS),
         ("compare", "--likelihoods", LIKELIHOODS),
-        ("compare", "--ic", ("loo", "waic", "kfold")),
+        ("compare", "--criterion", ("loo", "waic", "kfold")),
         ("rank", "--likelihood", LIKELIHOODS),
         ("rank", "--method", METHODS),
         ("rank", "--prior-w", PRIORS),
         ("rank", "--criterion", ("kfold", "loo", "auto")),
-        ("plot", "--kind", cli.PLOTS),
+        ("plot", "--kind", PLOTS),
     ],
 )
 def test_help_and_errors_list_the_choices(counts, verb, option, choices):
@@ -101,12 +104,12 @@ def test_rank_and_compare_pass_known_parameters_on(counts, known, monkeypatch):
 
     monkeypatch.setattr(cli_rank, "select_rank", stop)
     assert "enough" in run("rank", counts, "--exposure", known[0]).err
-    monkeypatch.setattr(cli.fitting, "fit", stop)
-    monkeypatch.setattr(cli.fitting, "fit_silently", stop, raising=False)
+    monkeypatch.setattr(fitting, "fit", stop)
+    monkeypatch.setattr(fitting, "fit_silently", stop, raising=False)
     options = ("--rank", 1, "--likelihoods", "gaussian,poisson", "--sigma", known[0])
     assert "enough" in run("compare", counts, *options).err
     np.testing.assert_array_equal(given[0].exposure, known[1])
-    likelihoods = cli.cli_data.likelihoods_of("gaussian,poisson", {"sigma": known[1]})
+    likelihoods = likelihoods_of("gaussian,poisson", {"sigma": known[1]})
     assert likelihoods["gaussian"].sigma is known[1]
     assert likelihoods["poisson"].exposure is None
 
@@ -116,10 +119,14 @@ def test_rank_and_compare_pass_known_parameters_on(counts, known, monkeypatch):
     [
         ("", "row names: column 'sample_id' (11, 12, 13); data: 3 columns (plate, A, B)", 3),
         ("--names none", "row names: none; data: 4 columns (sample_id, plate, A, …)", 4),
-        ("--names plate", "row names: column 'plate' (7, 8, 5); data: 3 columns (sample_id, A, B)", 3),
+        (
+            "--names plate",
+            "row names: column 'plate' (7, 8, 5); data: 3 columns (sample_id, A, B)",
+            3,
+        ),
         ("--names 2", "row names: column 'plate' (7, 8, 5); data: 3 columns (sample_id, A, B)", 3),
     ],
-)  # fmt: skip
+)
 def test_names_are_recognised_or_chosen_and_told(tmp_path, no_fit, options, note, columns):
     data = tmp_path / "data.csv"
     data.write_text("sample_id,plate,A,B\n11,7,3,1\n12,8,4,1\n13,5,9,2\n")

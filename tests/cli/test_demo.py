@@ -8,25 +8,28 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf import demo, row_blocks
-from bayesnmf.assembly import assemble
+from bayesnmf.cli import demo
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
-from bayesnmf.posterior import Fit
+from bayesnmf.posterior.assembly import assemble
+from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.verdict import finished
+from bayesnmf.predictive import blocks as row_blocks
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
 def signatures(monkeypatch) -> Fit:
-    """Put draws that cost nothing in the place of the demonstration's fit."""
+    """Replace the demonstration's fit by draws that cost nothing."""
     rng = np.random.default_rng(0)
     matrix = Matrix.of(bn.datasets.breast21())
     W = rng.gamma(1.0, 10.0, (2, 20, 21, 1)) * [8.0, 4.0, 2.0, 1.0]
     sites = {"W": W, "H": rng.dirichlet(np.ones(96), (2, 20, 4))}
     draws = Draws(sites, {"lp": rng.normal(size=(2, 20))}, None, "made up")
-    result = assemble(draws, bn.NMF(4).resolve(matrix), matrix, {"method": "mcmc"})
-    monkeypatch.setattr(demo, "run", lambda progress: result)
+    model = bn.NMF(4).resolve(matrix)
+    result = finished(assemble(draws, model, matrix, {"method": "mcmc"}), model)
+    monkeypatch.setattr(demo, "fit_signatures", lambda progress: result)
     table = pd.DataFrame(
         {
             "elpd": [-10.0, -12.5],
@@ -37,8 +40,8 @@ def signatures(monkeypatch) -> Fit:
         ["negative binomial", "poisson"],
     )
     monkeypatch.setattr(row_blocks, "MAX_CALIBRATED", 50)  # of the report's checks
-    monkeypatch.setattr(demo, "compare", lambda fit, progress: table)
-    monkeypatch.setattr(demo, "select", lambda progress: "Rank 3: made up")
+    monkeypatch.setattr(demo, "compare_noise", lambda fit, progress: table)
+    monkeypatch.setattr(demo, "choose_rank", lambda progress: "Rank 3: made up")
     return result
 
 
@@ -67,7 +70,7 @@ def test_demo_gives_means_and_intervals_of_the_largest_weights(signatures):
     top = H.mean(axis=0).argmax()
     low, high = np.quantile(H[:, top], (0.05, 0.95))
     name = signatures.H["column"].values[top]
-    line = next(x for x in demo.report(signatures).splitlines() if "share of" in x)
+    line = next(x for x in demo.components_text(signatures).splitlines() if "share of" in x)
     assert line.split() == [
         "share",
         "of",

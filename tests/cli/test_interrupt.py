@@ -12,7 +12,8 @@ import pytest
 import synthetic
 from cli.command import run
 
-from bayesnmf import startup
+import bayesnmf as bn
+from bayesnmf.cli import startup
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows sends no SIGINT to one process"
@@ -40,9 +41,12 @@ def interrupted(arguments, tmp_path, module, delay=0.0):
     (tmp_path / "sitecustomize.py").write_text(MARK.format(module=module))
     with subprocess.Popen(
         [sys.executable, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
-    ) as process:  # fmt: skip
+    ) as process:
         try:
             assert process.stdout.readline() == "begun\n"
             time.sleep(delay)
@@ -67,13 +71,82 @@ def test_start_up_can_be_interrupted(way, delay, tmp_path):
 
 @pytest.mark.parametrize(
     ("verb", "module"),
-    [("check", "arviz_stats"), ("report", "matplotlib.pyplot")],
+    [("check", "arviz_stats"), ("report", "matplotlib.figure")],
 )
 def test_verbs_that_read_a_fit_can_be_interrupted(verb, module, tmp_path):
-    """When they import what they need for their work, and are at it."""
+    """While they import what they need, and while they work."""
     synthetic.assembled(*synthetic.draws()).save(tmp_path / "fit.nc")
     assert interrupted(["-m", "bayesnmf", verb, "fit.nc"], tmp_path, module, 0.1) == INTERRUPTED
     assert {path.suffix for path in tmp_path.iterdir()} <= {".nc", ".py"}
+
+
+#: Runs the command line, and says when there are draws, or when a search has made steps.
+ANNOUNCED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from bayesnmf.cli import app
+from bayesnmf.methods.optimise import accelerated_search
+from bayesnmf.methods.sampler import chains
+draw, advance = chains.draw_chunks, accelerated_search.advance
+
+def drawn(*arguments):
+    silent = True
+    for chunk in draw(*arguments):
+        yield chunk
+        if silent and chunk.stats["log_joint"].shape[1]:  # no warm-up, and kept by now
+            print("drawn", flush=True)
+            silent = False
+
+def advanced(*arguments, **options):
+    result = advance(*arguments, **options)
+    print("searched", flush=True)
+    return result
+
+chains.draw_chunks, accelerated_search.advance = drawn, advanced
+sys.exit(app.main(sys.argv[1:]))
+"""
+
+
+def stopped(arguments, counts, begun, number):
+    """Send a signal when a line says so; return the outcome and the seconds that it took."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ANNOUNCED, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=counts.parent,
+    ) as process:
+        try:
+            assert any(line == f"{begun}\n" for line in process.stdout)
+            process.send_signal(number)
+            begin = time.perf_counter()
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, out, err, time.perf_counter() - begin
+
+
+def test_interrupted_sampling_saves_its_draws(counts):
+    options = ("--chains", 1, "--warmup", 25, "--samples", 10**7, "--out", "fit.nc")
+    status, out, err, _ = stopped(
+        ("fit", counts, "--rank", 1, *options), counts, "drawn", signal.SIGINT
+    )
+    assert (status, err.splitlines()[-1]) == (130, "bayesnmf: interrupted")
+    assert "Saved to fit.nc" in out
+    result = bn.load(counts.with_name("fit.nc"))
+    assert result.interrupted
+    assert 0 < result.tree["posterior"].sizes["draw"] < 10**7
+
+
+def test_an_interrupted_search_ends_soon(counts):
+    """Of MAP there is nothing to save."""
+    options = ("--method", "map", "--starts", 100, "--tol", 0, "--max-iter", 10**8)
+    arguments = ("fit", counts, "--rank", 2, *options, "--out", "fit.nc", "--quiet")
+    status, _, err, seconds = stopped(arguments, counts, "searched", signal.SIGTERM)
+    assert (status, err) == INTERRUPTED
+    assert not counts.with_name("fit.nc").exists()
+    assert seconds < 20  # a few, on a machine with nothing else to do
 
 
 def test_the_module_is_the_command():

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from cli.command import run
 
-from bayesnmf import cli
+from bayesnmf.cli.signals import stopping_on_signals
+from bayesnmf.data import files
 
 
 def test_version_and_help():
@@ -27,21 +30,24 @@ def test_other_failures_keep_their_traceback(counts, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli.files, "read", fail)
+    monkeypatch.setattr(files, "read", fail)
     with pytest.raises(ZeroDivisionError):
         run("fit", counts, "--rank", 2, "--out", counts.with_name("fit.nc"))
 
 
 @pytest.mark.parametrize(
     ("failure", "sentence"),
-    [(MemoryError(), "out of memory"), (OSError(28, "No space left", "fit.nc"), "fit.nc: No space"),
-     (ImportError("needs zarr:\n pip install zarr"), "needs zarr: pip install zarr")],
-)  # fmt: skip
+    [
+        (MemoryError(), "out of memory"),
+        (OSError(28, "No space left", "fit.nc"), "fit.nc: No space"),
+        (ImportError("needs zarr:\n pip install zarr"), "needs zarr: pip install zarr"),
+    ],
+)
 def test_failures_of_the_machine_are_one_line(counts, monkeypatch, failure, sentence):
     def fail(*_: object, **__: object) -> None:
         raise failure
 
-    monkeypatch.setattr(cli.files, "read", fail)
+    monkeypatch.setattr(files, "read", fail)
     error = run("fit", counts, "--rank", 2, "--out", counts.with_name("fit.nc")).error()
     assert error.startswith(sentence)
 
@@ -50,7 +56,7 @@ def test_interrupt_is_one_line(counts, monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.files, "read", interrupt)
+    monkeypatch.setattr(files, "read", interrupt)
     outcome = run("fit", counts, "--rank", 2, "--out", counts.with_name("fit.nc"))
     assert outcome == (130, "", "bayesnmf: interrupted\n")
 
@@ -66,36 +72,50 @@ def test_console_script_has_the_exit_status_and_no_traceback(tmp_path):
     assert done.stderr == f"bayesnmf: no file {tmp_path / 'absent.nc'}\n"
 
 
-NEVER_ENDS = """
-import jax, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-from bayesnmf import cli, demo
-from bayesnmf.data import Matrix
-from bayesnmf.methods import Draws
-from bayesnmf.assembly import assemble
-from bayesnmf.posterior import Fit
-
-def run(progress):
-    print("running", flush=True)
-    jax.jit(lambda: jax.lax.while_loop(lambda x: x >= 0, lambda x: 0.5 * x, 1.0))().item()
-
-demo.run = run
-sys.exit(cli.main(["demo"]))
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_ends_compiled_code(number, tmp_path):
-    """Python alone would deliver it when the compiled loop is done, which is never."""
-    with subprocess.Popen(
-        [sys.executable, "-c", NEVER_ENDS],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    ) as process:  # fmt: skip
-        try:
-            assert any(line == "running\n" for line in process.stdout)
-            process.send_signal(number)
-            _, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, err) == (130, "bayesnmf: interrupted\n")
+def test_both_signals_raise_and_are_given_back(number):
+    before = signal.getsignal(number)
+    try:
+        signal.signal(number, signal.SIG_DFL)
+        with pytest.raises(KeyboardInterrupt), stopping_on_signals():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)
+        with stopping_on_signals():
+            signal.raise_signal(number)  # nohup has asked to ignore it
+    finally:
+        signal.signal(number, before)
+
+
+def test_an_interrupt_in_a_finaliser_is_raised_again():
+    """Python drops it there, and in JAX's callback of the garbage collector."""
+
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        begin = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt), stopping_on_signals():
+            time.sleep(60 if Interrupted() else 0)
+        assert time.perf_counter() - begin < 30
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_figures_need_no_display(map_file):
+    """Neither a display nor a choice of Matplotlib's backend."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND")}
+    program = "import sys; from bayesnmf.cli import app; sys.exit(app.main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "plot", map_file],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    image = map_file.with_name("map-components.png")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{image}\n", "")
+    assert image.stat().st_size > 0

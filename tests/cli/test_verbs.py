@@ -6,7 +6,7 @@ import pytest
 from cli.command import run
 
 import bayesnmf as bn
-from bayesnmf import fitting, targets
+from bayesnmf.posterior import fitting, output_files
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -32,9 +32,13 @@ def test_fit_check_and_plot(counts, ending):
     assert image.read_bytes().startswith(PNG)
 
 
-def test_plot_writes_the_kind_and_the_name_that_are_asked_for(mode):
-    image = mode.with_name("fits.pdf")
-    assert run("plot", mode, "--kind", "reconstruction", "--out", image) == (0, f"{image}\n", "")
+def test_plot_writes_the_kind_and_the_name_that_are_asked_for(map_file):
+    image = map_file.with_name("fits.pdf")
+    assert run("plot", map_file, "--kind", "reconstruction", "--out", image) == (
+        0,
+        f"{image}\n",
+        "",
+    )
     assert image.read_bytes().startswith(b"%PDF")
 
 
@@ -64,7 +68,7 @@ def test_a_result_that_cannot_be_saved_is_rescued_and_named(counts, tmp_path, mo
         save(fit, path)
 
     monkeypatch.setattr(bn.Fit, "save", fail)
-    monkeypatch.setattr(targets.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(output_files.tempfile, "tempdir", str(temporary))
     fit_file = counts.with_name("fit.nc")
     outcome = run("fit", counts, "--rank", 2, "--method", "map", "--out", fit_file)
     (rescue,) = temporary.glob("*/rescue.nc")

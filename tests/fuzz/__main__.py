@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-#: Programmes, and how many cases they try unless told otherwise.
+#: Programs, and how many cases they try unless told otherwise.
 PROGRAMMES = {"saved": 500, "kills": 100, "matrices": 500}
 
 
 def main() -> int:
-    """Run a programme, print its failures, and return 1 if there are any."""
+    """Run a program, print its failures, and return 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("programme", choices=PROGRAMMES)
     parser.add_argument("--n", type=int, help="number of cases")

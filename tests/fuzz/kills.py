@@ -1,4 +1,4 @@
-"""Kill processes while they save: the old result or the new one is there, always."""
+"""Kill processes while they save: afterwards there is always the old result or the new one."""
 
 from __future__ import annotations
 
@@ -33,12 +33,16 @@ def run(n: int, seed: int) -> list[str]:
             fits[0].save(path)
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
-            "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",  # threads do not survive a fork
-        }  # fmt: skip
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",  # threads do not survive a fork
+        }
         with subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "fuzz.kills", folder], env=environment,
-            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        ) as parent:  # fmt: skip
+            [sys.executable, "-W", "ignore", "-m", "fuzz.kills", folder],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as parent:
             for case in range(n):
                 path = paths[case % len(paths)]
                 _kill_one(parent, path, rng.uniform(0, SAVES))
@@ -68,7 +72,7 @@ def _kill_one(parent: subprocess.Popen[str], path: Path, moment: float) -> None:
 
 
 def _save_for_ever(fits: list[bn.Fit], path: str) -> None:
-    """Say how long the first save took, and go on with one result and the other."""
+    """Say how long the first save took, then save one result and the other in turn."""
     begin = time.perf_counter()
     fits[0].save(path)
     print(os.getpid(), time.perf_counter() - begin, flush=True)

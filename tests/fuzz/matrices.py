@@ -1,4 +1,4 @@
-"""Random matrices through the door and a MAP fit, and damaged data files through the reader.
+"""Random matrices are validated and fitted by MAP, and damaged data files are read.
 
 Nothing may come out but a fit with a finite objective, or a `ValueError`, `TypeError`, `OSError` or
 `MemoryError` with one sentence; nothing may crash the process or keep it busy for long.
@@ -26,10 +26,10 @@ import scipy.sparse
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf import fitting
 from bayesnmf.data import Matrix
+from bayesnmf.posterior import fitting
 
-#: The one shape that is fitted, so that each program compiles once; others meet the door alone.
+#: The one shape that is fitted, so that each program compiles once; others are only validated.
 SHAPE, RANK = (6, 5), 2
 #: What bad input may raise.
 EXPECTED = (ValueError, TypeError, OSError, MemoryError)
@@ -62,7 +62,7 @@ def matrices(n: int, seed: int) -> list[str]:
 
 
 def _through(V: Any, model: bn.NMF) -> None:
-    """Take a matrix through the door and, when it has the one shape, through a fit."""
+    """Validate a matrix and, if it has the one shape, fit it."""
     method = bn.MAP(n_init=1, max_iter=30)
     if not scipy.sparse.issparse(V):
         matrix: Any = fitting.matrix_for(V, model, method)
@@ -78,7 +78,7 @@ def _through(V: Any, model: bn.NMF) -> None:
 
 
 def _fault(attempt: Callable[[], Any]) -> str | None:
-    """Return what is wrong with how an attempt ended; None where all is well."""
+    """Return what is wrong with how an attempt ended; None if nothing is wrong."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -117,8 +117,23 @@ def _choice(rng: np.random.Generator, options: list[Any]) -> Any:
 def _numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     """Return numbers of some kind and scale, perhaps with missing or odd cells."""
     values = np.asarray(rng.gamma(0.7, size=shape))
-    kind = _choice(rng, ["scaled", "counts", "bool", "zeros", "negative", "float32", "int8",
-                         "uint64", "half", "long", "mixed scales", "constant"])  # fmt: skip
+    kind = _choice(
+        rng,
+        [
+            "scaled",
+            "counts",
+            "bool",
+            "zeros",
+            "negative",
+            "float32",
+            "int8",
+            "uint64",
+            "half",
+            "long",
+            "mixed scales",
+            "constant",
+        ],
+    )
     scale = 10.0 ** rng.uniform(-320, 308)
     with np.errstate(all="ignore"):
         made: dict[str, Callable[[], np.ndarray]] = {
@@ -147,17 +162,54 @@ def _numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarr
 
 def _objects(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
     mixed = values.astype(object)
-    odd = _choice(rng, [None, pd.NA, pd.NaT, "7", b"7", Decimal("0.5"), Fraction(1, 3), 10**400, 2j,
-                        True, np.float32(2), [1], {}, np.ones(1), pd.Timestamp("2020"),
-                        pd.Timedelta(3), Decimal("NaN"), Decimal("1e999"), "x" * 10_000])  # fmt: skip
+    odd = _choice(
+        rng,
+        [
+            None,
+            pd.NA,
+            pd.NaT,
+            "7",
+            b"7",
+            Decimal("0.5"),
+            Fraction(1, 3),
+            10**400,
+            2j,
+            True,
+            np.float32(2),
+            [1],
+            {},
+            np.ones(1),
+            pd.Timestamp("2020"),
+            pd.Timedelta(3),
+            Decimal("NaN"),
+            Decimal("1e999"),
+            "x" * 10_000,
+        ],
+    )
     for index in np.ndindex(mixed.shape):
         if rng.random() < 0.2:
             mixed[index] = odd
     return mixed
 
 
-_LABELS = ["a", "", "a" * 10_000, "\0", "\x1b[1m", "<b>$x$", "a\nb", "é😀", 7, 7.5, np.nan, None,
-           ("a", 1), True, pd.Timestamp("2020"), "\ud800"]  # fmt: skip
+_LABELS = [
+    "a",
+    "",
+    "a" * 10_000,
+    "\0",
+    "\x1b[1m",
+    "<b>$x$",
+    "a\nb",
+    "é😀",
+    7,
+    7.5,
+    np.nan,
+    None,
+    ("a", 1),
+    True,
+    pd.Timestamp("2020"),
+    "\ud800",
+]
 
 
 def _frame(rng: np.random.Generator, values: Any) -> pd.DataFrame:
@@ -224,8 +276,10 @@ CONTAINERS: dict[str, Callable[[np.random.Generator, np.ndarray], Any]] = {
     ),
     "text": lambda rng, values: values.astype(str),
     "dict": lambda rng, values: dict(enumerate(values)),
-    "dates": lambda rng, values: np.zeros(values.shape, _choice(rng, ["M8[s]", "m8[s]", "c16", "S1"])),
-}  # fmt: skip
+    "dates": lambda rng, values: np.zeros(
+        values.shape, _choice(rng, ["M8[s]", "m8[s]", "c16", "S1"])
+    ),
+}
 
 
 # -- damaged files ------------------------------------------------------------------------------
@@ -271,7 +325,7 @@ def _sound(ending: str) -> bytes:
 
 _FRAME = pd.DataFrame(
     np.random.default_rng(1).poisson(3.0, (40, 6)), [f"s{i}" for i in range(40)], list("ABCDEF")
-)  # fmt: skip
+)
 
 
 def _stream(write: Callable[[Any], Any]) -> bytes:

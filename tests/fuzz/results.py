@@ -9,7 +9,7 @@ import pandas as pd
 import synthetic
 
 import bayesnmf as bn
-from bayesnmf import structure
+from bayesnmf.posterior import structure
 
 FORMATS = (".nc", ".zarr")
 

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 import bayesnmf as bn
-from bayesnmf import checksums, storage
+from bayesnmf.posterior import archive as storage
+from bayesnmf.posterior import checksums
 from fuzz import results
 from fuzz.worker import Worker
 
@@ -66,7 +67,7 @@ def judge(line: str) -> str:
 
 
 def _used(loaded: bn.Fit | bn.RankSelection) -> str:
-    """Return what goes wrong when an edited result is used, but for refusals."""
+    """Return what goes wrong when an edited result is used, except refusals."""
     try:
         fit = loaded if isinstance(loaded, bn.Fit) else loaded.best_fit
         _ = repr(loaded), fit.summary(), bn.check(fit), fit.V
@@ -138,9 +139,13 @@ def _swapped(data: bytearray, rng: Random) -> bytes:
 
 
 _BYTES: list[tuple[str, Callable[[bytearray, Random], bytes]]] = [
-    ("bits flipped", _flipped), ("a bit flipped at the start", _flipped_at_the_start),
-    ("cut", _cut), ("extended", _extended), ("zeroed", _zeroed), ("swapped", _swapped),
-]  # fmt: skip
+    ("bits flipped", _flipped),
+    ("a bit flipped at the start", _flipped_at_the_start),
+    ("cut", _cut),
+    ("extended", _extended),
+    ("zeroed", _zeroed),
+    ("swapped", _swapped),
+]
 
 
 def _shuffled(files: list[Path], rng: Random) -> str:
@@ -236,8 +241,12 @@ def _another_type(tree: xr.DataTree, mark: str, rng: Random) -> None:
 
 
 _EDITS: list[tuple[str, Callable[[xr.DataTree, str, Random], None]]] = [
-    ("record cut", _other_text), ("value of the record", _other_value),
-    ("attribute", _other_attribute), ("group removed", _without_group),
-    ("variable removed", _without_variable), ("dimension cut", _shorter),
-    ("dimension renamed", _renamed), ("type changed", _another_type),
-]  # fmt: skip
+    ("record cut", _other_text),
+    ("value of the record", _other_value),
+    ("attribute", _other_attribute),
+    ("group removed", _without_group),
+    ("variable removed", _without_variable),
+    ("dimension cut", _shorter),
+    ("dimension renamed", _renamed),
+    ("type changed", _another_type),
+]

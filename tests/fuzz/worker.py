@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 TESTS = Path(__file__).resolve().parent.parent
-#: Bytes that a case may take beside what the imports have taken.
+#: Bytes that a case may take in addition to those of the imports.
 MEMORY = 4 << 30
 #: Seconds in which a child must have started.
 START = 120.0
@@ -37,12 +37,15 @@ class Worker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:  # fmt: skip
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._end()
 
     def judge(self, line: str) -> str:
-        """Return what went wrong with a case: also that it hung, or that the process died."""
+        """Return what went wrong with a case, including that it hung or that the process died."""
         if self.process is None:
             self._start()
         assert self.process is not None
@@ -62,8 +65,10 @@ class Worker:
         path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fuzz.worker", self.module],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path},
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )
         if self._answer(START) != "ready\n":
             raise RuntimeError(f"the child of {self.module} did not start")
 
@@ -82,7 +87,7 @@ class Worker:
 
 
 def bound_memory(more: int = MEMORY) -> None:
-    """Let this process take no more memory than it has, and some bytes."""
+    """Limit the memory of this process to what it has and some bytes more."""
     import resource
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])

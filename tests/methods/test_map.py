@@ -5,14 +5,16 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 import small
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.initial import nndsvd_start, random_start
-from bayesnmf.methods.multiplicative import objective
-from bayesnmf.methods.observed import Cells
+from bayesnmf.methods.optimise.initial import nndsvd_start, random_start
+from bayesnmf.methods.optimise.multiplicative import objective
+from bayesnmf.observed.cells import Cells
+from bayesnmf.posterior.method_record import method_of
 from bayesnmf.priors import Exponential, Flat, Gamma
 
 every_likelihood = pytest.mark.parametrize("name", small.DISTINCT)
@@ -22,7 +24,9 @@ plain = pytest.mark.parametrize("name", small.PLAIN)
 def test_records_refuse_what_is_not_an_option():
     for options, words in (
         ({"solver": "adam"}, "unknown solver 'adam'; valid: auto, newton, accelerated, mu"),
-        ({"init": "svd"}, "unknown init 'svd'; valid: random, nndsvd, or a pair"),
+        ({"init": "svd"}, "unknown init 'svd'; valid: random, nndsvd, a pair"),
+        ({"init": ["random", "random"]}, "init names 'random' twice"),
+        ({"space": "linear"}, "unknown space 'linear'; valid: natural, log"),
         ({"max_iter": 0}, "max_iter must be at least 1, not 0"),
         ({"n_init": 0}, "n_init must be at least 1, not 0"),
         ({"tol": -1.0}, "tol must be 0 or more, not -1.0"),
@@ -88,14 +92,19 @@ def test_fractions_are_called_a_quasi_likelihood():
     assert "quasi" not in small.run(np.ceil(V), bn.NMF(2), "map").message
 
 
-def test_a_mode_in_log_space_is_called_so():
+def test_an_estimate_in_log_space_is_called_so():
     V = small.data(small.LIKELIHOODS["poisson"])
     sparse = bn.NMF(2, prior_W=Gamma(0.5))
     fit = small.run(V, sparse, "map")
-    assert "mode taken in log space" in fit.message
-    # W has a mode off zero there, while H's exponential prior may still reach it.
+    assert "the MAP estimate is taken in log space" in fit.message
+    # W has a maximum above zero there, while H's exponential prior may still reach zero.
     assert fit.tree["posterior/W"].min() > 0
     assert "log space" not in small.run(V, bn.NMF(2), "map").message
+
+
+def test_log_space_is_refused_where_rates_are_inferred():
+    with pytest.raises(ValueError, match="'ard', have no MAP estimate in log space"):
+        small.run(np.ones((4, 3)), bn.NMF(2, "poisson", "ard", "ard"), bn.MAP(space="log"))
 
 
 # -- starts -------------------------------------------------------------------------------------
@@ -159,6 +168,35 @@ def test_starts_that_cannot_be_used_are_refused():
         small.run(V, bn.NMF(4), bn.MAP(init="nndsvd"))
 
 
+def test_a_list_of_starts_has_them_all():
+    V = small.data(small.LIKELIHOODS["poisson"])
+    given = np.ones((6, 2)) + np.eye(6, 2), np.ones((2, 5)) + np.eye(2, 5)
+    method = bn.MAP(init=["random", "nndsvd", given], n_init=2, space="log")
+    fit = small.run(V, small.model("poisson"), method)
+    assert len(fit.tree.attrs["objectives"]) == len(fit.tree.attrs["similarities"]) == 4
+    assert fit.tree.attrs["similarities"][0] == pytest.approx(1)
+    assert min(fit.W.min(), fit.H.min()) > 0
+    assert fit.message.endswith("This is the MAP estimate in log space")
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, np.ndarray.tolist])
+def test_a_saved_fit_refits_from_its_own_record(kind, tmp_path):
+    V = small.data(small.LIKELIHOODS["poisson"])
+    rng = np.random.default_rng(2)
+    init = kind(rng.gamma(2.0, size=(6, 2))), kind(rng.gamma(2.0, size=(2, 5)))
+    method = bn.MAP(init=[init, "nndsvd"], max_iter=np.int64(60), tol=1e-3)
+    fit = small.run(V, small.model("poisson"), method)
+    fit.save(tmp_path / "fit.nc")
+    loaded = bn.load(tmp_path / "fit.nc")
+    for one in (fit, loaded):
+        again = method_of(one)
+        assert (again.max_iter, again.tol, again.init[1]) == (60, 1e-3, "nndsvd")
+        for factor, given in zip(again.init[0], init, strict=True):
+            assert type(factor) is type(given)
+            np.testing.assert_array_equal(factor, given)
+    assert small.same(small.run(loaded.matrix, loaded.model, method_of(loaded)), fit)
+
+
 def test_a_start_is_not_written_to():
     V = small.data(small.LIKELIHOODS["poisson"])
     W, H = np.ones((6, 2)), np.arange(1.0, 11.0).reshape(2, 5)
@@ -174,7 +212,7 @@ def test_a_start_is_not_written_to():
     ("method", "tolerance"),
     [
         # The same steps, but for the order of sums, whose rounding a parameter that the data
-        # hardly settle multiplies.
+        # hardly determine multiplies.
         ({"solver": "mu", "max_iter": 60}, 1e-6),
         # Single-precision Hessians and extrapolation spread rounding; the optimum is the same.
         ({"solver": "newton", "tol": 1e-9}, 1e-5),
@@ -189,8 +227,9 @@ def test_permutations_change_no_reported_number(name, method, tolerance):
     V = small.data(likelihood, missing=0.2)
     W, H = rng.gamma(2.0, 0.5, (6, 2)), rng.gamma(2.0, 0.5, (2, 5))
     rows, columns, components = rng.permutation(6), rng.permutation(5), [1, 0]
-    known = {p: np.asarray(x)[rows][:, columns] if np.ndim(x) else x
-             for p, x in likelihood.known.items()}  # fmt: skip
+    known = {
+        p: np.asarray(x)[rows][:, columns] if np.ndim(x) else x for p, x in likelihood.known.items()
+    }
     shuffled = type(likelihood)(**known, **{"link": likelihood.link} if name[:4] == "beta" else {})
 
     def fit(V, likelihood, W, H):

@@ -14,10 +14,10 @@ import small
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.log_mode import log_mode
-from bayesnmf.methods.nuts import JITTER, _jittered
-from bayesnmf.methods.programs import log_joint
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.methods.sampler import chains
+from bayesnmf.methods.sampler.nuts import JITTER, _jittered
+from bayesnmf.model.sites import log_joint
 
 plain = pytest.mark.parametrize("name", small.PLAIN)
 SHORT = bn.MCMC(num_warmup=5, num_samples=5, num_chains=1)
@@ -67,7 +67,7 @@ def test_a_program_has_no_structure_to_use():
 def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
     V, model = small.data(small.LIKELIHOODS["poisson"]), small.model("poisson")
     method = bn.MCMC(num_warmup=20, num_samples=80, num_chains=2)
-    whole, draw = small.run(V, model, method), chains.draw
+    whole, draw = small.run(V, model, method), chains.draw_chunks
 
     def interrupted(*args):
         for number, chunk in enumerate(draw(*args)):
@@ -75,7 +75,7 @@ def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
                 raise KeyboardInterrupt
             yield chunk
 
-    monkeypatch.setattr(chains, "draw", interrupted)
+    monkeypatch.setattr(chains, "draw_chunks", interrupted)
     part = small.run(V, model, method)
     kept = part.tree["posterior"].sizes["draw"]
     assert 0 < kept < 80
@@ -95,7 +95,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
     part.save(tmp_path / "part.nc")
     compiled = chains._advance._cache_size()
     for start in (part, bn.load(tmp_path / "part.nc")):
-        resumed = start.resume(30, progress=False)
+        resumed = bn.resume(start, 30, progress=False)
         for name_ in whole.tree["posterior"].data_vars:
             np.testing.assert_array_equal(
                 resumed.tree["posterior"][name_], whole.tree["posterior"][name_]
@@ -108,8 +108,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
 
 
 def test_only_what_left_a_state_goes_on():
-    with pytest.raises(ValueError, match="this fit cannot go on"):
-        small.fitted("poisson", "map").resume(10)
+    with pytest.raises(ValueError, match="this fit cannot be resumed"):
+        bn.resume(small.fitted("poisson", "map"), 10)
 
 
 def test_an_interruption_before_the_first_draw_is_one(monkeypatch):
@@ -117,7 +117,7 @@ def test_an_interruption_before_the_first_draw_is_one(monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(chains, "draw", interrupted)
+    monkeypatch.setattr(chains, "draw_chunks", interrupted)
     with pytest.raises(KeyboardInterrupt):
         small.run(small.data(small.LIKELIHOODS["poisson"]), small.model("poisson"), SHORT)
 
@@ -158,13 +158,13 @@ def test_chains_start_apart_near_the_mode_in_log_space(float64):
     V = small.data(small.LIKELIHOODS["gaussian-known"])
     model = small.model("gaussian-known")
     matrix = Matrix.of(V)
-    mode = log_mode(model.resolve(matrix), matrix, jax.random.key(0), False)
+    mode = log_map(model.resolve(matrix), matrix, jax.random.key(0), False)
     best = log_joint(model, matrix, {k: v[None, None] for k, v in mode.items()})
     z = {k: jnp.log(v) for k, v in mode.items()}
     starts = _jittered(z, jax.random.key(1), 50)
     deviations = np.concatenate([np.asarray(starts[k] - z[k][None]).ravel() for k in z])
     assert np.abs(deviations).min() > 0
     assert deviations.std() == pytest.approx(JITTER, rel=0.1)
-    # Few chains fall far below the mode, however peaked it is.
+    # Few chains fall far below the maximum, however peaked it is.
     draws = jax.tree.map(lambda x: np.exp(np.asarray(x))[None], starts)
     assert np.median(log_joint(model, matrix, draws)) > best[0, 0] - 100

@@ -76,8 +76,10 @@ def test_steps_raise_the_bound_until_it_stops():
     assert few.message.startswith("stopped at num_steps, not converged, after 1 steps")
     assert many.converged
     assert many.message.startswith(f"converged after {many.tree.attrs['n_iter']} steps")
-    gain = many.tree.attrs["elbo"] - few.tree.attrs["elbo"]
-    assert gain > 4 * np.hypot(many.tree.attrs["elbo_error"], few.tree.attrs["elbo_error"])
+    log_density_change = many.tree.attrs["elbo"] - few.tree.attrs["elbo"]
+    assert log_density_change > 4 * np.hypot(
+        many.tree.attrs["elbo_error"], few.tree.attrs["elbo_error"]
+    )
 
 
 @pytest.mark.parametrize("name", ["poisson", "beta"])
@@ -130,7 +132,7 @@ def test_guides_of_a_shape_are_shared_and_start_where_they_are_told():
         small.run(unit * V, bn.NMF(2), bn.SVI(num_steps=steps, num_samples=5)).tree.attrs["elbo"]
         for unit, steps in ((1, 1), (10, 1), (1, 2), (10, 2))
     ]
-    # Each starts at the mode of its own data, so one step more changes little.
+    # Each starts at the MAP estimate of its own data, so one more step changes little.
     np.testing.assert_allclose(bounds[2:], bounds[:2], atol=1.0)
     assert abs(bounds[1] - bounds[0]) > 10.0
 

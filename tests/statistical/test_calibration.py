@@ -16,15 +16,19 @@ import replicates
 from scipy import stats
 
 from bayesnmf.likelihoods import REGISTRY
-from bayesnmf.methods.observed import Cells
 from bayesnmf.methods.sampler import Plan, plan_for
+from bayesnmf.observed.cells import Cells
 
-pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64", "optimised")]
+pytestmark = [
+    pytest.mark.statistical,
+    pytest.mark.long,
+    pytest.mark.usefixtures("float64", "optimised"),
+]
 
 SHAPE, RANK, REPLICATES = (6, 5), 2, 192
 DRAWS, WARMUP = 63, 200
 #: Sweeps between draws, which makes them nearly independent, and a short joint trajectory, which
-#: suits two dozen unknowns.
+#: is enough for two dozen unknowns.
 MOVES = {"thin": 4, "joint_leapfrogs": 8}
 #: Shapes of the priors of W and H: the moves differ where one is not 1.
 SHAPES = {"gamma": (1.5, 0.8)}

@@ -1,4 +1,4 @@
-"""Rank-one Poisson-gamma: the methods against the exact posterior, the oracle by brute force.
+"""Rank-one Poisson-gamma: the methods against the exact posterior, and the oracle against brute force.
 
 Every comparison of draws has a false-alarm rate of 1e-3, split over its quantities; seeds are
 fixed, so a failure is a change of the code, and a wrong posterior has to hide within the Monte
@@ -16,7 +16,7 @@ from scipy import special, stats
 
 import bayesnmf as bn
 
-pytestmark = pytest.mark.statistical
+pytestmark = [pytest.mark.statistical, pytest.mark.long]
 
 FALSE_ALARM = 1e-3
 V = np.array([[2, 1, 1, 4], [4, 5, 0, 10], [0, 0, 0, 0], [3, 0, 1, 2], [1, 0, 0, 3]], float)
@@ -78,8 +78,12 @@ def test_the_oracle_by_brute_force(shape):
         mean = (mass * x).sum() / evidence
         return mean, np.sqrt((mass * (x - mean) ** 2).sum() / evidence)
 
-    by_hand = {"W/sum W": w1 / (w1 + w2), "H/sum H": h1 / (h1 + h2),
-               "sum W": w1 + w2, "sum H": h1 + h2}  # fmt: skip
+    by_hand = {
+        "W/sum W": w1 / (w1 + w2),
+        "H/sum H": h1 / (h1 + h2),
+        "sum W": w1 + w2,
+        "sum H": h1 + h2,
+    }
     for name, (mean, sd) in exact.moments().items():
         np.testing.assert_allclose((mean[0], sd[0]), moments(by_hand[name]), rtol=1e-5)
 
@@ -179,7 +183,7 @@ def test_the_bound_is_the_one_of_its_own_draws(approximation):
 
 
 def test_the_approximation_centres_on_the_exact_posterior(approximation):
-    """Its means are near; mean field understates the spread of the scale, here by half."""
+    """Its means are near; mean field understates the standard deviation of the scale, here by half."""
     shape, fit = approximation
     w, h = (x[0] for x in originals(fit))
     total = {"sum W": w.sum(axis=1), "sum H": h.sum(axis=1)}

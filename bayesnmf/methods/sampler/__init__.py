@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kernel import NMFKernel, NMFState
-from .plan import Plan, plan_for
+from bayesnmf.methods.sampler.kernel import NMFKernel, NMFState
+from bayesnmf.methods.sampler.plan import Plan, plan_for
 
 __all__ = ["NMFKernel", "NMFState", "Plan", "plan_for"]

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from numpyro.infer.hmc_util import dual_averaging
 
-from bayesnmf.likelihoods._base import Array
+from bayesnmf.arrays import Array
 
 #: Acceptance that the step sizes aim at.
 TARGET = 0.7
+
+
 #: Constants of Hoffman and Gelman (2014): shrinkage, delay and forgetting.
 SHRINKAGE, DELAY, FORGETTING = 0.05, 10.0, 0.75
+
+#: NumPyro's update works number by number, so also on a step size for every row.
+_update = dual_averaging(t0=DELAY, kappa=FORGETTING, gamma=SHRINKAGE)[1]
 
 
 class StepSize(NamedTuple):
@@ -27,15 +33,15 @@ class StepSize(NamedTuple):
     log_average: Array
     error: Array
     anchor: Array
-    count: Array
+    n_updates: Array
 
 
-def start(log_step: Array) -> StepSize:
+def first_step_size(log_step: Array) -> StepSize:
     """Return the state that begins at a step size and looks for larger ones first.
 
     Examples
     --------
-    >>> start(jnp.zeros(3)).count.shape
+    >>> first_step_size(jnp.zeros(3)).n_updates.shape
     (3,)
     """
     zero = jnp.zeros_like(log_step)
@@ -44,10 +50,7 @@ def start(log_step: Array) -> StepSize:
 
 def update(state: StepSize, acceptance: Array) -> StepSize:
     """Move towards the target after a proposal accepted with the given probability."""
-    count = state.count + 1.0
-    share = 1.0 / (count + DELAY)
-    error = (1.0 - share) * state.error + share * (TARGET - acceptance)
-    log_step = state.anchor - jnp.sqrt(count) / SHRINKAGE * error
-    weight = count**-FORGETTING
-    log_average = weight * log_step + (1.0 - weight) * state.log_average
-    return StepSize(log_step, log_average, error, state.anchor, count)
+    log_step, log_average, error, anchor, n_updates = state
+    moved = _update(TARGET - acceptance, (log_step, log_average, error, n_updates, anchor))
+    log_step, log_average, error, n_updates, anchor = moved
+    return StepSize(log_step, log_average, error, anchor, n_updates)

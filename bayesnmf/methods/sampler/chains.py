@@ -14,19 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.kernel import NMFKernel, NMFState
+from bayesnmf.methods.sampler.plan import Plan
+from bayesnmf.methods.sampler.target import sites_of
 from bayesnmf.model import NMF
-
-from .kernel import NMFKernel, NMFState
-from .plan import Plan
-from .target import sites_of
+from bayesnmf.observed.interface import Sampled
 
 #: Steps between returns to Python, where a run can be stopped, shown and saved. On a CPU the loop
 #: may copy its buffer of draws at every step, so the buffer is kept small.
 CHUNK = 25
+
+
 #: Sampler statistics that are kept, as fields of the state.
 STATISTICS = ("log_joint", "accept_prob", "block_accept_prob")
+
+
 #: Fields of the state that all chains share.
 SHARED = ("num_warmup", "i", "end")
 
@@ -41,7 +44,7 @@ class Chunk(NamedTuple):
     stats : dict of ndarray of shape (chain, draw)
         Sampler statistics: "log_joint", "accept_prob" and "block_accept_prob".
     state : NMFState
-        From which the run goes on.
+        From which the run continues.
     """
 
     sites: dict[str, np.ndarray]
@@ -72,14 +75,14 @@ def begin(
     return NMFKernel().init(keys, num_warmup, values, (model, data), {})
 
 
-def draw(
+def draw_chunks(
     plan: Plan, model: NMF, data: Sampled, state: NMFState, num_samples: int
 ) -> Iterator[Chunk]:
-    """Finish the warm-up of chains and go on for some draws, piece by piece.
+    """Finish the warm-up of chains and continue for some draws, piece by piece.
 
     On CPUs each chain is a call of its own, so that cores work side by side: one program of small
     arrays keeps only one of them busy. Other devices advance all chains that they hold at once.
-    Draws are the same however they are cut into pieces: a run that stops after any chunk goes on
+    Draws are the same however they are cut into pieces: a run that stops after any chunk continues
     from its state, and two calls for 50 draws give those of one call for 100.
 
     Parameters
@@ -103,13 +106,13 @@ def draw(
     Examples
     --------
     >>> from bayesnmf.data import Matrix
-    >>> from bayesnmf.methods.observed import cells_of
+    >>> from bayesnmf.observed import dense_cells_of
     >>> V = np.array([[3.0, 1.0, 0.0], [1.0, 4.0, 2.0]], np.float32)
     >>> model = NMF(1).resolve(V)
-    >>> data = cells_of(model, Matrix.of(V))
+    >>> data = dense_cells_of(model, Matrix.of(V))
     >>> values = {"W": jnp.ones((2, 2, 1)), "H": jnp.ones((2, 1, 3))}
     >>> state = begin(model, data, values, jax.random.key(0), num_warmup=25)
-    >>> [chunk.sites["W"].shape for chunk in draw(Plan(), model, data, state, 10)]
+    >>> [chunk.sites["W"].shape for chunk in draw_chunks(Plan(), model, data, state, 10)]
     [(2, 0, 2, 1), (2, 10, 2, 1)]
     """
     done, num_warmup = int(state.i), int(state.num_warmup)

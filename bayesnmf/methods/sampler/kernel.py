@@ -10,15 +10,20 @@ import jax.numpy as jnp
 from jax import lax
 from numpyro.infer.mcmc import MCMCKernel
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler import tuning as warmup
+from bayesnmf.methods.sampler.plan import Plan
+from bayesnmf.methods.sampler.sweep import sweep
+from bayesnmf.methods.sampler.target import (
+    Position,
+    conditioned,
+    log_joint_at,
+    position_of,
+    sites_of,
+)
+from bayesnmf.methods.sampler.tuning import Acceptance, Tuning
 from bayesnmf.model import NMF
-
-from . import tuning as warmup
-from .plan import Plan
-from .sweep import Acceptance, sweep
-from .target import Position, conditioned, log_joint, position_of, sites_of
-from .tuning import Tuning
+from bayesnmf.observed.interface import Sampled
 
 
 class NMFState(NamedTuple):
@@ -77,12 +82,12 @@ class NMFKernel(MCMCKernel):
     >>> import numpy as np
     >>> from numpyro.infer import MCMC
     >>> from bayesnmf.data import Matrix
-    >>> from bayesnmf.methods.observed import cells_of
+    >>> from bayesnmf.observed import dense_cells_of
     >>> V = np.array([[3.0, 1.0, 0.0], [1.0, 4.0, 2.0]], np.float32)
     >>> model = NMF(1).resolve(V)
     >>> run = MCMC(NMFKernel(), num_warmup=20, num_samples=10, progress_bar=False, jit_model_args=True)
     >>> init = {"W": jnp.ones((2, 1)), "H": jnp.ones((1, 3))}
-    >>> run.run(jax.random.key(0), model, cells_of(model, Matrix.of(V)), init_params=init)
+    >>> run.run(jax.random.key(0), model, dense_cells_of(model, Matrix.of(V)), init_params=init)
     >>> run.get_samples()["W"].shape
     (10, 2, 1)
     """
@@ -91,7 +96,7 @@ class NMFKernel(MCMCKernel):
 
     def __init__(self, plan: Plan = Plan()) -> None:  # noqa: B008  # frozen
         self.plan = plan
-        # NumPyro initialises a kernel whose `_sample_fn` is None even when it goes on from a state.
+        # NumPyro initialises a kernel whose `_sample_fn` is None even when it continues from a state.
         self._sample_fn = self.sample
 
     @property
@@ -111,9 +116,13 @@ class NMFKernel(MCMCKernel):
         return sites_of
 
     def init(
-        self, rng_key: Array, num_warmup: int, init_params: dict[str, Array], model_args: Any,
+        self,
+        rng_key: Array,
+        num_warmup: int,
+        init_params: dict[str, Array],
+        model_args: Any,
         model_kwargs: Any,
-    ) -> NMFState:  # fmt: skip
+    ) -> NMFState:
         """Return the state at given values; with a batch of keys, a batch of chains."""
         if init_params is None:
             raise ValueError("the structured sampler starts at given values: pass init_params")
@@ -139,9 +148,9 @@ def _init(
             name: values[name] for name in (*model.likelihood.priors, *model.hyper_priors)
         }
         position = position_of(values["W"], values["H"], parameters)
-        tuning = warmup.begin(model, data, position)
+        tuning = warmup.first_tuning(model, data, position)
         zero = jnp.zeros((), position.W.dtype)
-        value = log_joint(model, data, position)
+        value = log_joint_at(model, data, position)
         never = jnp.full_like(num_warmup, jnp.iinfo(num_warmup.dtype).max)
         i = jnp.zeros_like(num_warmup)
         return NMFState(position, value, zero, zero, tuning, num_warmup, i, never, key)
@@ -155,27 +164,37 @@ def _step(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
     """Do one sweep and learn from it in warm-up; afterwards `thin` sweeps."""
     key, key_sweeps = jax.random.split(state.rng_key)
     warming = state.i < state.num_warmup
+    n_sweeps = jnp.where(warming, 1, plan.thin)
+    position, acceptance = _swept(plan, model, data, state, n_sweeps, key_sweeps)
+
+    def adapted() -> Tuning:
+        return warmup.adapt(
+            model, data, state.tuning, position, acceptance, state.i, state.num_warmup
+        )
+
+    tuning = lax.cond(warming, adapted, lambda: state.tuning) if plan.adapts else state.tuning
+    steps = acceptance.steps
+    block = 0.5 * (jnp.mean(steps.W) + jnp.mean(steps.H))
+    return state._replace(
+        z=position,
+        log_joint=log_joint_at(model, data, position),
+        accept_prob=steps.joint if plan.joint_moves else block,
+        block_accept_prob=block,
+        tuning=tuning,
+        i=state.i + 1,
+        rng_key=key,
+    )
+
+
+def _swept(
+    plan: Plan, model: NMF, data: Sampled, state: NMFState, n_sweeps: Array, key: Array
+) -> tuple[Position, Acceptance]:
+    """Return the position after some sweeps, and what the last of them tells."""
     type Carry = tuple[Position, Acceptance]
 
     def once(j: Array, carry: Carry) -> Carry:
-        return sweep(plan, model, data, carry[0], state.tuning, jax.random.fold_in(key_sweeps, j))
+        return sweep(plan, model, data, carry[0], state.tuning, jax.random.fold_in(key, j))
 
-    n_sweeps = jnp.where(warming, 1, plan.thin)
     none_yet = (state.z, Acceptance.none(conditioned(model, state.z)[1]))
-    position, acceptance = lax.fori_loop(jnp.zeros_like(n_sweeps), n_sweeps, once, none_yet)
-    tuning = state.tuning
-    if plan.adapts:
-        tuning = lax.cond(
-            warming,
-            lambda: warmup.adapt(
-                model, data, state.tuning, position, acceptance.steps, acceptance.effort,
-                state.i, state.num_warmup,
-            ),
-            lambda: state.tuning,
-        )  # fmt: skip
-    steps = acceptance.steps
-    block = 0.5 * (jnp.mean(steps.W) + jnp.mean(steps.H))
-    return NMFState(
-        position, log_joint(model, data, position), steps.joint if plan.joint_moves else block, block, tuning,
-        state.num_warmup, state.i + 1, state.end, key,
-    )  # fmt: skip
+    swept: Carry = lax.fori_loop(jnp.zeros_like(n_sweeps), n_sweeps, once, none_yet)
+    return swept

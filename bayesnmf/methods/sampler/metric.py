@@ -1,7 +1,7 @@
 """Masses of the Hamiltonian moves: every row's own Fisher information, factorised.
 
 In ``log w`` row i has the information ``M_i = diag(a) + D_w Q_i D_w``, ``Q_i = sum_j u_ij y_j y_j'`` with
-the Fisher weights u. A move works in whitened coordinates ``z = A_i u``, ``A_i A_i' = M_i^-1``,
+the Fisher information u. A move works in whitened coordinates ``z = A_i u``, ``A_i A_i' = M_i^-1``,
 where a step size of the order of one suits every row.
 """
 
@@ -11,13 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
-from bayesnmf.methods.observed.interface import pairs
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.target import Position, conditioned
 from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Sampled, pairs
 from bayesnmf.priors import Prior
-
-from .target import Position, conditioned, terms
 
 
 def metrics(model: NMF, data: Sampled, position: Position) -> tuple[Array, Array]:
@@ -47,7 +45,7 @@ def _information(prior: Prior, w: Array, packed: Array) -> Array:
     first, second = pairs(n_components)
     place = np.zeros((n_components, n_components), int)
     place[first, second] = place[second, first] = np.arange(len(first))
-    shape, _ = terms(prior, w)
+    shape, _ = prior.terms(w)
     identity = jnp.eye(n_components, dtype=w.dtype)
     return jnp.moveaxis(packed[place], -1, 0) + shape[None] * identity[None]
 

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from bayesnmf.likelihoods._base import Array
-
-from .scale import N_PROPOSALS
-from .target import Position
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.moves.scale import N_PROPOSALS
+from bayesnmf.methods.sampler.target import Position
 
 
 class Trajectory(NamedTuple):
@@ -29,7 +28,7 @@ class Trajectory(NamedTuple):
         Uniform, of the shape of the step size.
     """
 
-    momentum: Array
+    momentum: Any  # an array or a pair of them
     jitter: Array
     accept: Array
 
@@ -74,17 +73,12 @@ def draw_noise(key: Array, position: Position, joint_moves: int) -> Noise:
     """
     key_normal, key_uniform, key_slices = jax.random.split(key, 3)
     W, H, _ = position
-    (n_components, n), m = W.shape, H.shape[1]
-    J = joint_moves
-    normal = _pieces(
-        jax.random.normal, key_normal, W.dtype,
-        [W.shape, H.shape, (J, n_components, n), (J, n_components, m)],
-    )  # fmt: skip
-    uniform = _pieces(
-        jax.random.uniform, key_uniform, W.dtype,
-        [(n,), (n,), (m,), (m,), (J,), (J,), (2, n_components), (3, N_PROPOSALS, n_components),
-         W.shape, H.shape],
-    )  # fmt: skip
+    n_components, rows, columns, each = len(W), W.shape[1:], H.shape[1:], (joint_moves,)
+    momenta = [W.shape, H.shape, (*each, *W.shape), (*each, *H.shape)]
+    decisions = [rows, rows, columns, columns, each, each]
+    draws = [(2, n_components), (3, N_PROPOSALS, n_components), W.shape, H.shape]
+    normal = _pieces(jax.random.normal, key_normal, W.dtype, momenta)
+    uniform = _pieces(jax.random.uniform, key_uniform, W.dtype, decisions + draws)
     return Noise(
         Trajectory(normal[0], *uniform[0:2]),
         Trajectory(normal[1], *uniform[2:4]),

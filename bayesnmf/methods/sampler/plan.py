@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from bayesnmf.likelihoods import Gaussian
-from bayesnmf.methods.observed import Cells, Sampled
 from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Sampled
 
 #: Steps of a joint trajectory in a problem of a thousand unknowns.
 LEAPFROGS = 32
+
+
 #: Unknowns above which a joint trajectory would take a hundred times as long as a truncated sweep.
 MANY = 10_000
-#: Data up to this size, and down to its inverse, are met in single precision on the way.
-LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Plan:
         Steps of a row-parallel trajectory, and of the joint one.
     joint_moves : int
         Joint trajectories a sweep.
-    rough : bool
+    single_precision : bool
         Whether joint trajectories meet the cells in single precision.
 
     Examples
@@ -51,7 +48,7 @@ class Plan:
     block_leapfrogs: int = 2
     joint_leapfrogs: int = LEAPFROGS
     joint_moves: int = 1
-    rough: bool = False
+    single_precision: bool = False
 
     @property
     def adapts(self) -> bool:
@@ -76,31 +73,17 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
         and no missing cell; else Hamiltonian moves.
     """
     exponential = model.prior_W.shape == 1.0 and model.prior_H.shape == 1.0
-    sigma = model.likelihood.known.get("sigma", 0.0)
-    gram = isinstance(model.likelihood, Gaussian) and np.ndim(sigma) == 0
-    gaps = isinstance(data, Cells) and data.observed is not None
     # A stable step shrinks with the fourth root of the number of unknowns; a trajectory is to
     # be as long in any problem.
     unknowns = model.n_components * sum(data.shape)
     leapfrogs = max(LEAPFROGS, round(LEAPFROGS * (unknowns / 1000) ** 0.25))
-    if gram and exponential and not gaps:
+    if model.likelihood.constant_variance and exponential and data.is_complete:
         return Plan("truncated", joint_moves=int(unknowns <= MANY), joint_leapfrogs=leapfrogs)
     # An inferred level of noise leaves the masses of components freer, so that they mix slower.
     thin = 4 if model.likelihood.priors else 2
-    rough = isinstance(data, Cells) and _in_single_range(model, data)
-    return Plan(exponential=exponential, thin=thin, joint_leapfrogs=leapfrogs, rough=rough)
-
-
-def _in_single_range(model: NMF, data: Cells) -> bool:
-    """Return whether single precision suffices to find the way by.
-
-    Gaussian noise may be small beside the digits that it has.
-    """
-    if isinstance(model.likelihood, Gaussian):
-        return False
-    values = np.asarray(data.values)
-    positive = values[values > 0]
-    if not positive.size or positive.max() >= LARGEST or positive.min() <= 1 / LARGEST:
-        return False
-    # A share that would round to 1 leaves the support of the beta distribution.
-    return not np.any((positive != 1.0) & (positive.astype(np.float32) == 1.0))
+    return Plan(
+        exponential=exponential,
+        thin=thin,
+        joint_leapfrogs=leapfrogs,
+        single_precision=data.fits_single_precision(model),
+    )

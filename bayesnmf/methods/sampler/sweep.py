@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Gram, Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler.moves.block import block_move
+from bayesnmf.methods.sampler.moves.joint import joint_move
+from bayesnmf.methods.sampler.moves.parameters import parameter_move
+from bayesnmf.methods.sampler.moves.rates import rate_moves
+from bayesnmf.methods.sampler.moves.scale import scale_move
+from bayesnmf.methods.sampler.moves.shear import shear_move
+from bayesnmf.methods.sampler.moves.truncated import truncated_move
+from bayesnmf.methods.sampler.noise import Noise, Trajectory, draw_noise
+from bayesnmf.methods.sampler.plan import Plan
+from bayesnmf.methods.sampler.target import Position, conditioned, of_H, of_W
+from bayesnmf.methods.sampler.tuning import Acceptance, Steps, Tuning
 from bayesnmf.model import NMF
-
-from .auxiliary import parameter_move
-from .block import block_move
-from .hyper import rate_moves
-from .joint import joint_move
-from .noise import Noise, draw_noise
-from .plan import Plan
-from .scale import scale_move
-from .shear import shear_move
-from .target import Position, conditioned
-from .truncated import truncated_move
-from .tuning import Steps, Tuning
-
-
-class Acceptance(NamedTuple):
-    """What a sweep tells warm-up: acceptance probabilities, and proposals of the slices."""
-
-    steps: Steps
-    effort: dict[str, Array]
-
-    @classmethod
-    def none(cls, position: Position) -> Acceptance:
-        """Return zeros of the right shapes, at a position without rates."""
-        W, H, parameters = position
-        steps = Steps(jnp.zeros_like(W[0]), jnp.zeros_like(H[0]), jnp.zeros((), W.dtype))
-        return cls(steps, {name: jnp.zeros_like(x) for name, x in parameters.items()})
+from bayesnmf.observed.interface import Gram, Sampled
 
 
 def sweep(
@@ -55,46 +40,81 @@ def sweep(
         position, accept = _truncated(model, cast(Gram, data), position, noise)
     else:
         position, accept = _blocks(plan, model, data, position, tuning, noise)
-    parameters, steps = position.parameters, tuning.steps
-    accept_joint = jnp.zeros((), position.W.dtype)
-    if plan.joint_moves:
-
-        def jointly(j: Array, state: tuple[Position, Array]) -> tuple[Position, Array]:
-            return joint_move(
-                model, data, state[0], tuning.metric, jnp.exp(steps.joint.log_step),
-                jax.tree.map(lambda x: x[j], noise.joint), n_leapfrogs=plan.joint_leapfrogs, rough=plan.rough,
-            )  # fmt: skip
-
-        position, accept_joint = lax.fori_loop(
-            0, plan.joint_moves, jointly, (position, accept_joint)
-        )
-    effort: dict[str, Array] = {}
-    if parameters:
-        parameters, effort = parameter_move(
-            model, data, jnp.exp(position.W), jnp.exp(position.H), parameters, tuning.log_width,
-            jax.random.fold_in(noise.slices, 1),
-        )  # fmt: skip
-        position = position._replace(parameters=parameters)
+    position, accept_joint = _jointly(plan, model, data, position, tuning, noise.joint)
+    position, effort = _parameters(
+        model, data, position, tuning, jax.random.fold_in(noise.slices, 1)
+    )
     if rates:
-        position = position._replace(parameters={**parameters, **rates})
+        position = position._replace(parameters={**position.parameters, **rates})
         position = rate_moves(whole, data, position, jax.random.fold_in(noise.slices, 2))
     return position, Acceptance(Steps(*accept, accept_joint), effort)
+
+
+def _jointly(
+    plan: Plan,
+    model: NMF,
+    data: Sampled,
+    position: Position,
+    tuning: Tuning,
+    noise: Trajectory,
+) -> tuple[Position, Array]:
+    """Move both factors together; return the acceptance probability of the last trajectory."""
+    none = jnp.zeros((), position.W.dtype)
+    if not plan.joint_moves:
+        return position, none
+
+    def move(j: Array, state: tuple[Position, Array]) -> tuple[Position, Array]:
+        return joint_move(
+            model,
+            data,
+            state[0],
+            tuning.metric,
+            jnp.exp(tuning.steps.joint.log_step),
+            jax.tree.map(lambda x: x[j], noise),
+            n_leapfrogs=plan.joint_leapfrogs,
+            single_precision=plan.single_precision,
+        )
+
+    moved: tuple[Position, Array] = lax.fori_loop(0, plan.joint_moves, move, (position, none))
+    return moved
+
+
+def _parameters(
+    model: NMF, data: Sampled, position: Position, tuning: Tuning, key: Array
+) -> tuple[Position, dict[str, Array]]:
+    """Move the likelihood's parameters; return the proposals that each slice needed."""
+    W, H, parameters = position
+    if not parameters:
+        return position, {}
+    parameters, effort = parameter_move(
+        model, data, jnp.exp(W), jnp.exp(H), parameters, tuning.log_width, key
+    )
+    return position._replace(parameters=parameters), effort
 
 
 def _blocks(
     plan: Plan, model: NMF, data: Sampled, position: Position, tuning: Tuning, noise: Noise
 ) -> tuple[Position, tuple[Array, Array]]:
     """Move W given H, then H given W, by row-parallel trajectories."""
-    W, H, parameters = position
+    steps, n_leapfrogs = tuning.steps, plan.block_leapfrogs
     W, accept_W = block_move(
-        model, data, W, jnp.exp(H), parameters, model.prior_W, tuning.metric[0],
-        jnp.exp(tuning.steps.W.log_step), noise.W, axis=1, n_leapfrogs=plan.block_leapfrogs,
-    )  # fmt: skip
+        of_W(model, data, position),
+        position.W,
+        tuning.metric[0],
+        jnp.exp(steps.W.log_step),
+        noise.W,
+        n_leapfrogs=n_leapfrogs,
+    )
+    position = position._replace(W=W)
     H, accept_H = block_move(
-        model, data, H, jnp.exp(W), parameters, model.prior_H, tuning.metric[1],
-        jnp.exp(tuning.steps.H.log_step), noise.H, axis=0, n_leapfrogs=plan.block_leapfrogs,
-    )  # fmt: skip
-    return Position(W, H, parameters), (accept_W, accept_H)
+        of_H(model, data, position),
+        position.H,
+        tuning.metric[1],
+        jnp.exp(steps.H.log_step),
+        noise.H,
+        n_leapfrogs=n_leapfrogs,
+    )
+    return position._replace(H=H), (accept_W, accept_H)
 
 
 def _truncated(

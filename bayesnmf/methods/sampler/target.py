@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
 from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Sampled
 from bayesnmf.priors import Prior
 
 
@@ -34,6 +33,57 @@ class Position(NamedTuple):
     W: Array
     H: Array
     parameters: dict[str, Array]
+
+
+class Conditional(NamedTuple):
+    """The density of the logarithms of one factor, given all else.
+
+    Attributes
+    ----------
+    model : NMF
+        Without hyper-priors, such as :func:`conditioned` gives it.
+    data : Sampled
+        What it is conditioned on.
+    prior : Prior
+        Of the factor.
+    other : array of shape (component, column)
+        The other factor, not its logarithms.
+    parameters : dict of arrays
+        The likelihood's inferred parameters.
+    axis : int
+        Axis of V that the other factor runs along: 1 when the factor is W, 0 when it is H.
+    """
+
+    model: NMF
+    data: Sampled
+    prior: Prior
+    other: Array
+    parameters: dict[str, Array]
+    axis: int
+
+    def log_slope(self, x: Array) -> Array:
+        """Return the gradient of the log density at the logarithms `x`."""
+        w = jnp.exp(x)
+        gradient = self.data.gradient(self.model, w, self.other, self.parameters, axis=self.axis)
+        return self.prior.log_slope(w, gradient)
+
+    def log_density_change(self, x: Array, new_x: Array) -> Array:
+        """Return the change of the log density of every row when `x` goes to `new_x`."""
+        old, new = jnp.exp(x), jnp.exp(new_x)
+        change = self.data.log_density_change(
+            self.model, old, new, self.other, self.parameters, axis=self.axis
+        )
+        return change + jnp.sum(self.prior.log_density_change(x, new_x), axis=0)
+
+
+def of_W(model: NMF, data: Sampled, position: Position) -> Conditional:
+    """Return the density of log W given H and the parameters."""
+    return Conditional(model, data, model.prior_W, jnp.exp(position.H), position.parameters, axis=1)
+
+
+def of_H(model: NMF, data: Sampled, position: Position) -> Conditional:
+    """Return the density of log H given W and the parameters."""
+    return Conditional(model, data, model.prior_H, jnp.exp(position.W), position.parameters, axis=0)
 
 
 def position_of(W: Any, H: Any, parameters: dict[str, Any]) -> Position:
@@ -72,25 +122,7 @@ def conditioned(model: NMF, position: Position) -> tuple[NMF, Position]:
     return model.with_rates(parameters), position._replace(parameters=others)
 
 
-def terms(prior: Prior, like: Array) -> tuple[Array, Array]:
-    """Return the prior's shape and rate as arrays that broadcast against (component, row)."""
-    rate = jnp.asarray(prior.rate, like.dtype).reshape(-1, 1)
-    return jnp.asarray(prior.shape, like.dtype).reshape(1, 1), rate
-
-
-def log_slope(prior: Prior, w: Array, gradient: Array) -> Array:
-    """Return the gradient of the log posterior in ``log w``, given the log likelihood's in w."""
-    shape, rate = terms(prior, w)
-    return shape + w * (gradient - rate)
-
-
-def prior_changes(prior: Prior, x: Array, new_x: Array) -> Array:
-    """Return the change of the log prior density of every ``log w``."""
-    shape, rate = terms(prior, x)
-    return shape * (new_x - x) - rate * (jnp.exp(new_x) - jnp.exp(x))
-
-
-def log_joint(model: NMF, data: Sampled, position: Position) -> Array:
+def log_joint_at(model: NMF, data: Sampled, position: Position) -> Array:
     """Return the log joint density of data, W, H, parameters and rates, constants included.
 
     It refers to W and H themselves, not to their logarithms: the value that NumPyro's
@@ -100,15 +132,9 @@ def log_joint(model: NMF, data: Sampled, position: Position) -> Array:
     model, position = conditioned(model, position)
     total = data.density(model, jnp.exp(position.W), jnp.exp(position.H))(position.parameters)
     for prior, x in ((model.prior_W, position.W), (model.prior_H, position.H)):
-        total += jnp.sum(_log_density(prior, x))
+        total += jnp.sum(prior.log_density(x))
     for name, prior in model.likelihood.priors.items():
         total += prior.log_prob(position.parameters[name]).astype(total.dtype)
     for name, hyper in hyper_priors.items():
-        total += jnp.sum(_log_density(hyper, jnp.log(rates[name])[:, None]))
+        total += jnp.sum(hyper.log_density(jnp.log(rates[name])[:, None]))
     return total
-
-
-def _log_density(prior: Prior, x: Array) -> Array:
-    """Return the log density of every entry, at its logarithm x of shape (component, row)."""
-    shape, rate = terms(prior, x)
-    return (shape - 1.0) * x - rate * jnp.exp(x) + shape * jnp.log(rate) - gammaln(shape)

@@ -8,16 +8,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.likelihoods._base import Array
-from bayesnmf.methods.observed import Sampled
+from bayesnmf.arrays import Array
+from bayesnmf.methods.sampler import adaptation
+from bayesnmf.methods.sampler.metric import metrics
+from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
-
-from . import adaptation
-from .metric import metrics
-from .target import Position
+from bayesnmf.observed.interface import Sampled
 
 #: Shares of the warm-up after which the masses are taken anew, at the mean of the draws since.
 REFRESHES = (0.05, 0.15, 0.3, 0.5)
+
+
 #: Proposals that a slice of the likelihood's parameter aims at.
 EFFORT = 2.5
 
@@ -33,6 +34,20 @@ class Steps(NamedTuple):
     joint: Any
 
 
+class Acceptance(NamedTuple):
+    """What a sweep tells warm-up: acceptance probabilities, and proposals of the slices."""
+
+    steps: Steps
+    effort: dict[str, Array]
+
+    @classmethod
+    def none(cls, position: Position) -> Acceptance:
+        """Return zeros of the right shapes, at a position without rates."""
+        W, H, parameters = position
+        steps = Steps(jnp.zeros_like(W[0]), jnp.zeros_like(H[0]), jnp.zeros((), W.dtype))
+        return cls(steps, {name: jnp.zeros_like(x) for name, x in parameters.items()})
+
+
 class Tuning(NamedTuple):
     """The tuned part of the sampler.
 
@@ -46,7 +61,7 @@ class Tuning(NamedTuple):
         Logarithms of the widths of the parameters' brackets.
     total : Position
         Sum of the positions since the masses were last taken.
-    count : array
+    n_summed : array
         Number of its terms.
     """
 
@@ -54,41 +69,44 @@ class Tuning(NamedTuple):
     steps: Steps
     log_width: dict[str, Array]
     total: Position
-    count: Array
+    n_summed: Array
 
 
-def begin(model: NMF, data: Sampled, position: Position) -> Tuning:
+def first_tuning(model: NMF, data: Sampled, position: Position) -> Tuning:
     """Return masses at the start of the chain, and step sizes to try first."""
     metric = metrics(model, data, position)
     first = jnp.log(jnp.asarray(0.5, position.W.dtype))
     shapes = (position.W.shape[1:], position.H.shape[1:], ())
-    steps = Steps(*(adaptation.start(jnp.broadcast_to(first, shape)) for shape in shapes))
+    steps = Steps(*(adaptation.first_step_size(jnp.broadcast_to(first, shape)) for shape in shapes))
     widths = {name: jnp.zeros_like(position.parameters[name]) for name in model.likelihood.priors}
     zero = jax.tree.map(jnp.zeros_like, position)
     return Tuning(metric, steps, widths, zero, jnp.zeros_like(first))
 
 
 def adapt(
-    model: NMF, data: Sampled, tuning: Tuning, position: Position, acceptance: Steps,
-    effort: dict[str, Array], i: Array, num_warmup: Array,
-) -> Tuning:  # fmt: skip
+    model: NMF,
+    data: Sampled,
+    tuning: Tuning,
+    position: Position,
+    acceptance: Acceptance,
+    i: Array,
+    num_warmup: Array,
+) -> Tuning:
     """Learn from warm-up step `i`, counted from 0.
 
     Parameters
     ----------
-    acceptance : Steps of arrays
-        Acceptance probabilities of the three Hamiltonian moves.
-    effort : dict of scalars
-        Proposals that the slices needed.
+    acceptance : Acceptance
+        What the step's sweep tells.
     """
-    steps = Steps(*map(adaptation.update, tuning.steps, acceptance))
-    gain = 2.0 / jnp.sqrt(1.0 + i.astype(position.W.dtype))
+    steps = Steps(*map(adaptation.update, tuning.steps, acceptance.steps))
+    rate = 2.0 / jnp.sqrt(1.0 + i.astype(position.W.dtype))
     log_width = {
-        name: x + gain * jnp.clip(EFFORT - effort[name], -3.0, 3.0)
+        name: x + rate * jnp.clip(EFFORT - acceptance.effort[name], -3.0, 3.0)
         for name, x in tuning.log_width.items()
     }
     total = jax.tree.map(jnp.add, tuning.total, position)
-    tuning = Tuning(tuning.metric, steps, log_width, total, tuning.count + 1.0)
+    tuning = Tuning(tuning.metric, steps, log_width, total, tuning.n_summed + 1.0)
 
     moments = jnp.asarray(REFRESHES, jnp.float32) * num_warmup.astype(jnp.float32)
     due = jnp.any(i + 1 == jnp.maximum(moments.astype(i.dtype), 1))
@@ -99,11 +117,15 @@ def adapt(
 
 def _refreshed(model: NMF, data: Sampled, tuning: Tuning) -> Tuning:
     """Take the masses at the mean position, and the step sizes from where they were."""
-    reference = jax.tree.map(lambda x: x / tuning.count, tuning.total)
-    steps = Steps(*(adaptation.start(step.log_average) for step in tuning.steps))
+    reference = jax.tree.map(lambda x: x / tuning.n_summed, tuning.total)
+    steps = Steps(*(adaptation.first_step_size(step.log_average) for step in tuning.steps))
     zero = jax.tree.map(jnp.zeros_like, tuning.total)
     return Tuning(
-        metrics(model, data, reference), steps, tuning.log_width, zero, jnp.zeros_like(tuning.count)
+        metrics(model, data, reference),
+        steps,
+        tuning.log_width,
+        zero,
+        jnp.zeros_like(tuning.n_summed),
     )
 
 

@@ -1,4 +1,4 @@
-"""Joint-distribution tests: a move must leave the prior of everything where it is.
+"""Joint-distribution tests: a move must leave the prior unchanged.
 
 After Geweke (2004): start at draws of the prior, then alternate data given the unknowns with the
 move given the data. If the move leaves the posterior invariant, the unknowns still have their prior
@@ -21,11 +21,11 @@ from scipy import stats
 
 import bayesnmf as bn
 from bayesnmf.likelihoods import Beta, Gamma, Gaussian, NegativeBinomial, Poisson
-from bayesnmf.methods.observed.cells import Cells
 from bayesnmf.methods.sampler import adaptation
 from bayesnmf.methods.sampler.noise import draw_noise
 from bayesnmf.methods.sampler.target import Position, conditioned
 from bayesnmf.methods.sampler.tuning import Steps, Tuning
+from bayesnmf.observed.cells import Cells
 
 SHAPE, RANK = (3, 4), 2
 REPETITIONS, STEPS = 3000, 6
@@ -96,12 +96,15 @@ def fixed_tuning(position: Position, step: float = 0.6) -> Tuning:
     W, H, parameters = position
     sizes = (W.shape[1:], H.shape[1:], ())
     log_step = jnp.log(jnp.asarray(step, float))
-    steps = Steps(*(adaptation.start(jnp.broadcast_to(log_step, size)) for size in sizes))
+    steps = Steps(*(adaptation.first_step_size(jnp.broadcast_to(log_step, size)) for size in sizes))
     widths = {name: jnp.ones_like(x) for name, x in parameters.items()}
     return Tuning(
-        (whitening(W), whitening(H)), steps, widths, jax.tree.map(jnp.zeros_like, position),
+        (whitening(W), whitening(H)),
+        steps,
+        widths,
+        jax.tree.map(jnp.zeros_like, position),
         jnp.zeros_like(log_step),
-    )  # fmt: skip
+    )
 
 
 @partial(jax.jit, static_argnames=("move", "n_steps"))

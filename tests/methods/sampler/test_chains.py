@@ -13,10 +13,10 @@ from scipy import stats
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix
-from bayesnmf.methods.log_mode import log_mode
-from bayesnmf.methods.observed import cells_of
-from bayesnmf.methods.programs import log_joint
+from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.methods.sampler import NMFKernel, Plan, chains, plan_for
+from bayesnmf.model.sites import log_joint
+from bayesnmf.observed.cells import dense_cells_of
 
 pytestmark = pytest.mark.usefixtures("float64")
 FALSE_ALARM = 1e-3
@@ -26,12 +26,12 @@ def draws_of(V, model, *, num_warmup=200, num_samples=100, num_chains=2, plan=No
     """Return sites and statistics of chains that start at random points."""
     matrix = Matrix.of(V)
     model = model.resolve(matrix)
-    data = cells_of(model, matrix)
+    data = dense_cells_of(model, matrix)
     plan = plan_for(model, data) if plan is None else plan
     state = chains.begin(
         model, data, starts(model, matrix, num_chains), jax.random.key(seed), num_warmup
     )
-    return collected(chains.draw(plan, model, data, state, num_samples))
+    return collected(chains.draw_chunks(plan, model, data, state, num_samples))
 
 
 def starts(model, matrix, num_chains):
@@ -48,10 +48,12 @@ def starts(model, matrix, num_chains):
 def collected(pieces):
     pieces = list(pieces)
     joined = [
-        {name: np.concatenate([getattr(p, kind)[name] for p in pieces], axis=1)
-         for name in getattr(pieces[0], kind)}
+        {
+            name: np.concatenate([getattr(p, kind)[name] for p in pieces], axis=1)
+            for name in getattr(pieces[0], kind)
+        }
         for kind in ("sites", "stats")
-    ]  # fmt: skip
+    ]
     return *joined, pieces[-1].state
 
 
@@ -61,14 +63,20 @@ V_ONE = np.array([[2, 1, 1, 4], [4, 5, 0, 10], [0, 0, 0, 0], [3, 0, 1, 2], [1, 0
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("shape", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    "shape",
+    [0.5, pytest.param(1.0, marks=pytest.mark.long), pytest.param(2.0, marks=pytest.mark.long)],
+)
 def test_rank_one_poisson_against_the_exact_posterior(shape):
     priors = bn.priors
     model = bn.NMF(1, "poisson", priors.Gamma(shape, 0.7), priors.Gamma(shape, 1.3))
     sites, _, _ = draws_of(
-        V_ONE, model, num_samples=10_000, num_chains=4,
-        plan=Plan(exponential=False, rough=shape != 1.0),
-    )  # fmt: skip
+        V_ONE,
+        model,
+        num_samples=10_000,
+        num_chains=4,
+        plan=Plan(exponential=False, single_precision=shape != 1.0),
+    )
     w, h = sites["W"][..., 0], sites["H"][..., 0, :]
     z = rank_one_scores(w, h, RankOne(V_ONE, shape, 0.7, shape, 1.3))
     limit = stats.norm.isf(FALSE_ALARM / z.size / 2)
@@ -78,6 +86,7 @@ def test_rank_one_poisson_against_the_exact_posterior(shape):
     assert np.abs(wrong).max() > 1.5 * limit
 
 
+@pytest.mark.long
 @pytest.mark.statistical
 @pytest.mark.numpyro_promotion
 def test_it_agrees_with_nuts():
@@ -88,9 +97,13 @@ def test_it_agrees_with_nuts():
     matrix = Matrix.of(V)
     model = model.resolve(matrix)
     nuts = MCMC(
-        NUTS(model), num_warmup=400, num_samples=1000, num_chains=2, chain_method="vectorized",
+        NUTS(model),
+        num_warmup=400,
+        num_samples=1000,
+        num_chains=2,
+        chain_method="vectorized",
         progress_bar=False,
-    )  # fmt: skip
+    )
     nuts.run(jax.random.key(0), jnp.asarray(V))
     theirs = nuts.get_samples(group_by_chain=True)
     axes, z = {"chain_axis": 0, "draw_axis": 1}, []
@@ -125,11 +138,13 @@ def hard_cases():
     enormous[3, 2] = 1e6
     missing, _, _ = bn.datasets.make_nmf(25, 24, 2, seed=1, missing=0.95)
     return {
-        "empty rows and columns": (empty, 2), "one enormous count": (enormous, 2),
-        "nearly all missing": (missing, 2), "rank above the sides": (empty, 8),
+        "empty rows and columns": (empty, 2),
+        "one enormous count": (enormous, 2),
+        "nearly all missing": (missing, 2),
+        "rank above the sides": (empty, 8),
         "one row": (np.array([[3.0, 0.0, 5.0, 1.0]]), 2),
         "one column": (np.array([[3.0], [0.0], [5.0]]), 2),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
@@ -168,12 +183,17 @@ def test_plans_follow_the_model():
     gamma = bn.NMF(2, "gaussian", bn.priors.Gamma(2.0), "exponential")
     known = bn.NMF(2, small.LIKELIHOODS["gaussian-known"], "exponential", "exponential")
     gaps = np.where(np.eye(*V.shape) > 0, np.nan, V)
-    expected = [(exponential, V, "truncated"), (gamma, V, "block"), (known, V, "block"),
-                (exponential, gaps, "block"), (bn.NMF(2), np.abs(V).round(), "block")]  # fmt: skip
+    expected = [
+        (exponential, V, "truncated"),
+        (gamma, V, "block"),
+        (known, V, "block"),
+        (exponential, gaps, "block"),
+        (bn.NMF(2), np.abs(V).round(), "block"),
+    ]
     for model, values, factors in expected:
         matrix = Matrix.of(values)
         resolved = model.resolve(matrix)
-        assert plan_for(resolved, cells_of(resolved, matrix)).factors == factors
+        assert plan_for(resolved, dense_cells_of(resolved, matrix)).factors == factors
 
 
 # -- running ----------------------------------------------------------------------------------
@@ -182,16 +202,16 @@ def test_plans_follow_the_model():
 def setting(seed=0):
     matrix = Matrix.of(small.data(small.LIKELIHOODS["poisson"], seed=seed))
     model = small.model("poisson").resolve(matrix)
-    data = cells_of(model, matrix)
+    data = dense_cells_of(model, matrix)
     return model, matrix, data, plan_for(model, data)
 
 
 def test_a_continued_run_is_the_uninterrupted_one():
     model, matrix, data, plan = setting()
     state = chains.begin(model, data, starts(model, matrix, 2), jax.random.key(0), 30)
-    whole, _, end = collected(chains.draw(plan, model, data, state, 60))
-    first, _, middle = collected(chains.draw(plan, model, data, state, 17))
-    second, _, last = collected(chains.draw(plan, model, data, middle, 43))
+    whole, _, end = collected(chains.draw_chunks(plan, model, data, state, 60))
+    first, _, middle = collected(chains.draw_chunks(plan, model, data, state, 17))
+    second, _, last = collected(chains.draw_chunks(plan, model, data, middle, 43))
     for name, values in whole.items():
         np.testing.assert_array_equal(values, np.concatenate([first[name], second[name]], axis=1))
     np.testing.assert_array_equal(end.z.W, last.z.W)
@@ -200,12 +220,12 @@ def test_a_continued_run_is_the_uninterrupted_one():
 
 
 def test_the_second_run_of_the_same_shapes_compiles_nothing():
-    collected(chains.draw(*_with_state(setting()), 10))
+    collected(chains.draw_chunks(*_with_state(setting()), 10))
     compiled = (
         chains._advance._cache_size(),
         NMFKernel().init.__func__.__globals__["_init"]._cache_size(),
     )
-    collected(chains.draw(*_with_state(setting(seed=5), seed=9), 20))
+    collected(chains.draw_chunks(*_with_state(setting(seed=5), seed=9), 20))
     again = (
         chains._advance._cache_size(),
         NMFKernel().init.__func__.__globals__["_init"]._cache_size(),
@@ -224,13 +244,22 @@ def _with_state(given, seed=0):
 def test_numpyro_drives_the_kernel(chain_method):
     model, matrix, data, plan = setting()
     run = MCMC(
-        NMFKernel(plan), num_warmup=20, num_samples=10, num_chains=2, thinning=2,
-        chain_method=chain_method, progress_bar=False, jit_model_args=True,
-    )  # fmt: skip
+        NMFKernel(plan),
+        num_warmup=20,
+        num_samples=10,
+        num_chains=2,
+        thinning=2,
+        chain_method=chain_method,
+        progress_bar=False,
+        jit_model_args=True,
+    )
     run.run(
-        jax.random.key(0), model, data, init_params=starts(model, matrix, 2),
+        jax.random.key(0),
+        model,
+        data,
+        init_params=starts(model, matrix, 2),
         extra_fields=("block_accept_prob",),
-    )  # fmt: skip
+    )
     sites, extra = run.get_samples(group_by_chain=True), run.get_extra_fields(group_by_chain=True)
     assert sites["W"].shape == (2, 5, 6, 2)
     assert sites["H"].shape == (2, 5, 2, 5)
@@ -246,7 +275,7 @@ def test_it_starts_at_given_values_only():
 
 def test_chains_start_at_the_mode_without_losing_it():
     model, matrix, data, _ = setting()
-    mode = log_mode(model, matrix, jax.random.key(0), False)
+    mode = log_map(model, matrix, jax.random.key(0), False)
     values = {name: jnp.asarray(x)[None] for name, x in mode.items()}
     state = chains.begin(model, data, values, jax.random.key(0), 10)
     expected = log_joint(model, matrix, {k: np.asarray(v)[:, None] for k, v in values.items()})
@@ -254,7 +283,7 @@ def test_chains_start_at_the_mode_without_losing_it():
 
 
 @pytest.mark.parametrize(
-    ("likelihood", "V", "rough"),
+    ("likelihood", "V", "single_precision"),
     [
         ("poisson", [[3.0, 0.0], [1.0, 1e6]], True),
         ("poisson", [[3.0, 0.0], [1.0, 1e300]], False),
@@ -264,10 +293,10 @@ def test_chains_start_at_the_mode_without_losing_it():
         ("gaussian", [[3.0, np.nan], [1.0, 2.0]], False),
     ],
 )
-def test_single_precision_is_left_to_data_that_it_can_hold(likelihood, V, rough):
+def test_single_precision_is_left_to_data_that_it_can_hold(likelihood, V, single_precision):
     matrix = Matrix.of(np.array(V))
     model = bn.NMF(1, likelihood).resolve(matrix)
-    assert plan_for(model, cells_of(model, matrix)).rough == rough
+    assert plan_for(model, dense_cells_of(model, matrix)).single_precision == single_precision
 
 
 @pytest.mark.parametrize("mean", [1e-6, 1.0, 30.0])
@@ -280,10 +309,11 @@ def test_scores_hold_in_single_precision(name, mean):
     known |= {k: jnp.asarray(x) for k, x in likelihood.start().items()}
     scores = [
         likelihood.score(
-            jnp.asarray(V, dtype), jnp.full(V.shape, mean, dtype),
+            jnp.asarray(V, dtype),
+            jnp.full(V.shape, mean, dtype),
             **{k: x.astype(dtype) for k, x in known.items()},
         )
         for dtype in (jnp.float32, jnp.float64)
-    ]  # fmt: skip
+    ]
     assert jnp.isfinite(scores[0]).all()
     np.testing.assert_allclose(scores[0], scores[1], rtol=2e-3, atol=1e-3)

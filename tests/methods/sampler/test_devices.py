@@ -26,9 +26,12 @@ def test_draws_do_not_depend_on_the_number_of_devices(tmp_path):
     for number in (1, 2):
         flags = f"--xla_force_host_platform_device_count={number} {QUICK_TO_COMPILE}"
         done = subprocess.run(
-            [sys.executable, "-c", FIT, tmp_path / "W.npy"], capture_output=True, text=True,
-            check=True, env={**os.environ, "XLA_FLAGS": flags},
-        )  # fmt: skip
+            [sys.executable, "-c", FIT, tmp_path / "W.npy"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "XLA_FLAGS": flags},
+        )
         assert done.stdout == f"{number}\n"
         found.append(np.load(tmp_path / "W.npy"))
     np.testing.assert_array_equal(*found)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from bayesnmf.methods.sampler.auxiliary import slice_move
-from bayesnmf.methods.sampler.scale import N_PROPOSALS, log_gig
-from bayesnmf.methods.sampler.shear import truncated_exponential
-from bayesnmf.methods.sampler.truncated import truncated_normal
+from bayesnmf.methods.sampler.moves.parameters import slice_move
+from bayesnmf.methods.sampler.moves.scale import N_PROPOSALS, log_gig
+from bayesnmf.methods.sampler.moves.shear import truncated_exponential
+from bayesnmf.methods.sampler.moves.truncated import truncated_normal
 
 pytestmark = [pytest.mark.statistical, pytest.mark.usefixtures("float64")]
 SIZE, FALSE_ALARM = 20_000, 1e-3
@@ -19,9 +19,15 @@ gig = jax.jit(log_gig)
 
 #: Orders and rates, the last few where SciPy's own density over- or underflows.
 ORDERS = [
-    (0.5, 1.0, 1.0), (-3.0, 0.1, 2.0), (0.0, 1e-8, 1e-8), (40.0, 30.0, 1e-6), (0.0, 1e6, 1e6),
-    (5000.0, 1e3, 2e3), (-5000.0, 1.0, 10.0), (0.1, 5.0, 1e-12),
-]  # fmt: skip
+    (0.5, 1.0, 1.0),
+    (-3.0, 0.1, 2.0),
+    (0.0, 1e-8, 1e-8),
+    (40.0, 30.0, 1e-6),
+    (0.0, 1e6, 1e6),
+    (5000.0, 1e3, 2e3),
+    (-5000.0, 1.0, 10.0),
+    (0.1, 5.0, 1e-12),
+]
 
 
 def gig_draws(order, alpha, beta, size=SIZE):

@@ -14,13 +14,16 @@ from exact import RankOne, rank_one_scores
 from scipy import stats
 
 import bayesnmf as bn
-from bayesnmf import data, kernels
-from bayesnmf.methods.observed import Counts, Moments, observe_for_sampling
+from bayesnmf.data import Matrix, SparseMatrix
+from bayesnmf.data import matrix as matrices
 from bayesnmf.methods.sampler import Plan, chains, plan_for
 from bayesnmf.methods.sampler.sweep import sweep
-from bayesnmf.methods.sampler.target import log_joint
+from bayesnmf.methods.sampler.target import log_joint_at
+from bayesnmf.observed import observe_for_sampling
+from bayesnmf.observed.counts import Counts
+from bayesnmf.observed.moments import Moments
+from bayesnmf.observed.stored_rows import rows_of
 from bayesnmf.priors import Exponential, Gamma
-from bayesnmf.sparse import SparseMatrix
 
 pytestmark = pytest.mark.usefixtures("float64")
 FALSE_ALARM = 1e-3
@@ -47,7 +50,7 @@ def counts(held=0.2, shape=(9, 7), seed=3):
 def observed(model, V):
     """Return the resolved model, and V dense and sparse as the sampler sees it."""
     KEPT.append(SparseMatrix.of(scipy.sparse.csr_array(V)))
-    matrix = data.Matrix.of(V)
+    matrix = Matrix.of(V)
     model = model.resolve(matrix)
     return model, *(observe_for_sampling(model, m) for m in (matrix, KEPT[-1]))
 
@@ -70,8 +73,8 @@ def test_a_sweep_is_the_dense_one(name):
     model, dense, sparse = observed(model, counts(held))
     assert isinstance(sparse, Counts if name == "poisson" else Moments)
     plan = plan_for(model, sparse)
-    # The dense sampler finds its way in single precision.
-    assert plan == replace(plan_for(model, dense), rough=False)
+    # The dense sampler computes trajectories in single precision.
+    assert plan == replace(plan_for(model, dense), single_precision=False)
     state = chains.begin(model, dense, starts(model, dense.shape), jax.random.key(0), 0)
     position, tuning = jax.tree.map(lambda x: x[0], (state.z, state.tuning))
     once = jax.jit(sweep, static_argnums=0)
@@ -85,18 +88,22 @@ def test_a_sweep_is_the_dense_one(name):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), accept, expected)
     assert not np.array_equal(theirs.W, position.W)
     np.testing.assert_allclose(
-        log_joint(model, sparse, ours), log_joint(model, dense, theirs), rtol=1e-6
+        log_joint_at(model, sparse, ours), log_joint_at(model, dense, theirs), rtol=1e-6
     )
 
 
 def plain(counts):
     """Return stored counts for XLA in place of native code."""
     matrix = KEPT[-1]
-    parts = {"rows": matrix.stored, "columns": matrix.stored_columns,
-             "held_rows": matrix.held_out, "held_columns": matrix.held_out_columns}  # fmt: skip
-    return counts._replace(**{
-        k: v if v is None else kernels.rows_of(v, native=False) for k, v in parts.items()
-    })  # fmt: skip
+    parts = {
+        "rows": matrix.stored,
+        "columns": matrix.stored_columns,
+        "held_rows": matrix.held_out,
+        "held_columns": matrix.held_out_columns,
+    }
+    return counts._replace(
+        **{k: v if v is None else rows_of(v, native=False) for k, v in parts.items()}
+    )
 
 
 @pytest.mark.parametrize("kind", ["native", "xla", "transposed", "gaussian"])
@@ -109,18 +116,21 @@ def test_it_answers_as_every_cell_does(kind):
     sparse = plain(sparse) if kind == "xla" else sparse
     rng = np.random.default_rng(0)
     (W, H), (new_W, new_H) = (
-        (jnp.asarray(rng.gamma(1.0, size=(2, V.shape[0]))),
-         jnp.asarray(rng.gamma(1.0, size=(2, V.shape[1])))) for _ in range(2)
-    )  # fmt: skip
+        (
+            jnp.asarray(rng.gamma(1.0, size=(2, V.shape[0]))),
+            jnp.asarray(rng.gamma(1.0, size=(2, V.shape[1]))),
+        )
+        for _ in range(2)
+    )
     parameters = {"sigma": jnp.asarray(0.7)} if kind == "gaussian" else {}
 
     def answers(data):
         return (
             data.gradients(model, W, H, parameters),
             data.gradient(model, W, H, parameters, axis=1),
-            data.gain(model, W, new_W, H, parameters, axis=1),
-            data.gain(model, H, new_H, W, parameters, axis=0),
-            data.joint_gain(model, (W, H), (new_W, new_H), parameters),
+            data.log_density_change(model, W, new_W, H, parameters, axis=1),
+            data.log_density_change(model, H, new_H, W, parameters, axis=0),
+            data.joint_log_density_change(model, (W, H), (new_W, new_H), parameters),
             data.density(model, W, H)(parameters),
             data.information(model, W, H, parameters) if kind == "gaussian" else (),
         )
@@ -155,7 +165,7 @@ def test_rank_one_against_the_exact_posterior():
     model, _, sparse = observed(bn.NMF(1, "poisson", Gamma(0.5, 0.7), Gamma(0.5, 1.3)), V)
     plan, sparse = Plan(exponential=False, thin=1, joint_leapfrogs=4), plain(sparse)
     state = chains.begin(model, sparse, starts(model, V.shape, 2), jax.random.key(3), 200)
-    pieces = list(chains.draw(plan, model, sparse, state, 1500))
+    pieces = list(chains.draw_chunks(plan, model, sparse, state, 1500))
     sites = {name: np.concatenate([piece.sites[name] for piece in pieces], axis=1) for name in "WH"}
     w, h = sites["W"][..., 0], sites["H"][..., 0, :]
     z = rank_one_scores(w, h, RankOne(V, 0.5, 0.7, 0.5, 1.3))
@@ -172,14 +182,14 @@ METHOD = bn.MCMC(num_warmup=8, num_samples=8, num_chains=2)
 
 def test_a_fit_is_never_expanded_and_goes_on(monkeypatch, tmp_path):
     """Bit for bit, and from a file too."""
-    monkeypatch.setattr(data, "DENSE_BUDGET", 0)
+    monkeypatch.setattr(matrices, "DENSE_BUDGET", 0)
     monkeypatch.setattr(bn.Fit, "V", property(lambda self: pytest.fail("V was expanded")))
     model, held = MODELS["poisson"]
     V = scipy.sparse.csr_array(counts(held))
     whole = small.run(V, model, METHOD)
     part = small.run(V, model, bn.MCMC(num_warmup=8, num_samples=4, num_chains=2))
     part.save(tmp_path / "part.nc")
-    resumed = bn.load(tmp_path / "part.nc").resume(4, progress=False)
+    resumed = bn.resume(bn.load(tmp_path / "part.nc"), 4, progress=False)
     for site, values in whole.tree["posterior"].data_vars.items():
         np.testing.assert_array_equal(resumed.tree["posterior"][site], values)
         assert np.isfinite(values).all()
@@ -201,7 +211,7 @@ def test_what_has_no_sparse_storage_is_expanded():
 
 
 def test_a_sweep_of_a_matrix_that_no_memory_holds():
-    """160 GB of cells in double precision, were they expanded."""
+    """Expanded in double precision the cells would take 160 GB."""
     shape, rng = (200_000, 100_000), np.random.default_rng(0)
     rows, columns = (rng.integers(size, size=3000) for size in shape)
     V = scipy.sparse.coo_array((np.ones(3000), (rows, columns)), shape=shape)

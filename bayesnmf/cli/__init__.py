@@ -1,0 +1,1 @@
+"""The command line: one verb for each thing that the library does with a file."""

@@ -1,0 +1,1 @@
+"""Which model predicts cells left out best."""

@@ -1,0 +1,1 @@
+"""From a start to an optimum: start values, steps, acceleration, certificate."""

@@ -1,0 +1,114 @@
+"""Local optima of the posterior of an NMF, from one start or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from bayesnmf.data import AnyMatrix
+from bayesnmf.methods.optimise import acceleration, multiplicative
+from bayesnmf.methods.optimise.accelerated_search import accelerated, advance, memory_of, warmed_up
+from bayesnmf.methods.optimise.initial import Start, random_scale
+from bayesnmf.methods.optimise.solution import (
+    Search,
+    Solution,
+    factors_at,
+    residual_at,
+    show_progress,
+    solution_at,
+)
+from bayesnmf.model import NMF
+from bayesnmf.observed import observe
+from bayesnmf.observed.interface import Observed
+
+#: Multiplicative updates between two looks at the stopping rule, as in scikit-learn.
+STRIDE = 10
+
+
+#: Zeros of a start become this share of a random start's scale.
+LIFT = 1e-6
+
+
+def find_optima(
+    search: Search,
+    model: NMF,
+    matrix: AnyMatrix,
+    starts: list[Start],
+    progress: bool,
+    data: Observed | None = None,
+) -> list[Solution]:
+    """Search from every start and return the optima, best first.
+
+    `data` is the matrix in the storage to use; None: the fastest.
+
+    Accelerators run all starts in one batch. CPUs run them one after another, which measured
+    1.4 to 2.9 times as fast there: a batch evaluates both sides of every branch, and waits for
+    its slowest member.
+    """
+    data = observe(model, matrix) if data is None else data
+    with tqdm(total=len(starts), desc="map", disable=not progress, leave=False) as bar:
+        if search.solver == "mu":
+            solutions = [_classic(search, model, data, start, bar) for start in starts]
+        else:
+            starts = [_lifted(start, random_scale(model, matrix)) for start in starts]
+            points = [warmed_up(search, model, data, start) for start in starts]
+            together = search.batched and len(starts) > 1
+            groups = [points] if together else [[point] for point in points]
+            solutions = [
+                solution
+                for group in groups
+                for solution in accelerated(search, model, data, group, bar)
+            ]
+    return sorted(solutions, key=lambda solution: (not solution.finite, solution.objective))
+
+
+def refit(search: Search, model: NMF, data: Observed, near: Mapping[str, np.ndarray]) -> Solution:
+    """Search from a point near an optimum, such as that of similar data, by fast steps alone.
+
+    Where `near` is zero the search begins just above it.
+    """
+    given = {name: x for name, x in near.items() if name not in ("W", "H")}
+    options = {"log_space": search.log_space}
+    H = np.maximum(near["H"], LIFT * near["H"].max(axis=1, keepdims=True))
+    W = np.maximum(near["W"], LIFT * near["W"].max(axis=0, keepdims=True))
+    point = multiplicative.first_point(model, data, W, H, given, **options)
+    state = acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
+    bar = tqdm(disable=True)
+    state = advance(search, model, data, [state], search.tol, search.max_iter, bar)[0]
+    W, H, parameters = state.accepted
+    point = point._replace(W=W.T, H=H, parameters=parameters, objective=state.objective)
+    residual = float(state.residual)
+    return solution_at(model, point, residual, int(state.n_iter), residual <= search.tol)
+
+
+def _classic(search: Search, model: NMF, data: Observed, start: Start, bar: Any) -> Solution:
+    """Iterate plain multiplicative updates."""
+    options = {"log_space": search.log_space}
+    point = multiplicative.first_point(model, data, *start, model.likelihood.start(), **options)
+    first = before = float(multiplicative.root_divergence(model, data, point))
+    n_iter, converged = 0, False
+    while n_iter < search.max_iter and not converged:
+        steps = min(STRIDE, search.max_iter - n_iter)
+        point = multiplicative.iterate(model, data, point, num_steps=steps, **options)
+        n_iter += steps
+        if search.by_divergence:
+            now = float(multiplicative.root_divergence(model, data, point))
+            converged = steps == STRIDE and (before - now < search.tol * first or now == 0)
+            before = now
+        else:
+            converged = (
+                residual_at(model, data, factors_at(point), point.objective, search) <= search.tol
+            )
+        show_progress(bar, n_iter, float(point.objective))
+    bar.update()
+    residual = residual_at(model, data, factors_at(point), point.objective, search)
+    return solution_at(model, point, residual, n_iter, converged)
+
+
+def _lifted(start: Start, scale: float) -> Start:
+    """Replace zeros: from a row or a component of zeros no step leads away."""
+    W, H = (np.where(x > 0, x, x.dtype.type(LIFT * scale)) for x in start)
+    return W, H

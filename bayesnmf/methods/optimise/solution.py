@@ -1,0 +1,100 @@
+"""A search for an optimum, as it was asked for and as it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from bayesnmf.methods.optimise import descent, multiplicative
+from bayesnmf.methods.optimise.acceleration import Factors
+from bayesnmf.model import NMF
+from bayesnmf.model.rates import optimal_rates
+from bayesnmf.observed.interface import Observed
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to search: the solver, when to stop, and whether in log space.
+
+    Parameters
+    ----------
+    solver : {"newton", "accelerated", "mu"}
+        Block Newton steps, accelerated multiplicative updates, or plain ones.
+    max_iter : int
+        Steps at most.
+    tol : float
+        Scaled optimality residual to reach, or with `by_divergence` scikit-learn's tolerance.
+    by_divergence : bool
+        Stop plain updates by scikit-learn's rule.
+    log_space : bool
+        Seek the MAP estimate of the logarithms of W and H.
+    batched : bool
+        Run all starts in one batch; by default everywhere but on CPUs.
+    """
+
+    solver: str
+    max_iter: int
+    tol: float
+    by_divergence: bool = False
+    log_space: bool = False
+    batched: bool = field(default_factory=lambda: jax.default_backend() != "cpu")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One local optimum: its sites, and how the search for it ended.
+
+    `residual` is the scaled optimality residual of :func:`descent.scaled_residual`; `stalled`
+    says that the objective no longer changed within floating point.
+    """
+
+    sites: dict[str, np.ndarray]
+    objective: float
+    residual: float
+    n_iter: int
+    converged: bool
+    stalled: bool = False
+
+    @property
+    def finite(self) -> bool:
+        """Whether the objective and every site are finite; nothing else can have converged."""
+        return bool(
+            np.isfinite(self.objective) and all(np.isfinite(x).all() for x in self.sites.values())
+        )
+
+
+def factors_at(point: multiplicative.Point) -> Factors:
+    """Return the factors of a point, component first."""
+    return Factors(point.W.T, point.H, point.parameters)
+
+
+def residual_at(
+    model: NMF, data: Observed, point: Factors, objective: jax.Array, search: Search
+) -> float:
+    """Return the scaled optimality residual at a point."""
+    return float(descent.certificate(model, data, point, objective, log_space=search.log_space))
+
+
+def solution_at(
+    model: NMF,
+    point: multiplicative.Point,
+    residual: float,
+    n_iter: int,
+    converged: bool,
+    stalled: bool = False,
+) -> Solution:
+    """Return the solution that ends at a point, rates under hyper-priors included."""
+    rates = optimal_rates(model, point.W.T, point.H)
+    sites = jax.tree.map(np.asarray, {"W": point.W, "H": point.H, **point.parameters, **rates})
+    solution = Solution(sites, float(point.objective), residual, n_iter, converged, stalled)
+    # Whatever a rule said: numbers that are not finite are no optimum.
+    return solution if solution.finite else replace(solution, converged=False)
+
+
+def show_progress(bar: Any, n_iter: int, objective: float) -> None:
+    """Show how far a search has come."""
+    bar.set_postfix(step=n_iter, objective=f"{objective:.6g}", refresh=False)
+    bar.update(0)

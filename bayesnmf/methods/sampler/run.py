@@ -1,0 +1,121 @@
+"""The structured sampler, from an optimum for each chain to its draws."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm.auto import tqdm
+
+from bayesnmf.data import AnyMatrix
+from bayesnmf.methods.optimise.log_map import log_maps
+from bayesnmf.methods.sampler import NMFState, chains, plan_for
+from bayesnmf.model import NMF
+from bayesnmf.observed import observe_for_sampling
+from bayesnmf.observed.interface import Sampled
+
+
+class Run(NamedTuple):
+    """Sites and statistics, each (chain, draw, …), and the state from which the chains continue."""
+
+    sites: dict[str, np.ndarray]
+    stats: dict[str, np.ndarray]
+    state: dict[str, np.ndarray]
+
+
+def sample_structured(
+    model: NMF,
+    matrix: AnyMatrix,
+    key: jax.Array,
+    *,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+    progress: bool,
+) -> Run:
+    """Run chains, each from an optimum of its own; Ctrl-C ends the run with the draws made so far."""
+    key_optima, key_chains = jax.random.split(key)
+    optima = log_maps(model, matrix, key_optima, num_chains, progress)
+    values = {
+        name: jnp.stack([jnp.asarray(optimum[name]) for optimum in optima]) for name in optima[0]
+    }
+    data = observe_for_sampling(model, matrix)
+    state = chains.begin(model, data, values, key_chains, num_warmup)
+    return _draw(model, data, state, num_samples, progress)
+
+
+def resume_structured(
+    model: NMF,
+    matrix: AnyMatrix,
+    state: dict[str, np.ndarray],
+    *,
+    num_samples: int,
+    num_chains: int,
+    progress: bool,
+) -> Run:
+    """Continue from the state of an earlier run: its draws are those of one longer run."""
+    k = model.n_components
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(model.likelihood.priors, ())
+    shapes |= dict.fromkeys(model.hyper_priors, (k,))
+    shapes |= {"W": (matrix.n_rows, k), "H": (k, matrix.n_columns)}
+    values = {
+        name: jax.ShapeDtypeStruct((num_chains, *shape), matrix.dtype)
+        for name, shape in shapes.items()
+    }
+    data, key = observe_for_sampling(model, matrix), jax.random.key(0)
+    like = jax.eval_shape(lambda values: chains.begin(model, data, values, key, 0), values)
+    return _draw(model, data, _unpacked(state, like), num_samples, progress)
+
+
+def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress: bool) -> Run:
+    plan, chunks = plan_for(model, data), []
+    num_warmup, done = int(state.num_warmup), int(state.i)
+    total = max(num_warmup, done) + num_samples
+    with tqdm(total=total, initial=done, desc="mcmc", disable=not progress, leave=False) as bar:
+        try:
+            for chunk in chains.draw_chunks(plan, model, data, state, num_samples):
+                chunks.append(chunk)
+                bar.update(int(chunk.state.i) - bar.n)
+                stage = "warm-up" if bar.n <= num_warmup else "sampling"
+                acceptance = f"{float(jnp.mean(chunk.state.accept_prob)):.2f}"
+                bar.set_postfix(stage=stage, acceptance=acceptance, refresh=False)
+        except KeyboardInterrupt:
+            if not any(chunk.stats["log_joint"].shape[1] for chunk in chunks):
+                raise
+    sites = _joined([chunk.sites for chunk in chunks])
+    stats = _joined([chunk.stats for chunk in chunks])
+    names = {"log_joint": "lp", "accept_prob": "acceptance_rate"}
+    named = {names.get(name, name): value for name, value in stats.items()}
+    return Run(sites, named, _packed(chunks[-1].state))
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
+def _packed(state: NMFState) -> dict[str, np.ndarray]:
+    """Return the leaves of a state as plain arrays that a file can hold."""
+    leaves = jax.tree.leaves(state)
+    return {
+        f"leaf_{i:02d}": np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+        for i, leaf in enumerate(leaves)
+    }
+
+
+def _unpacked(packed: dict[str, np.ndarray], like: NMFState) -> NMFState:
+    """Return the state whose leaves were packed, with the structure of another."""
+    leaves, structure = jax.tree.flatten(like)
+    values = [
+        jax.random.wrap_key_data(jnp.asarray(value))
+        if _is_key(leaf)
+        else jnp.asarray(value, leaf.dtype)
+        for leaf, (_, value) in zip(leaves, sorted(packed.items()), strict=True)
+    ]
+    state: NMFState = jax.tree.unflatten(structure, values)
+    return state

@@ -1,0 +1,180 @@
+"""Every cell in memory: any likelihood, with or without missing cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from bayesnmf.arrays import Array, off_zero
+from bayesnmf.data import Matrix
+from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Improved, Parameters, pairs
+from bayesnmf.observed.newton import half_step
+from bayesnmf.observed.products import cell_product, contract
+from bayesnmf.priors import Prior
+
+
+class Cells(NamedTuple):
+    """Cells with any value of the support where missing, and the mask of observed ones.
+
+    The mask is None for a complete matrix, whose arithmetic then has no selects.
+    """
+
+    values: Array
+    observed: Array | None
+
+    @property
+    def dtype(self) -> Any:
+        """Floating-point type."""
+        return self.values.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n_rows, n_columns) of V."""
+        n_rows, n_columns = self.values.shape
+        return n_rows, n_columns
+
+    @property
+    def n_cells(self) -> Array:
+        """Number of observed cells."""
+        number = self.values.size if self.observed is None else jnp.sum(self.observed)
+        return jnp.asarray(number, self.dtype)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no cell is missing."""
+        return self.observed is None
+
+    def fits_single_precision(self, model: NMF) -> bool:
+        """Return whether gradients in single precision are accurate enough for a trajectory."""
+        return model.likelihood.fits_single_precision(np.asarray(self.values))
+
+    def kept(self, cells: Array) -> Array:
+        """Return `cells` with 0 where missing."""
+        return cells if self.observed is None else jnp.where(self.observed, cells, 0.0)
+
+    def rounding(self, model: NMF, parameters: Parameters) -> Array:
+        """Return 0: the sum over cells rounds relative to itself."""
+        return jnp.zeros((), self.dtype)
+
+    def density(
+        self, model: NMF, W: Array, H: Array, *, constants: bool = True
+    ) -> Callable[[Parameters], Array]:
+        """Return the log density of the data as a function of the likelihood's parameters."""
+        likelihood, mean = model.likelihood, mean_of(W, H)
+        # The terms of the mean leave out those of the parameters, which must all be known.
+        short = not constants and not likelihood.priors
+        function = likelihood.mean_terms if short else likelihood.log_density
+
+        def density(parameters: Parameters) -> Array:
+            return jnp.sum(self.kept(function(self.values, mean, **likelihood.known, **parameters)))
+
+        return density
+
+    def saturated(self, model: NMF, parameters: Parameters) -> Array:
+        """Return the log density at a WH equal to the data."""
+        known = {**model.likelihood.known, **parameters}
+        return jnp.sum(self.kept(model.likelihood.saturated(self.values, **known)))
+
+    def gradient(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the derivative of the log density in x."""
+        likelihood, mean = model.likelihood, mean_of(x, y, axis)
+        score = likelihood.score(self.values, mean, **likelihood.known, **parameters)
+        return contract(y, self.kept(score), axis)
+
+    def score_parts(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> tuple[Array, Array]:
+        """Return the gradient as numerator minus denominator of the multiplicative update."""
+        likelihood, mean = model.likelihood, mean_of(x, y, axis)
+        parts = likelihood.score_parts(self.values, mean, **likelihood.known, **parameters)
+        numerator, denominator = (contract(y, self.kept(part), axis) for part in parts)
+        return numerator, denominator
+
+    def improve(
+        self,
+        model: NMF,
+        x: Array,
+        y: Array,
+        parameters: Parameters,
+        prior: Prior,
+        *,
+        axis: int,
+        log_space: bool,
+    ) -> Improved:
+        """Take a block Newton step."""
+        W, H = (x, y) if axis == 1 else (y, x)
+        mean = mean_of(W, H)
+        penalty = prior.penalty_terms(x, log_space)
+        new, slope = half_step(model, self, x, y, mean, parameters, penalty, axis=axis)
+        return Improved(new, slope, self.density(model, W, H, constants=False)(parameters))
+
+    def gradients(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the derivatives of the log density in W and in H."""
+        likelihood = model.likelihood
+        score = likelihood.score(self.values, mean_of(W, H), **likelihood.known, **parameters)
+        score = self.kept(score)
+        return contract(H, score, 1), contract(W, score, 0)
+
+    def log_density_change(
+        self, model: NMF, x: Array, new: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the change of the log density of every row of x when it goes to `new`."""
+        before, after = mean_of(x, y, axis), mean_of(new, y, axis)
+        return jnp.sum(self._log_density_changes(model, before, after, parameters), axis=axis)
+
+    def joint_log_density_change(
+        self, model: NMF, old: tuple[Array, Array], new: tuple[Array, Array], parameters: Parameters
+    ) -> Array:
+        """Return the change of the log density when both factors (W, H) go from old to new."""
+        return jnp.sum(self._log_density_changes(model, mean_of(*old), mean_of(*new), parameters))
+
+    def information(
+        self, model: NMF, W: Array, H: Array, parameters: Parameters
+    ) -> tuple[Array, Array]:
+        """Return the Fisher information about the logarithms of W and of H, packed."""
+        likelihood = model.likelihood
+        information = likelihood.fisher_information(
+            self.values, mean_of(W, H), **likelihood.known, **parameters
+        )
+        information = self.kept(information)
+        first, second = pairs(len(W))
+        return (
+            contract(H[first] * H[second], information, 1) * W[first] * W[second],
+            contract(W[first] * W[second], information, 0) * H[first] * H[second],
+        )
+
+    def project(self, y: Array, *, axis: int) -> Array:
+        """Return VH' or W'V, component first; every cell must be observed."""
+        return contract(y, self.values, axis)
+
+    def squares(self, W: Array, H: Array) -> Array:
+        """Return the sum of squares of V - WH over observed cells."""
+        return jnp.sum(self.kept(self.values - mean_of(W, H)) ** 2)
+
+    def _log_density_changes(
+        self, model: NMF, mean: Array, new_mean: Array, parameters: Parameters
+    ) -> Array:
+        """Return the change of every cell's log density between two means; 0 where missing."""
+        known = {**model.likelihood.known, **parameters}
+        return self.kept(
+            model.likelihood.log_density_change(self.values, mean, new_mean - mean, **known)
+        )
+
+
+def dense_cells_of(model: NMF, matrix: Matrix) -> Cells:
+    """Return the cells of `matrix` as this model's likelihood can be evaluated at."""
+    values = jnp.asarray(matrix.filled(model.likelihood.placeholder))
+    return Cells(values, None if matrix.observed.all() else jnp.asarray(matrix.observed))
+
+
+def mean_of(x: Array, y: Array, axis: int = 1) -> Array:
+    """Return WH, oriented as V and lifted just above zero, so that ratios stay finite."""
+    return off_zero(cell_product(x, y, axis))

@@ -1,0 +1,258 @@
+"""Sparse operations inside compiled functions, in XLA or by a call of native code.
+
+Factors are component first: x of shape (component, row), y of shape (component, column). With
+L the product of both at the stored cells v, every function costs O(n_stored n_components) and
+never forms a cell that is not stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesnmf.observed.stored_rows import Compressed, HostRows, Rows, host_rows_of
+
+type Array = Any
+
+
+def contract_values(rows: Rows, y: Array) -> Array:
+    """Return ``sum_j v_ij y_kj``, of shape (component, row)."""
+    if isinstance(rows, HostRows):
+        shape = jax.ShapeDtypeStruct((y.shape[0], rows.n_rows), y.dtype)
+        return _call("contract_values", shape, rows, y)
+    return _sum_rows(rows, rows.values.astype(y.dtype)[None] * y[:, rows.indices])
+
+
+def contract_ratio(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+    """Return ``sum_j (v_ij / L_ij) y_kj``, of shape (component, row).
+
+    Parameters
+    ----------
+    rows : Compressed
+    x : array of shape (component, row)
+    y : array of shape (component, column)
+    floor : float
+        Least value of L.
+    """
+    if isinstance(rows, HostRows):
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        return _call("contract_ratio", shape, rows, x, y, floor)
+    ratio = rows.values.astype(x.dtype) / _product(rows, x, y, floor)
+    return _sum_rows(rows, ratio[None] * y[:, rows.indices])
+
+
+def contract_ratio_both(rows: Rows, x: Array, y: Array, floor: float) -> tuple[Array, Array]:
+    """Return :func:`contract_ratio`, and likewise ``sum_i (v_ij / L_ij) x_ki``.
+
+    Each stored cell is visited once for both.
+
+    Returns
+    -------
+    of_x : array of shape (component, row)
+    of_y : array of shape (component, column)
+    """
+    if isinstance(rows, HostRows):
+        shapes = tuple(jax.ShapeDtypeStruct(z.shape, z.dtype) for z in (x, y))
+        of_x, of_y = _call("contract_ratio_both", shapes, rows, x, y, floor)
+        return of_x, of_y
+    ratio = rows.values.astype(x.dtype) / _product(rows, x, y, floor)
+    by_cell = ratio[:, None] * x.T[_row_of_cell(rows)]
+    of_y = jax.ops.segment_sum(by_cell, rows.indices, y.shape[1]).T
+    return _sum_rows(rows, ratio[None] * y[:, rows.indices]), of_y
+
+
+def share_products(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+    """Return ``sum_j v_ij s_ijk s_ijl`` for every pair k >= l, with ``s_ijk = x_ki y_kj / L_ij``.
+
+    Returns
+    -------
+    array of shape (pair, row)
+        Pairs in the order of ``np.tril_indices``.
+    """
+    first, second = np.tril_indices(len(x))
+    if isinstance(rows, HostRows):
+        shape = jax.ShapeDtypeStruct((len(first), rows.n_rows), x.dtype)
+        return _call("share_products", shape, rows, x, y, floor)
+    of_cell, mean = _row_of_cell(rows), _product(rows, x, y, floor)
+    values = rows.values.astype(x.dtype)
+
+    def share(k: Array) -> Array:
+        return x[k, of_cell] * y[k, rows.indices] / mean
+
+    def product(pair: tuple[Array, Array]) -> Array:
+        return _sum_rows(rows, values * share(pair[0]) * share(pair[1]))
+
+    return lax.map(product, (jnp.asarray(first), jnp.asarray(second)))
+
+
+def sum_log(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+    """Return ``sum_j v_ij log L_ij`` of every row; see :func:`contract_ratio`."""
+    if isinstance(rows, HostRows):
+        return _call("sum_log", _row_shape(x), rows, x, y, floor)
+    return _sum_rows(rows, rows.values.astype(x.dtype) * jnp.log(_product(rows, x, y, floor)))
+
+
+def sweep(
+    rows: Rows, x: Array, y: Array, linear: Array, log_coefficient: Array, floor: float
+) -> tuple[Array, Array, Array]:
+    """Minimise ``sum_k linear_ki x_ki - c log x_ki - sum_j v_ij log L_ij``, one entry at a time.
+
+    Each entry w of a row in turn goes to the minimum of ``linear w - c log w - A log(w + e)``,
+    whose A and e give it the slope and the curvature of the objective where w is. That step falls
+    short going up and, rarely, is too long going down; a row whose objective would have risen
+    takes a multiplicative update instead, so none ever rises.
+
+    Parameters
+    ----------
+    rows : Compressed
+    x : array of shape (component, row)
+    y : array of shape (component, column)
+    linear : array of shape (component, row)
+        Positive: the sums of y over the observed cells, and the rate of the prior.
+    log_coefficient : scalar
+        c, the coefficient of ``log x`` in the log posterior, at least 0.
+    floor : float
+        Least value of L.
+
+    Returns
+    -------
+    x : array of shape (component, row)
+        The improved factor.
+    slope : array of shape (component, row)
+        Derivative of the objective in each entry, taken when its turn came.
+    log_sum : array of shape (row,)
+        ``sum_j v_ij log L_ij`` before the sweep.
+    """
+    if isinstance(rows, HostRows):
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        shapes = (shape, shape, _row_shape(x))
+        return _call("sweep", shapes, rows, x, y, linear, log_coefficient, floor)
+    return _plain_sweep(rows, x, y, linear, log_coefficient, floor)
+
+
+def _call(name: str, shapes: Any, rows: HostRows, *arguments: Array) -> Any:
+    """Call native code from compiled code.
+
+    Double precision may be off in the thread that answers, where JAX would round every number to
+    single; doubles therefore cross as pairs of integers.
+    """
+    from bayesnmf.observed import native
+
+    arguments = tuple(jnp.asarray(argument) for argument in arguments)
+    wide = [argument.dtype if argument.dtype.itemsize == 8 else None for argument in arguments]
+
+    def answer(key: Any, *arguments: Any) -> Any:
+        numbers = (_as_double(a, dtype) for a, dtype in zip(arguments, wide, strict=True))
+        return jax.tree.map(_as_pairs, getattr(native, name)(*host_rows_of(key), *numbers))
+
+    sent = (
+        argument if dtype is None else lax.bitcast_convert_type(argument, jnp.uint32)
+        for argument, dtype in zip(arguments, wide, strict=True)
+    )
+    got = jax.pure_callback(
+        answer, jax.tree.map(_pairs_shape, shapes), rows.key, *sent, vmap_method="sequential"
+    )
+    return jax.tree.map(
+        lambda array, shape: (
+            array if array.dtype == shape.dtype else lax.bitcast_convert_type(array, shape.dtype)
+        ),
+        got,
+        shapes,
+    )
+
+
+def _as_double(pairs: Any, dtype: Any) -> Any:
+    array = np.asarray(pairs)
+    return array if dtype is None else array.view(dtype)[..., 0]
+
+
+def _as_pairs(array: np.ndarray) -> np.ndarray:
+    if array.dtype.itemsize != 8:
+        return array
+    return np.ascontiguousarray(array).view(np.uint32).reshape(*array.shape, 2)
+
+
+def _pairs_shape(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    if shape.dtype.itemsize != 8:
+        return shape
+    return jax.ShapeDtypeStruct((*shape.shape, 2), jnp.uint32)
+
+
+def _plain_sweep(
+    rows: Compressed, x: Array, y: Array, linear: Array, log_coefficient: Array, floor: float
+) -> tuple[Array, Array, Array]:
+    values, before = rows.values.astype(x.dtype), _product(rows, x, y, floor)
+    of_cell = _row_of_cell(rows)
+
+    def update(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        new, slope, mean = state
+        part = y[k, rows.indices]
+        share = part / mean
+        first, second = _sum_rows(rows, jnp.stack([values * share, values * share * share]))
+        entry = _coordinate(x[k], linear[k], log_coefficient, first, second)
+        mean = jnp.maximum(mean + (entry - x[k])[of_cell] * part, 1e-14 * before)
+        return new.at[k].set(entry), slope.at[k].set(linear[k] - first), mean
+
+    new, slope, mean = lax.fori_loop(0, x.shape[0], update, (x, jnp.zeros_like(x), before))
+    lifted = jnp.maximum(x, floor)
+    slope = slope - log_coefficient / lifted
+    change = jnp.sum(
+        linear * (new - x) - log_coefficient * jnp.log(jnp.maximum(new, floor) / lifted), axis=0
+    )
+    change -= _sum_rows(rows, values * jnp.log(mean / before))
+    numerator = _sum_rows(rows, (values / before)[None] * y[:, rows.indices])
+    safe = jnp.where(
+        linear > 0, (x * numerator + log_coefficient) / jnp.where(linear > 0, linear, 1.0), x
+    )
+    log_sum = _sum_rows(rows, values * jnp.log(before))
+    return jnp.where((change <= 0)[None], new, safe), slope, log_sum
+
+
+def _coordinate(
+    x: Array, linear: Array, log_coefficient: Array, first: Array, second: Array
+) -> Array:
+    """Minimise ``linear w - c log w - A log(w + e)`` with the moments of each row at x."""
+    ratio = jnp.where(second > 0, first / jnp.where(second > 0, second, 1.0), 0.0)
+    offset = jnp.maximum(ratio - x, 0.0)
+    half = 0.5 * (first * ratio + log_coefficient - linear * offset)
+    root = jnp.sqrt(half * half + linear * log_coefficient * offset)
+    rising = (half + root) / jnp.where(linear > 0, linear, 1.0)
+    gap = root - half
+    falling = log_coefficient * offset / jnp.where(gap > 0, gap, 1.0)
+    return jnp.where(linear > 0, jnp.where(half >= 0, rising, falling), x)
+
+
+def _product(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
+    """Return L at the stored cells."""
+    of_cell = _row_of_cell(rows)
+
+    def add(k: Array, total: Array) -> Array:
+        return total + x[k, of_cell] * y[k, rows.indices]
+
+    total = lax.fori_loop(0, x.shape[0], add, jnp.zeros(rows.indices.shape, x.dtype))
+    return jnp.maximum(total, floor)
+
+
+def _sum_rows(rows: Compressed, cells: Array) -> Array:
+    """Sum the last axis, over stored cells, within each row."""
+    n_rows = rows.n_rows
+    of_cell = _row_of_cell(rows)
+    summed = jax.ops.segment_sum(
+        jnp.moveaxis(cells, -1, 0), of_cell, n_rows, indices_are_sorted=True
+    )
+    return jnp.moveaxis(summed, 0, -1)
+
+
+def _row_of_cell(rows: Compressed) -> Array:
+    n_rows = rows.n_rows
+    return jnp.repeat(
+        jnp.arange(n_rows), jnp.diff(rows.starts), total_repeat_length=rows.indices.shape[0]
+    )
+
+
+def _row_shape(x: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)

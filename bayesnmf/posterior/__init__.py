@@ -1,0 +1,1 @@
+"""From draws to a fit: aligned, labelled, judged, saved."""

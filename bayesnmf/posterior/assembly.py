@@ -1,0 +1,91 @@
+"""From draws to a tree: components scaled and matched, everything labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesnmf.data import AnyMatrix
+from bayesnmf.methods import Draws
+from bayesnmf.model import Model
+from bayesnmf.posterior.archive import MODEL_ATTRIBUTE
+from bayesnmf.posterior.components import align
+from bayesnmf.posterior.model_record import model_to_json
+from bayesnmf.posterior.tree import build_tree
+
+
+def assemble(
+    draws: Draws,
+    model: Model,
+    matrix: AnyMatrix,
+    attrs: dict[str, Any],
+    scale: np.ndarray | None = None,
+) -> xr.DataTree:
+    """Scale, match and label draws, and return them as a tree.
+
+    Parameters
+    ----------
+    draws : Draws
+    model : NMF or Program
+        Resolved.
+    matrix : Matrix or SparseMatrix
+    attrs : dict
+        Attributes of the tree beside those that the draws give.
+    scale : ndarray of shape (chain, draw, component), optional
+        What was moved from H into W before; None: nothing.
+
+    Returns
+    -------
+    xarray.DataTree
+        Without the attribute ``converged`` where only a diagnosis of the draws can tell.
+    """
+    aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"), scale)
+    dims = {
+        **model.site_dims(matrix),
+        "W": ["row", "component"],
+        "H": ["component", "column"],
+    }
+    posterior = {"W": aligned.W, "H": aligned.H}
+    posterior |= {
+        name: reordered(draws.sites[name], dims.get(name, []), aligned.order)
+        for name in draws.sites.keys() - {"W", "H"}
+    }
+    stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
+    per_cell = {name: value for name, value in model.known.items() if np.ndim(value)}
+    tree = build_tree(matrix, posterior, dims, stats, per_cell)
+    tree.attrs.update(attrs)
+    tree.attrs.update(_ending(draws))
+    tree.attrs[MODEL_ATTRIBUTE] = model_to_json(model)
+    if draws.state is not None:
+        tree["sampler_state"] = _group_of_state(draws.state)
+    return tree
+
+
+def _ending(draws: Draws) -> dict[str, Any]:
+    """Return the attributes that say how the run ended."""
+    known = {name: value for name, value in draws.info.items() if value is not None}
+    if draws.converged is not None:
+        known["converged"] = int(draws.converged)
+    return {**known, "interrupted": int(draws.interrupted), "message": draws.message}
+
+
+def _group_of_state(state: Mapping[str, np.ndarray]) -> xr.DataTree:
+    variables = {
+        name: ([f"{name}_dim_{i}" for i in range(np.ndim(value))], value)
+        for name, value in state.items()
+    }
+    return xr.DataTree(xr.Dataset(variables))
+
+
+def reordered(values: np.ndarray, dims: list[str], order: np.ndarray) -> np.ndarray:
+    """Apply the matching to a further site that has a component dimension."""
+    if "component" not in dims:
+        return values
+    axis = 2 + dims.index("component")
+    index = order.reshape(
+        *order.shape[:2], *(-1 if i == axis else 1 for i in range(2, values.ndim))
+    )
+    return np.take_along_axis(values, index, axis=axis)

@@ -1,0 +1,94 @@
+"""The ArviZ tree of a fit: draws, statistics and data with their labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+import xarray as xr
+
+from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
+from bayesnmf.data.labels import labels_of
+from bayesnmf.data.sparse_format import from_cells, from_rows
+
+
+def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:
+    """Return the cells of a fit of sparse data, with NaN stored where held out."""
+    sizes, data = tree["posterior"].sizes, tree["observed_data"].dataset
+    shape = (sizes["row"], sizes["column"])
+    word = "the sparse data of this fit"
+    parts = tuple(data[f"V_{part}"].to_numpy() for part in ("value", "column", "start"))
+    cells = from_rows(parts, shape, word)
+    held = tree["constant_data"].dataset if "constant_data" in tree else xr.Dataset()
+    if "held_out_row" not in held:
+        return cells
+    rows, columns = held["held_out_row"].to_numpy(), held["held_out_column"].to_numpy()
+    return cells + from_cells(np.full(len(rows), np.nan), rows, columns, shape, word)
+
+
+def table_in(tree: xr.DataTree) -> pd.DataFrame:
+    """Return the data of a fit with their names, of sparse columns where they are sparse."""
+    data, posterior = tree["observed_data"].dataset, tree["posterior"].dataset
+    names = posterior.indexes["row"], posterior.indexes["column"]
+    if "V" in data:
+        return pd.DataFrame(data["V"].to_numpy(), *names)
+    return pd.DataFrame.sparse.from_spmatrix(sparse_cells(tree), *names)  # type: ignore[attr-defined]
+
+
+def matrix_in(tree: xr.DataTree) -> AnyMatrix:
+    """Return the data of a fit as they were fitted: sparse data stay sparse."""
+    if "V" in tree["observed_data"].dataset:
+        return Matrix.of(table_in(tree))
+    return SparseMatrix.of(sparse_cells(tree))
+
+
+def build_tree(
+    matrix: AnyMatrix,
+    posterior: dict[str, Any],
+    dims: dict[str, list[str]],
+    stats: dict[str, Any],
+    per_cell: dict[str, Any],
+) -> xr.DataTree:
+    """Return the tree of labelled draws, statistics, data and known arrays."""
+    from arviz_base import from_dict
+
+    cell, component = ["row", "column"], ["component"]
+    data, constant, data_dims = _stored(matrix)
+    constant |= per_cell
+    others = {"sample_stats": stats, "observed_data": data, "constant_data": constant}
+    options: dict[str, Any] = {
+        "coords": {
+            "row": labels_of(matrix.row_names),
+            "column": labels_of(matrix.column_names),
+            "component": np.arange(posterior["H"].shape[2]),
+        },
+        # ArviZ suspects swapped dimensions where there are more chains than draws.
+        "check_conventions": False,
+    }
+    tree = from_dict({"posterior": posterior}, dims=dims, **options)
+    # A second call, since a program may call a site of its own "scale" too.
+    known = {"scale": component, "match": component, **dict.fromkeys(per_cell, cell), **data_dims}
+    tree.update(from_dict(others, dims=known, **options).children)
+    for group in tree.children.values():
+        # The time of creation would make equal fits differ.
+        group.attrs.pop("created_at", None)
+    return tree
+
+
+def _stored(
+    matrix: AnyMatrix,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
+    """Return observed data, the mask, and the dimensions of both."""
+    if isinstance(matrix, Matrix):
+        cell = ["row", "column"]
+        return {"V": matrix.values}, {"observed": matrix.observed}, {"V": cell, "observed": cell}
+    stored = matrix.stored
+    data = {"V_value": stored.data, "V_column": stored.indices, "V_start": stored.indptr}
+    dims = {"V_value": ["stored"], "V_column": ["stored"], "V_start": ["row_edge"]}
+    if matrix.held_out is None:
+        return data, {}, dims
+    held = matrix.held_out.tocoo()
+    constant = {"held_out_row": held.row, "held_out_column": held.col}
+    return data, constant, dims | {name: ["held_out"] for name in constant}

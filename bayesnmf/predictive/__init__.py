@@ -1,0 +1,1 @@
+"""Replicated data, and what they say of a fit."""

@@ -1,0 +1,1 @@
+"""A fit, or a sweep over ranks, on one HTML page."""
