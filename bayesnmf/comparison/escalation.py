@@ -128,7 +128,8 @@ class Escalation:
     def _mixed(self, estimates: Estimates) -> Estimates:
         """Draw from the mixture of the posteriors without each bad cell."""
         bad, shape = self._bad(estimates), self.pointwise.cells.shape
-        if not bad.size:
+        nmf = self.pointwise.model.nmf
+        if not bad.size or (nmf is not None and nmf.n_known):  # a program knows no components
             return estimates
         cells = estimates.mask(bad, shape)
         mixed = mixture_loo(self.pointwise, cells, self._method, self.seed, self.progress)

@@ -66,9 +66,11 @@ class FactorDraw:
     Parameters
     ----------
     rate : array of shape (n_components,)
-        Rates of the gamma prior.
+        Rates of the gamma prior of the free components.
     H : array of shape (n_components, n_cells)
         The other factor.
+    offset : array of shape (n_cells,)
+        What known components add to the mean.
     start : array of shape (n_components,)
         Where the search for the maximum starts.
     parameters : dict of str to array of shape ()
@@ -78,6 +80,7 @@ class FactorDraw:
 
     rate: Array
     H: Array
+    offset: Array
     start: Array
     parameters: dict[str, Array]
     key: Array
@@ -111,7 +114,7 @@ def predict_line(
         # times the target where nothing is given.
         z, log_proposal = _student(draw.key, points, *_center_and_root(line, draw))
         parameters = {**line.known, **draw.parameters}
-        mean = off_zero(jnp.exp(z) @ draw.H)
+        mean = off_zero(jnp.exp(z) @ draw.H + draw.offset)
         weight = _log_prior(line.shape, draw.rate, z) - log_proposal
         if alone:
             # The prior integrates to 1 exactly; given cells have an integral to be estimated.
@@ -152,7 +155,7 @@ def _center_and_root(line: Line, draw: FactorDraw) -> tuple[Array, Array]:
 
     def slope_and_information(z: Array) -> tuple[Array, Array, Array]:
         w = jnp.exp(z)
-        mean = off_zero(w @ H)
+        mean = off_zero(w @ H + draw.offset)
         score = jnp.where(line.given, likelihood.score(line.v, mean, **parameters), 0.0)
         fisher = likelihood.fisher_information(line.v, mean, **parameters)
         fisher = jnp.where(line.given, fisher, 0.0)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesnmf.arrays import off_zero
 from bayesnmf.comparison.densities import split_known
 from bayesnmf.comparison.importance import FactorDraw, Line, even_points, predict_line
 from bayesnmf.comparison.pointwise import Pointwise
@@ -68,9 +69,13 @@ class Integral:
         if factor == "H":
             W, H = H.swapaxes(1, 2), W.swapaxes(1, 2)
             self.known = {name: x.T for name, x in self.known.items()}
-        self.drawn, self.other = np.asarray(W[draws], float), np.asarray(H[draws], float)
+        drawn, other = np.asarray(W[draws], float), np.asarray(H[draws], float)
+        first = model.n_known_W if factor == "W" else model.n_known_H
+        #: Known entries of every line, and draws of the others; draws of the other factor likewise.
+        self.given, self.drawn = drawn[0, :, :first], drawn[:, :, first:]
+        self.beside, self.other = other[:, :first], other[:, first:]
         self.parameters = _parameter_draws(pointwise.fit, model, draws)
-        self.rates = _prior_rates(pointwise.fit, model, factor, draws)
+        self.rates = _prior_rates(pointwise.fit, model, factor, draws)[:, first:]
 
     def line(self, line: int) -> tuple[np.ndarray, np.ndarray]:
         """Return log densities of a whole line of V given the other factor, at every draw.
@@ -81,14 +86,18 @@ class Integral:
             On the measure asked for, and in the posterior; the same array unless they differ.
         """
         known = {name: x[line] for name, x in self.known.items()}
-        return self._predict(line, self.cells(line), self._starts(line), None, known)
+        offset = self._offset(self.given[line])
+        return self._predict(line, self.cells(line), self._starts(line), None, known, offset)
 
     def cell(self, line: int, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Return log densities of one cell given the other factor and the rest of its line."""
         known = {name: x[line] for name, x in self.known.items()}
-        return self._predict(line, self.cells(line), self._starts(line), position, known)
+        offset = self._offset(self.given[line])
+        return self._predict(line, self.cells(line), self._starts(line), position, known, offset)
 
-    def new_line(self, v: np.ndarray, known: dict[str, np.ndarray], number: int) -> np.ndarray:
+    def new_line(
+        self, v: np.ndarray, known: dict[str, np.ndarray], number: int, given: np.ndarray
+    ) -> np.ndarray:
         """Return log densities, on the measure asked for, of a line that the fit has not seen.
 
         Parameters
@@ -99,9 +108,15 @@ class Integral:
             Known parameters of its cells.
         number : int
             Tells its importance draws from those of other lines.
+        given : ndarray of shape (n_known,)
+            Its known entries of the factor.
         """
         prior_mean = self.shape / self.rates
-        return self._predict(number, v, prior_mean, None, known)[0]
+        return self._predict(number, v, prior_mean, None, known, self._offset(given))[0]
+
+    def _offset(self, given: np.ndarray) -> np.ndarray:
+        """Return what known components add to the mean of a line, of shape (draw, cell)."""
+        return np.einsum("k,dkj->dj", given, self.beside)
 
     def _starts(self, line: int) -> np.ndarray:
         return np.maximum(self.drawn[:, line], np.finfo(float).tiny ** 0.25)
@@ -113,12 +128,15 @@ class Integral:
         start: np.ndarray,
         position: int | None,
         known: dict[str, np.ndarray],
+        offset: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predict the cell at `position` given the others, or the whole line given nothing."""
         observed = ~np.isnan(v)
         target = np.arange(len(v)) if position is None else np.array([position])
         given = observed.copy()
         given[target] = False
+        if not self.other.shape[1]:
+            return self._at_known_means(v, target[observed[target]], known, offset)
         alone = not given.any()
         points = even_points(self.other.shape[1] + 2, LINE_POINTS if alone else CELL_POINTS)
         batch = min(max(BATCH // (len(points) * len(v)), 1), len(self.other))
@@ -129,10 +147,26 @@ class Integral:
             keys = jax.random.split(key, len(self.other))
             cells = (self.shape, v, observed if alone else given, target, known)
             line = Line(self.likelihood, *jax.tree.map(jnp.asarray, cells))
-            drawn = (self.rates, self.other, start, self.parameters, keys)
+            drawn = (self.rates, self.other, offset, start, self.parameters, keys)
             draws = FactorDraw(*jax.tree.map(jnp.asarray, drawn))
             densities = predict_line(line, draws, jnp.asarray(points), **options)
             values, *fitted = (np.asarray(x) for x in densities)
+        return values, fitted[0] if fitted else values
+
+    def _at_known_means(
+        self, v: np.ndarray, target: np.ndarray, known: dict[str, np.ndarray], mean: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predict cells whose means are known at every draw: there is nothing to integrate out."""
+        given = {name: x[:, None] for name, x in self.parameters.items()}
+        given |= {name: x[target] for name, x in known.items()}
+        scores = [self.likelihood.log_mass] if self.discretised else []
+        with jax.enable_x64(True):
+            cells = jnp.asarray(v[target]), off_zero(jnp.asarray(mean[:, target]))
+            parameters = {name: jnp.asarray(x) for name, x in given.items()}
+            values, *fitted = (
+                np.asarray(score(*cells, **parameters)).sum(axis=1)
+                for score in (*scores, self.likelihood.log_density)
+            )
         return values, fitted[0] if fitted else values
 
 

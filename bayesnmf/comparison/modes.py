@@ -191,7 +191,7 @@ def _restricted(fit: Fit, chains: np.ndarray) -> Fit:
         group[name].to_numpy()
         for group, name in ((posterior, "W"), (posterior, "H"), (stats, "lp"), (stats, "scale"))
     )
-    aligned = align(W, H, lp, scale)
+    aligned = align(W, H, lp, scale, fit.n_known)
     for name, draws in posterior.data_vars.items():
         dims = [str(dim) for dim in draws.dims[2:]]
         posterior[name] = draws.copy(data=reordered(draws.to_numpy(), dims, aligned.order))

@@ -88,7 +88,13 @@ class Fold:
             for name, value in known.items()
             if np.ndim(model.likelihood.known[name])
         }
-        train = replace(model, likelihood=replace(model.likelihood, **part)) if part else model
+        W = None if model.W is None else np.asarray(model.W)
+        given = np.empty((len(rows), 0)) if W is None else W
+        train = replace(
+            model,
+            likelihood=replace(model.likelihood, **part) if part else model.likelihood,
+            W=None if W is None else W[~rows],
+        )
         fit = self._fit(self.matrix.at_rows(~rows), train)
         pointwise = Pointwise(fit, self.measure)
         integral = Integral(pointwise, seed=self.seed)
@@ -96,7 +102,8 @@ class Fold:
         for row in np.flatnonzero(rows):
             v = new.row(int(row))
             cells = {name: value[row] for name, value in known.items()}
-            elpd.append(mean_density(integral.new_line(v, cells, int(row))[None])[0])
+            density = integral.new_line(v, cells, int(row), given[row])
+            elpd.append(mean_density(density[None])[0])
         return np.array(elpd), pointwise.n_draws, fit.converged
 
 

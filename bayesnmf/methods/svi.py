@@ -22,6 +22,7 @@ from bayesnmf.methods.draws import Draws, require_room
 from bayesnmf.methods.optimise.log_map import log_map, log_scales
 from bayesnmf.methods.options import require_counts, require_tolerance
 from bayesnmf.model import Model
+from bayesnmf.model.known import complete_sites, sites_to_infer
 from bayesnmf.model.sites import deterministic_sites, log_joint
 
 #: Steps between two looks at the evidence lower bound.
@@ -119,6 +120,7 @@ class SVI:
         elbo, error = _final_elbo(svi, params, given, key_elbo)
         draws = _draws(svi, params, key_draws, num_samples=self.num_samples)
         sites = deterministic_sites(model, matrix, jax.tree.map(np.asarray, draws))
+        sites = complete_sites(model, sites)
         lp = log_joint(model, matrix, jax.tree.map(np.asarray, draws))
         ended = "converged" if converged else "stopped at num_steps, not converged,"
         if not (np.isfinite(elbo) and all(np.isfinite(x).all() for x in (lp, *sites.values()))):
@@ -156,10 +158,11 @@ def _started(
 ) -> tuple[NumPyroSVI, Given, Any]:
     """Return NumPyro's SVI, its arguments, and its state at the MAP estimate in log space."""
     V = jnp.asarray(matrix.values)
-    scales = log_scales(model, matrix, center)
+    scales = sites_to_infer(model, log_scales(model, matrix, center))
+    center = sites_to_infer(model, center)
     initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
     if model.nmf is not None:
-        svi = _svi_of(jax.tree.structure(model), V.shape, V.dtype)
+        svi = _svi_of(jax.tree.structure(model), model.nmf.n_known, V.shape, V.dtype)
         initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in center.items()}
         with _LEARNING:
             return svi, (model, V), _begin(svi, key, (model, V), initial)
@@ -178,7 +181,9 @@ def _new_svi(init_loc_fn: Callable[..., Any]) -> NumPyroSVI:
 
 
 @lru_cache(maxsize=32)
-def _svi_of(structure: Hashable, shape: tuple[int, ...], dtype: np.dtype) -> NumPyroSVI:
+def _svi_of(
+    structure: Hashable, n_known: int, shape: tuple[int, ...], dtype: np.dtype
+) -> NumPyroSVI:
     """Return the one that all fits of a model and a shape share, and with it what is compiled.
 
     Its guide starts at values that are passed, so it needs none of its own.

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from bayesnmf.model.interface import Description
+
+if TYPE_CHECKING:
+    from bayesnmf.model.nmf import NMF
 
 
 def described(part: Any) -> str:
@@ -53,3 +58,28 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):  # the hyper-prior of a rate
         return recorded(value)
     return "array" if np.ndim(value) else value
+
+
+def recorded_nmf(model: NMF) -> dict[str, Any]:
+    """Return an NMF as plain values; arrays are named or counted, not included."""
+    return {
+        "n_components": model.n_components,
+        "likelihood": recorded(model.likelihood),
+        "prior_W": recorded(model.prior_W),
+        "prior_H": recorded(model.prior_H),
+        "known": {"W": model.n_known_W, "H": model.n_known_H},
+    }
+
+
+def described_nmf(model: NMF) -> Description:
+    """Return an NMF in words."""
+    parts = {
+        "likelihood": described(model.likelihood),
+        "prior of W": described(model.prior_W),
+        "prior of H": described(model.prior_H),
+    }
+    for factor, number in (("W", model.n_known_W), ("H", model.n_known_H)):
+        if number:
+            parts[f"known components of {factor}"] = str(number)
+    formula = f"V ~ {type(model.likelihood).__name__}(W H)"
+    return Description(formula, model.likelihood.description, parts)

@@ -84,6 +84,10 @@ class Model(Protocol):
         """Parameters of the cells that are given, by name: numbers or per-cell arrays."""
 
     @property
+    def component_names(self) -> np.ndarray | None:
+        """Names of the components; None: they have numbers."""
+
+    @property
     def empties_components(self) -> bool:
         """Whether the priors let components that the data do not ask for empty out."""
 

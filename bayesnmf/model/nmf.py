@@ -9,21 +9,32 @@ from typing import Any
 import jax
 import numpy as np
 import numpyro
+from numpy.typing import ArrayLike
 from numpyro import handlers
 
 from bayesnmf.arrays import Array, pytree, record
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.likelihoods import Likelihood, as_likelihood
+from bayesnmf.likelihoods.known import same_value
 from bayesnmf.model.cells import NMFCells
-from bayesnmf.model.describe import described, recorded
+from bayesnmf.model.describe import described_nmf, recorded_nmf
+from bayesnmf.model.factors import draw_factors
 from bayesnmf.model.interface import Description, Measure
+from bayesnmf.model.known import (
+    known_tables,
+    labels_of_components,
+    matched_known,
+    number_known,
+    require_consistent,
+    resolved_priors,
+)
 from bayesnmf.model.mean import observations, product
 from bayesnmf.priors import ARD, Gamma, Prior, as_prior
-from bayesnmf.priors.rates import require_one_rate, resolve_rates, with_rate
+from bayesnmf.priors.rates import require_one_rate, with_rate
 
 
 @pytree(static=("n_components",))
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False)
 class NMF:
     """Bayesian non-negative matrix factorisation: a likelihood times priors on W and H.
 
@@ -33,8 +44,8 @@ class NMF:
 
     Parameters
     ----------
-    n_components : int
-        Number of components, the rank of WH.
+    n_components : int, optional
+        Number of components, the rank of WH. None: that of the known components.
     likelihood : str or Likelihood, default "poisson"
         "poisson", "negative_binomial", "gaussian", "gamma", "beta", or an instance from
         :mod:`bayesnmf.likelihoods`.
@@ -43,11 +54,17 @@ class NMF:
         instance from :mod:`bayesnmf.priors`. Where a prior has a hyper-prior, each component's rate
         is a further unknown: site "rate_W" or "rate_H", or "rate" where ARD on both factors ties them.
 
+    W, H : DataFrame, DataArray or array, optional
+        Known components, of shape (row, known component) or (known component, column): they are
+        given, and only their weights in the other factor are inferred. They come first; the other
+        components are free. Labels are matched with those of V, and name the components; free
+        components get the next numbers. Zeros stay zero. Of W and H one can be given.
+
     Raises
     ------
     ValueError
-        For fewer than one component, a name that is not known, or ARD that says different things
-        of the two factors.
+        For fewer than one component, a name that is not known, ARD that says different things
+        of the two factors, and known components that are negative, not finite, or empty.
 
     Examples
     --------
@@ -61,14 +78,25 @@ class NMF:
     likelihood: Likelihood
     prior_W: Prior
     prior_H: Prior
+    W: Any
+    H: Any
 
     def __init__(
         self,
-        n_components: int,
+        n_components: int | None = None,
         likelihood: str | Likelihood = "poisson",
         prior_W: str | Prior = "gamma",
         prior_H: str | Prior = "gamma",
+        *,
+        W: ArrayLike | None = None,
+        H: ArrayLike | None = None,
     ) -> None:
+        known = known_tables(W, H)
+        n_components = n_components if n_components is not None else known.number
+        if n_components is None:
+            raise TypeError(
+                "n_components is missing: give a number, or known components as W= or H="
+            )
         if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
             raise TypeError(f"n_components must be an integer, not {n_components!r}")
         if n_components < 1:
@@ -79,6 +107,37 @@ class NMF:
         set_field(self, "prior_W", as_prior(prior_W, "prior_W"))
         set_field(self, "prior_H", as_prior(prior_H, "prior_H"))
         require_one_rate(self.prior_W, self.prior_H)
+        set_field(self, "W", known.W)
+        set_field(self, "H", known.H)
+        require_consistent(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NMF):
+            return NotImplemented
+        return all(same_value(x, vars(other)[name]) for name, x in vars(self).items())
+
+    def __hash__(self) -> int:
+        return hash((self.n_components, self.likelihood, self.prior_W, self.prior_H))
+
+    @property
+    def n_known_W(self) -> int:
+        """Number of known columns of W."""
+        return number_known(self.W, "W")
+
+    @property
+    def n_known_H(self) -> int:
+        """Number of known rows of H."""
+        return number_known(self.H, "H")
+
+    @property
+    def n_known(self) -> int:
+        """Number of known components, in either factor."""
+        return self.n_known_W + self.n_known_H
+
+    @property
+    def component_names(self) -> np.ndarray | None:
+        """Labels of the components."""
+        return labels_of_components(self)
 
     @property
     def name(self) -> str:
@@ -122,7 +181,8 @@ class NMF:
         W, H = self.prior_W.hyper, self.prior_H.hyper
         if isinstance(self.prior_W, ARD) and isinstance(self.prior_H, ARD):
             return {"rate": W}  # type: ignore[dict-item]
-        found = {"rate_W": W, "rate_H": H}
+        all_known = self.n_known_W == self.n_components, self.n_known_H == self.n_components
+        found = {"rate_W": None if all_known[0] else W, "rate_H": None if all_known[1] else H}
         return {name: hyper for name, hyper in found.items() if hyper is not None}
 
     def with_rates(self, rates: Mapping[str, Array]) -> NMF:
@@ -139,11 +199,7 @@ class NMF:
             name = "rate" if "rate" in names else own
             if name in names:
                 priors[argument] = with_rate(priors[argument], rates[name])
-        return (
-            record(NMF, n_components=self.n_components, likelihood=self.likelihood, **priors)
-            if names
-            else self
-        )
+        return record(NMF, **{**vars(self), **priors}) if names else self
 
     def resolve(self, V: Any) -> NMF:
         """Return this model with every data-scaled default replaced by its number.
@@ -165,12 +221,13 @@ class NMF:
             When a labelled table has other names than V.
         """
         matrix = V if isinstance(V, SparseMatrix) else Matrix.of(V)
-        likelihood = self.likelihood.resolve(matrix)
+        model = self.matched(matrix)
+        likelihood = model.likelihood.resolve(matrix)
         mean = likelihood.typical_mean(matrix)
         # All-zero data suggest no scale; one count in the whole matrix is the least they allow.
         mean = mean if mean > 0 else 1.0 / matrix.n_observed
-        prior_W, prior_H = resolve_rates(self.prior_W, self.prior_H, mean, self.n_components)
-        return replace(self, likelihood=likelihood, prior_W=prior_W, prior_H=prior_H)
+        prior_W, prior_H = resolved_priors(model, mean)
+        return replace(model, likelihood=likelihood, prior_W=prior_W, prior_H=prior_H)
 
     def matched(self, matrix: AnyMatrix) -> NMF:
         """Return this model with labelled tables as plain arrays in the order of the data.
@@ -178,7 +235,9 @@ class NMF:
         Unlike :meth:`resolve` it leaves open what depends on the values of the data.
         """
         likelihood = self.likelihood.matched(matrix)
-        return self if likelihood is self.likelihood else replace(self, likelihood=likelihood)
+        W, H = matched_known(self.W, "W", matrix), matched_known(self.H, "H", matrix)
+        same = likelihood is self.likelihood and W is self.W and H is self.H
+        return self if same else replace(self, likelihood=likelihood, W=W, H=H)
 
     def check(self, matrix: AnyMatrix, *, draws: bool) -> None:
         """Raise when `matrix` or a prior does not suit this model.
@@ -214,12 +273,7 @@ class NMF:
 
     def to_record(self) -> dict[str, Any]:
         """Return the number of components, the likelihood and the priors as plain values."""
-        return {
-            "n_components": self.n_components,
-            "likelihood": recorded(self.likelihood),
-            "prior_W": recorded(self.prior_W),
-            "prior_H": recorded(self.prior_H),
-        }
+        return recorded_nmf(self)
 
     def has_joint_cells(self, matrix: AnyMatrix) -> bool:
         """Return False: cells are independent given WH."""
@@ -230,17 +284,8 @@ class NMF:
         return NMFCells(jax.tree.map(lambda x: np.asarray(x, np.float64), self.likelihood))
 
     def describe(self) -> Description:
-        """Return the likelihood and the priors in words."""
-        parts = {
-            "likelihood": self.likelihood,
-            "prior of W": self.prior_W,
-            "prior of H": self.prior_H,
-        }
-        return Description(
-            f"V ~ {type(self.likelihood).__name__}(W H)",
-            self.likelihood.description,
-            {name: described(part) for name, part in parts.items()},
-        )
+        """Return the likelihood, the priors and the known components in words."""
+        return described_nmf(self)
 
     def __call__(
         self, V: Array | None = None, *, shape: tuple[int, int] | None = None
@@ -265,20 +310,7 @@ class NMF:
         n_rows, n_columns = shape if V is None else V.shape  # type: ignore[misc]
         rows = numpyro.plate("row", n_rows, dim=-2)
         columns = numpyro.plate("column", n_columns, dim=-1)
-        components = numpyro.plate("component", self.n_components, dim=-1)
-        with components:
-            rates = {
-                name: numpyro.sample(name, hyper.distribution())
-                for name, hyper in self.hyper_priors.items()
-            }
-        given = self.with_rates(rates)
-        with rows, components:
-            W = numpyro.sample("W", given.prior_W.of_entries((n_rows, self.n_components), axis=1))
-        # A plate keeps one dimension throughout, so a row of H is one event of its component.
-        with components:
-            entries = given.prior_H.of_entries((self.n_components, n_columns), axis=0)
-            entries = entries if entries.batch_shape else entries.expand([n_columns])
-            H = numpyro.sample("H", entries.to_event(1))
+        W, H = draw_factors(self, n_rows, n_columns)
         parameters = dict(self.likelihood.known)
         for name, prior in self.likelihood.priors.items():
             parameters[name] = numpyro.sample(name, prior)

@@ -78,6 +78,11 @@ class Program:
         return {}
 
     @property
+    def component_names(self) -> None:
+        """None: components of a program have no names."""
+        return
+
+    @property
     def empties_components(self) -> bool:
         """False: nothing is known of a program's priors."""
         return False

@@ -38,9 +38,16 @@ def conditional(model: NMF, W: Array, H: Array) -> dict[str, tuple[Array, Array]
     found = {}
     for name, hyper in model.hyper_priors.items():
         shape, rate = (jnp.asarray(x, W.dtype) for x in (hyper.shape, hyper.rate))
-        for prior, factor, own in ((model.prior_W, W, "rate_W"), (model.prior_H, H, "rate_H")):
+        parts = (
+            (model.prior_W, W, "rate_W", model.n_known_W),
+            (model.prior_H, H, "rate_H", model.n_known_H),
+        )
+        for prior, factor, own, first in parts:
             if name in ("rate", own):
                 more_shape, more_rate = prior.rate_given(factor)
+                if first:  # known entries have no prior
+                    inferred = jnp.arange(len(factor)) >= first
+                    more_shape, more_rate = (x * inferred for x in (more_shape, more_rate))
                 shape, rate = shape + more_shape, rate + more_rate
         found[name] = (shape, rate)
     return found

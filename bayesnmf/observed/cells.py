@@ -106,12 +106,14 @@ class Cells(NamedTuple):
         *,
         axis: int,
         log_space: bool,
+        first: int = 0,
     ) -> Improved:
         """Take a block Newton step."""
         W, H = (x, y) if axis == 1 else (y, x)
-        mean = mean_of(W, H)
-        penalty = prior.penalty_terms(x, log_space)
-        new, slope = half_step(model, self, x, y, mean, parameters, penalty, axis=axis)
+        mean, known, free = mean_of(W, H), x[:first], x[first:]
+        penalty = prior.penalty_terms(free, log_space)
+        new, slope = half_step(model, self, free, y[first:], mean, parameters, penalty, axis=axis)
+        new = jnp.concatenate([known, new]) if first else new
         return Improved(new, slope, self.density(model, W, H, constants=False)(parameters))
 
     def gradients(

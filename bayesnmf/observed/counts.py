@@ -115,13 +115,15 @@ class Counts(NamedTuple):
         *,
         axis: int,
         log_space: bool,
+        first: int = 0,
     ) -> Improved:
         """Do one sweep of coordinate descent on every row."""
-        rate, log_coefficient = prior.penalty_terms(x, log_space)
+        rate, log_coefficient = prior.penalty_terms(x[first:], log_space)
         linear = jnp.broadcast_to(self._linear(model, y, axis=axis), x.shape)
-        stored = self.rows if axis == 1 else self.columns
-        new, slope, log_sum = sweep(stored, x, y, linear + rate, log_coefficient, floor_of(x.dtype))
-        return Improved(new, slope, jnp.sum(log_sum) - jnp.sum(linear * x))
+        penalised = linear.at[first:].add(rate) if first else linear + rate
+        stored, floor = self.rows if axis == 1 else self.columns, floor_of(x.dtype)
+        new, slope, log_sum = sweep(stored, x, y, penalised, log_coefficient, floor, first)
+        return Improved(new, slope[first:], jnp.sum(log_sum) - jnp.sum(linear * x))
 
     def gradients(
         self, model: NMF, W: Array, H: Array, parameters: Parameters

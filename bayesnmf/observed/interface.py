@@ -21,8 +21,9 @@ class Improved(NamedTuple):
     ----------
     x : array of shape (component, row)
         The factor after the step; the objective is no higher.
-    slope : array of shape (component, row)
-        Gradient of the objective in the factor, before the step or as its entries were visited.
+    slope : array of shape (free component, row)
+        Gradient of the objective in what is inferred of the factor, before the step or as its
+        entries were visited.
     log_density : scalar
         Log density of the data before the step, but for terms that no unknown enters.
     """
@@ -81,8 +82,12 @@ class Observed(Protocol):
         *,
         axis: int,
         log_space: bool,
+        first: int = 0,
     ) -> Improved:
-        """Take the fastest step there is in x that does not increase the objective."""
+        """Take the fastest step there is in x that does not increase the objective.
+
+        Components of x before `first` are known and stay; `prior` is that of the others.
+        """
 
 
 class Sampled(Observed, Protocol):

@@ -105,13 +105,15 @@ class Moments(NamedTuple):
         *,
         axis: int,
         log_space: bool,
+        first: int = 0,
     ) -> Improved:
         """Minimise the objective exactly in one component after another, for all rows at once."""
-        rate, log_coefficient = prior.penalty_terms(x, log_space)
+        rate, log_coefficient = prior.penalty_terms(x[first:], log_space)
         variance = 1.0 / _precision(model, parameters)
         projected, gram = self.project(y, axis=axis), y @ y.T
         # In units of the variance the objective is x' G x / 2 - p' x + rate x - c log x.
-        target = projected - variance * rate
+        lifted = variance * rate
+        target = projected.at[first:].add(-lifted) if first else projected - lifted
         coefficient = variance * log_coefficient
         slope = gram @ x - target - coefficient / off_zero(x)
 
@@ -130,10 +132,10 @@ class Moments(NamedTuple):
             new = jnp.where(curvature > 0, new, old)
             return lax.dynamic_update_index_in_dim(x, new, k, 0)
 
-        new = lax.fori_loop(0, x.shape[0], update, x)
+        new = lax.fori_loop(first, x.shape[0], update, x)
         residual = self._residual(x, projected, gram)
         log_density = self._log_density(model, residual, parameters)
-        return Improved(new, slope / variance, log_density)
+        return Improved(new, slope[first:] / variance, log_density)
 
     def gradients(
         self, model: NMF, W: Array, H: Array, parameters: Parameters

@@ -85,11 +85,12 @@ def sweep(
     linear: Any,
     log_coefficient: Any,
     floor: Any,
+    known: Any,
 ) -> tuple[Array, Array, Array]:
     """Do one sweep of coordinate descent on every row; see :func:`bayesnmf.observed.sparse_ops.sweep`."""
     x, y, linear = _row_major(x), _row_major(y), _row_major(linear)
     out, slope, total = np.empty_like(x), np.empty_like(x), np.zeros(len(x), x.dtype)
-    penalty = (linear, float(log_coefficient))
+    penalty = (linear, float(log_coefficient), int(known))
     arguments = (x, y, penalty, float(floor), (out, slope, total))
     _share(row_loops.sweep_rows, (starts, values, indices), arguments)
     return out.T, slope.T, total

@@ -114,7 +114,7 @@ def sweep_rows(  # type: ignore[no-untyped-def]
     first, last, rows, x, y, penalty, floor, outs
 ):
     """Do one sweep of coordinate descent on each row; see :func:`bayesnmf.observed.sparse_ops.sweep`."""
-    starts, (linear, log_coefficient), (out, slope, total) = rows[0], penalty, outs
+    starts, (linear, log_coefficient, known), (out, slope, total) = rows[0], penalty, outs
     n_components, longest = x.shape[1], 0
     for i in range(first, last):
         longest = max(longest, starts[i + 1] - starts[i])
@@ -123,7 +123,9 @@ def sweep_rows(  # type: ignore[no-untyped-def]
     for i in range(first, last):
         size = _gather(rows, i, y, counts, block)
         total[i] = _row_mean(x[i], block, counts[:size], floor, mean, before)
-        for k in range(n_components):
+        for k in range(known):
+            out[i, k], slope[i, k] = x[i, k], 0.0
+        for k in range(known, n_components):
             part, entry = block[k], x[i, k]
             first_moment, second_moment = 0.0, 0.0
             for j in range(size):
@@ -142,7 +144,7 @@ def sweep_rows(  # type: ignore[no-untyped-def]
             x[i], out[i], linear[i], log_coefficient, counts[:size], mean, before, floor
         ):
             _multiplicative_row(
-                x[i], out[i], linear[i], log_coefficient, counts[:size], before, block
+                x[i], out[i], linear[i], log_coefficient, known, counts[:size], before, block
             )
 
 
@@ -214,8 +216,8 @@ def _downhill(x, new, linear, log_coefficient, counts, mean, before, floor):  # 
 
 
 @compiled
-def _multiplicative_row(x, new, linear, log_coefficient, counts, before, block):  # type: ignore[no-untyped-def]
-    for k in range(len(x)):
+def _multiplicative_row(x, new, linear, log_coefficient, known, counts, before, block):  # type: ignore[no-untyped-def]
+    for k in range(known, len(x)):
         numerator = 0.0
         for j in range(len(counts)):
             numerator += counts[j] / before[j] * block[k, j]

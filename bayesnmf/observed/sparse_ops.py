@@ -97,7 +97,13 @@ def sum_log(rows: Rows, x: Array, y: Array, floor: float) -> Array:
 
 
 def sweep(
-    rows: Rows, x: Array, y: Array, linear: Array, log_coefficient: Array, floor: float
+    rows: Rows,
+    x: Array,
+    y: Array,
+    linear: Array,
+    log_coefficient: Array,
+    floor: float,
+    known: int = 0,
 ) -> tuple[Array, Array, Array]:
     """Minimise ``sum_k linear_ki x_ki - c log x_ki - sum_j v_ij log L_ij``, one entry at a time.
 
@@ -117,6 +123,8 @@ def sweep(
         c, the coefficient of ``log x`` in the log posterior, at least 0.
     floor : float
         Least value of L.
+    known : int, default 0
+        Components before this one stay as they are, with a slope of 0.
 
     Returns
     -------
@@ -130,8 +138,8 @@ def sweep(
     if isinstance(rows, HostRows):
         shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
         shapes = (shape, shape, _row_shape(x))
-        return _call("sweep", shapes, rows, x, y, linear, log_coefficient, floor)
-    return _plain_sweep(rows, x, y, linear, log_coefficient, floor)
+        return _call("sweep", shapes, rows, x, y, linear, log_coefficient, floor, known)
+    return _plain_sweep(rows, x, y, linear, log_coefficient, floor, known)
 
 
 def _call(name: str, shapes: Any, rows: HostRows, *arguments: Array) -> Any:
@@ -183,7 +191,13 @@ def _pairs_shape(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
 
 
 def _plain_sweep(
-    rows: Compressed, x: Array, y: Array, linear: Array, log_coefficient: Array, floor: float
+    rows: Compressed,
+    x: Array,
+    y: Array,
+    linear: Array,
+    log_coefficient: Array,
+    floor: float,
+    known: int,
 ) -> tuple[Array, Array, Array]:
     values, before = rows.values.astype(x.dtype), _product(rows, x, y, floor)
     of_cell = _row_of_cell(rows)
@@ -197,7 +211,7 @@ def _plain_sweep(
         mean = jnp.maximum(mean + (entry - x[k])[of_cell] * part, 1e-14 * before)
         return new.at[k].set(entry), slope.at[k].set(linear[k] - first), mean
 
-    new, slope, mean = lax.fori_loop(0, x.shape[0], update, (x, jnp.zeros_like(x), before))
+    new, slope, mean = lax.fori_loop(known, x.shape[0], update, (x, jnp.zeros_like(x), before))
     lifted = jnp.maximum(x, floor)
     slope = slope - log_coefficient / lifted
     change = jnp.sum(
@@ -209,6 +223,7 @@ def _plain_sweep(
         linear > 0, (x * numerator + log_coefficient) / jnp.where(linear > 0, linear, 1.0), x
     )
     log_sum = _sum_rows(rows, values * jnp.log(before))
+    safe = jnp.concatenate([x[:known], safe[known:]])
     return jnp.where((change <= 0)[None], new, safe), slope, log_sum
 
 

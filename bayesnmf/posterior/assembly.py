@@ -11,6 +11,7 @@ import xarray as xr
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods import Draws
 from bayesnmf.model import Model
+from bayesnmf.model.known import recorded_tables
 from bayesnmf.posterior.archive import MODEL_ATTRIBUTE
 from bayesnmf.posterior.components import align
 from bayesnmf.posterior.model_record import model_to_json
@@ -23,6 +24,7 @@ def assemble(
     matrix: AnyMatrix,
     attrs: dict[str, Any],
     scale: np.ndarray | None = None,
+    names: np.ndarray | None = None,
 ) -> xr.DataTree:
     """Scale, match and label draws, and return them as a tree.
 
@@ -36,13 +38,16 @@ def assemble(
         Attributes of the tree beside those that the draws give.
     scale : ndarray of shape (chain, draw, component), optional
         What was moved from H into W before; None: nothing.
+    names : ndarray of shape (component,), optional
+        Names of the components; None: 0, 1, 2, …
 
     Returns
     -------
     xarray.DataTree
         Without the attribute ``converged`` where only a diagnosis of the draws can tell.
     """
-    aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"), scale)
+    known = 0 if model.nmf is None else model.nmf.n_known
+    aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"), scale, known)
     dims = {
         **model.site_dims(matrix),
         "W": ["row", "component"],
@@ -54,8 +59,12 @@ def assemble(
         for name in draws.sites.keys() - {"W", "H"}
     }
     stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
-    per_cell = {name: value for name, value in model.known.items() if np.ndim(value)}
-    tree = build_tree(matrix, posterior, dims, stats, per_cell)
+    constants = {
+        name: (["row", "column"], value) for name, value in model.known.items() if np.ndim(value)
+    }
+    constants |= {} if model.nmf is None else recorded_tables(model.nmf)
+    names = np.arange(aligned.H.shape[2]) if names is None else names
+    tree = build_tree(matrix, posterior, dims, stats, constants, names)
     tree.attrs.update(attrs)
     tree.attrs.update(_ending(draws))
     tree.attrs[MODEL_ATTRIBUTE] = model_to_json(model)

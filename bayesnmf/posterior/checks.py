@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayesnmf.posterior.clusters import in_words
 from bayesnmf.posterior.result import Fit
-from bayesnmf.posterior.uniqueness import MIN_TRADE, tradable
+from bayesnmf.posterior.uniqueness import MIN_TRADE, possible_trades, tradable
 
 #: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
 MAX_RHAT = 1.01
@@ -180,7 +180,9 @@ def _components(fit: Fit) -> pd.DataFrame | None:
     mean = mass.mean(axis=0)
     chosen = np.linspace(0, len(mass) - 1, min(len(mass), MAX_TRADED)).astype(int)
     W, H = (_draws(posterior[name].to_numpy())[chosen] for name in ("W", "H"))
-    trade = np.maximum(*(tradable(x).mean(axis=0) for x in (np.swapaxes(W, 1, 2), H)))
+    possible = possible_trades(fit)
+    by_W, by_H = (tradable(x).mean(axis=0) for x in (np.swapaxes(W, 1, 2), H))
+    trade = np.maximum(by_W * possible["W"], by_H * possible["H"])
     np.fill_diagonal(trade, 0)
     match = fit.tree["sample_stats/match"].mean(("chain", "draw")).to_numpy()
     width = np.divide(high - low, mean, out=np.zeros_like(mean), where=mean > 0)

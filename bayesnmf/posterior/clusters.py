@@ -42,7 +42,7 @@ class Profiles(NamedTuple):
     share: np.ndarray
 
 
-def cluster(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> np.ndarray:
+def cluster(W: np.ndarray, H: np.ndarray, lp: np.ndarray, known: int = 0) -> np.ndarray:
     """Label every chain with the number of its mode.
 
     Two chains are apart when, after matching, a component that holds 1 % of the mass or more in
@@ -64,6 +64,8 @@ def cluster(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> np.ndarray:
     H : ndarray of shape (chain, draw, component, column)
     lp : ndarray of shape (chain, draw)
         Log joint density.
+    known : int, default 0
+        Number of components that are known: each corresponds to itself.
 
     Returns
     -------
@@ -86,9 +88,9 @@ def cluster(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> np.ndarray:
     if n_chains < 2 or n_draws < MIN_DRAWS or not finite:
         return np.zeros_like(mode)
     kept = np.linspace(0, n_draws - 1, min(n_draws, MAX_DRAWS)).astype(int)
-    chains = [_profiles(*(x[c, kept][None] for x in (W, H, lp))) for c in mode]
+    chains = [_profiles(W[c, kept][None], H[c, kept][None], lp[c, kept][None], known) for c in mode]
     for a, b in itertools.combinations(range(n_chains), 2):
-        if mode[a] != mode[b] and not _apart(chains[a], chains[b]):
+        if mode[a] != mode[b] and not _apart(chains[a], chains[b], known):
             mode[mode == mode[b]] = mode[a]
     density = np.nan_to_num(lp.mean(axis=1), nan=-np.inf)
     best_first = sorted(np.unique(mode), key=lambda m: -density[mode == m].mean())
@@ -127,9 +129,9 @@ def warning(mode: xr.DataArray) -> str:
     )
 
 
-def _profiles(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> Profiles:
+def _profiles(W: np.ndarray, H: np.ndarray, lp: np.ndarray, known: int) -> Profiles:
     """Align one chain by itself: matched to another mode its components would switch."""
-    aligned = align(W, H, lp)
+    aligned = align(W, H, lp, known=known)
     weights = np.swapaxes(aligned.W[0], 1, 2)
     with np.errstate(over="ignore"):
         mass = weights.sum(axis=-1)
@@ -142,13 +144,15 @@ def _profiles(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> Profiles:
     )
 
 
-def _apart(a: Profiles, b: Profiles) -> bool:
+def _apart(a: Profiles, b: Profiles, known: int) -> bool:
     """Return whether two chains have found different factorisations."""
     from scipy.optimize import linear_sum_assignment
 
     factors = ((a.W, b.W), (a.H, b.H))
     distances = [_total_variation(x.mean(axis=0), y.mean(axis=0)) for x, y in factors]
-    matched = zip(*linear_sum_assignment(distances[0] + distances[1]), strict=True)
+    total = distances[0] + distances[1]
+    free = known + np.array(linear_sum_assignment(total[known:, known:]))
+    matched = [*((k, k) for k in range(known)), *zip(*free, strict=True)]
     return any(
         distance[k, m] >= max(MIN_DISTANCE, MIN_DRIFTS * max(_drift(x[:, k]), _drift(y[:, m])))
         and _disjoint(x[:, k], y[:, m])

@@ -37,7 +37,11 @@ class Aligned(NamedTuple):
 
 
 def align(
-    W: np.ndarray, H: np.ndarray, lp: np.ndarray | None = None, scale: np.ndarray | None = None
+    W: np.ndarray,
+    H: np.ndarray,
+    lp: np.ndarray | None = None,
+    scale: np.ndarray | None = None,
+    known: int = 0,
 ) -> Aligned:
     """Give every draw the same scale and the same order of components.
 
@@ -46,6 +50,7 @@ def align(
     sum to 1; then each draw's components are matched, by the permutation that maximises the
     total cosine between rows of H, to a pivot: first the draw of highest density, then the
     mean of the matched draws until nothing moves. Components are numbered by decreasing mass.
+    Known components come first and keep their places.
 
     Parameters
     ----------
@@ -55,6 +60,8 @@ def align(
         Log joint density, to choose the first pivot; None: the last draw of the first chain.
     scale : ndarray of shape (chain, draw, component), optional
         What has been moved from H into W before. None: nothing has.
+    known : int, default 0
+        Number of components that are known, in W or in H.
 
     Returns
     -------
@@ -71,15 +78,16 @@ def align(
     n_components = H.shape[-2]
     flat = H.reshape(-1, *H.shape[-2:])
     pivot = flat[-1] if lp is None else flat[int(np.argmax(np.nan_to_num(lp, nan=-np.inf)))]
-    order = match(flat, pivot)
+    order = _matched(flat, pivot, known)
     for _ in range(MAX_ROUNDS):
         pivot = np.take_along_axis(flat, order[..., None], axis=1).mean(axis=0)
-        previous, order = order, match(flat, pivot)
+        previous, order = order, _matched(flat, pivot, known)
         if np.array_equal(previous, order):
             break
     order = order.reshape(*H.shape[:2], n_components)
     mass = np.where(H.any(axis=-1), W.sum(axis=-2), 0)  # without H, W adds nothing to WH
     mass = np.take_along_axis(mass, order, axis=-1).mean(axis=(0, 1))
+    mass[:known] = np.inf
     by_mass = np.argsort(-mass, kind="stable")
     order, pivot = order[..., by_mass], pivot[by_mass]
     W = np.take_along_axis(W, order[..., None, :], axis=-1)
@@ -87,6 +95,14 @@ def align(
     scale = np.take_along_axis(scale, order, axis=-1)
     similarity = np.einsum("...kj,kj->...k", unit_rows(H), unit_rows(pivot))
     return Aligned(W, H, scale, order, similarity)
+
+
+def _matched(H: np.ndarray, pivot: np.ndarray, known: int) -> np.ndarray:
+    """Return which component of each draw takes each place; known ones have their own."""
+    order = np.tile(np.arange(len(pivot)), (len(H), 1))
+    if known < len(pivot):
+        order[:, known:] = known + match(H[:, known:], pivot[known:])
+    return order
 
 
 def rescale(W: np.ndarray, H: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

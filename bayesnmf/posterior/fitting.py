@@ -119,6 +119,7 @@ def fit_silently(
         raise TypeError(f"seed must be an integer, not {seed!r}")
     # Precision follows the data; nothing outside this block sees the setting.
     with jax.enable_x64(matrix.dtype == np.float64):
+        names = model.component_names  # lost when labelled tables become arrays
         model.check(matrix, draws=method.needs_density)
         _warn_of_excess(model, matrix)
         model = model.resolve(matrix)
@@ -132,7 +133,7 @@ def fit_silently(
             "seed": int(seed),
             "seconds": perf_counter() - begin,
         }
-        tree = assemble(draws, model, matrix, attrs)
+        tree = assemble(draws, model, matrix, attrs, names=names)
     if arrays:
         tree[ARRAYS] = xr.DataTree(xr.Dataset(arrays))
     return finished(tree, model)
@@ -201,7 +202,8 @@ def resume(fit: Fit, num_samples: int = 1000, *, progress: bool = True) -> Fit:
         kept = ("bayesnmf_version", "method", OPTIONS, "seed")
         attrs = {name: fit.tree.attrs[name] for name in kept}
         attrs["seconds"] = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
-        tree = assemble(joined, fit.model, fit.matrix, attrs, scale)
+        names = fit.tree["posterior"]["component"].to_numpy()
+        tree = assemble(joined, fit.model, fit.matrix, attrs, scale, names)
     result = finished(tree, fit.model)
     warn_of_ending(result)
     return result

@@ -137,8 +137,17 @@ def model_from_json(
         _instance(record["likelihood"], classes, arrays),
         _instance(record["prior_W"], priors.REGISTRY, arrays),
         _instance(record["prior_H"], priors.REGISTRY, arrays),
+        **_known(record.get("known", {}), arrays),
     )
     return Known(model)
+
+
+def _known(record: dict[str, int], arrays: xr.Dataset | None) -> dict[str, Any]:
+    """Return the known components that a model has, by the factor that they belong to."""
+    factors = [factor for factor in ("W", "H") if record.get(factor)]
+    if factors and arrays is None:
+        raise ValueError("its known components are missing")
+    return {factor: arrays[f"known_{factor}"].to_numpy() for factor in factors}  # type: ignore[index]
 
 
 def _instance(record: dict[str, Any], registry: dict[str, Any], arrays: xr.Dataset | None) -> Any:

@@ -167,7 +167,8 @@ class Fit:
         mode = np.zeros(posterior.sizes["chain"], int)
         if self.method == "mcmc":
             W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
-            mode = clusters.cluster(W, H, self.tree["sample_stats/lp"].to_numpy())
+            lp = self.tree["sample_stats/lp"].to_numpy()
+            mode = clusters.cluster(W, H, lp, self.n_known)
         return xr.DataArray(mode, {"chain": posterior["chain"]}, ("chain",), name="mode")
 
     @property
@@ -190,6 +191,18 @@ class Fit:
     def n_components(self) -> int:
         """Number of components."""
         return self.tree["posterior"].sizes["component"]
+
+    @property
+    def n_known(self) -> int:
+        """Number of components that were given; they come first."""
+        return max(self.known.values())
+
+    @property
+    def known(self) -> dict[str, int]:
+        """Number of known columns of W, and of known rows of H, by the factor's name."""
+        held = self.tree["constant_data"].dataset if "constant_data" in self.tree else {}
+        names = {"W": "known_W", "H": "known_H"}
+        return {x: held[name].sizes["known"] if name in held else 0 for x, name in names.items()}
 
     @property
     def method(self) -> str:

@@ -49,27 +49,29 @@ def build_tree(
     posterior: dict[str, Any],
     dims: dict[str, list[str]],
     stats: dict[str, Any],
-    per_cell: dict[str, Any],
+    constants: dict[str, tuple[list[str], Any]],
+    names: np.ndarray,
 ) -> xr.DataTree:
-    """Return the tree of labelled draws, statistics, data and known arrays."""
+    """Return the tree of labelled draws, statistics, data and known arrays, each with its dimensions."""
     from arviz_base import from_dict
 
-    cell, component = ["row", "column"], ["component"]
+    component = ["component"]
     data, constant, data_dims = _stored(matrix)
-    constant |= per_cell
+    constant |= {name: value for name, (_, value) in constants.items()}
     others = {"sample_stats": stats, "observed_data": data, "constant_data": constant}
     options: dict[str, Any] = {
         "coords": {
             "row": labels_of(matrix.row_names),
             "column": labels_of(matrix.column_names),
-            "component": np.arange(posterior["H"].shape[2]),
+            "component": names,
         },
         # ArviZ suspects swapped dimensions where there are more chains than draws.
         "check_conventions": False,
     }
     tree = from_dict({"posterior": posterior}, dims=dims, **options)
     # A second call, since a program may call a site of its own "scale" too.
-    known = {"scale": component, "match": component, **dict.fromkeys(per_cell, cell), **data_dims}
+    known = {"scale": component, "match": component, **data_dims}
+    known |= {name: dims for name, (dims, _) in constants.items()}
     tree.update(from_dict(others, dims=known, **options).children)
     for group in tree.children.values():
         # The time of creation would make equal fits differ.

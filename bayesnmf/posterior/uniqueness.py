@@ -88,14 +88,30 @@ def uniqueness(fit: Fit) -> Uniqueness:
     W, H = (x.reshape(-1, *x.shape[2:]) for x in (W, H))
     names = posterior["component"].to_numpy()
     shares = {"H": tradable(H), "W": tradable(np.swapaxes(W, 1, 2))}
-    rows = []
+    possible, rows = possible_trades(fit), []
     for (k, source), (m, target) in itertools.permutations(enumerate(names), 2):
         for via, share in shares.items():
-            x = share[:, k, m]
+            x = share[:, k, m] * possible[via][k, m]
             low, high = np.quantile(x, (0.05, 0.95)) * (np.nan if len(x) == 1 else 1.0)
             rows.append((source, target, via, x.mean(), low, high))
     table = pd.DataFrame(rows, columns=["source", "target", "via", "mean", "5%", "95%"])
     return Uniqueness(table, _message(table))
+
+
+def possible_trades(fit: Fit) -> dict[str, np.ndarray]:
+    """Return which component can trade with which, by the factor that the source gives up a part of.
+
+    A trade by way of H changes the source's row of H and the target's column of W, one by way of W
+    the source's column of W and the target's row of H. What is known does not change.
+
+    Returns
+    -------
+    dict of str to ndarray of bool of shape (component, component)
+        Source by target, for "H" and "W".
+    """
+    place = np.arange(fit.n_components)
+    free = {factor: place >= number for factor, number in fit.known.items()}
+    return {"H": np.outer(free["H"], free["W"]), "W": np.outer(free["W"], free["H"])}
 
 
 def tradable(profiles: np.ndarray) -> np.ndarray:

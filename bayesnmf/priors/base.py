@@ -14,7 +14,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlogy
 
-from bayesnmf.arrays import Array
+from bayesnmf.arrays import Array, record
 
 if TYPE_CHECKING:
     from bayesnmf.priors.gamma import Gamma
@@ -63,6 +63,12 @@ class Prior(ABC):
             return self.distribution()
         rate = jnp.expand_dims(jnp.asarray(self.rate), 1 - axis)
         return dist.Gamma(self.shape, jnp.broadcast_to(rate, shape))
+
+    def of_components(self, first: int) -> Prior:
+        """Return the prior of the components from `first` on."""
+        if first == 0 or np.ndim(self.rate) == 0:
+            return self
+        return record(type(self), **{**vars(self), "rate": self.rate[first:]})
 
     # -- mathematics, once the rate is given ------------------------------------------------------
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from bayesnmf.arrays import record
 from bayesnmf.priors import Prior
 from bayesnmf.priors.ard import ARD
@@ -59,3 +61,24 @@ def resolve_rates(
         other = prior_H.mean
         return prior_W.with_mean(share / other if other else math.sqrt(share)), prior_H
     return prior_W.with_mean(math.sqrt(share)), prior_H.with_mean(math.sqrt(share))
+
+
+def resolve_rates_beside(
+    prior: Prior, prior_known: Prior, mean: float, n_components: int, known: np.ndarray, number: int
+) -> tuple[Prior, Prior]:
+    """Set the unset rates where some components of one factor are known, whose scale the others take.
+
+    Parameters
+    ----------
+    prior, prior_known : Prior
+        Of the factor that is inferred, and of the one that is known in part or whole.
+    known : ndarray
+        The known entries, of `number` components.
+    """
+    size = float(known.mean())
+    if not prior_known.resolved:
+        prior_known = prior_known.with_mean(size)
+    if not prior.resolved:
+        free = (n_components - number) * (prior_known.mean or size)
+        prior = prior.with_mean(mean / (number * size + free))
+    return prior, prior_known

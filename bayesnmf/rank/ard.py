@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bayesnmf.methods import MAP
 from bayesnmf.model import NMF
 from bayesnmf.posterior import fitting
-from bayesnmf.priors import ARD
+from bayesnmf.priors import ARD, Gamma
 from bayesnmf.rank.settings import MOST_RANKS, Settings
 
 #: Components that the fit begins with, where the matrix has as many rows and columns.
@@ -33,7 +33,7 @@ class Range(NamedTuple):
 
 
 def kept_by_ard(settings: Settings, begun: int) -> int:
-    """Return how many components are left of some, by a MAP estimate from one start.
+    """Return how many free components are left of some, by a MAP estimate from one start.
 
     The likelihood is that of the sweep; the priors are :class:`bayesnmf.priors.ARD`.
 
@@ -43,27 +43,33 @@ def kept_by_ard(settings: Settings, begun: int) -> int:
     begun : int
         Components to begin with.
     """
-    model = NMF(begun, settings.model.likelihood, ARD(), ARD())
+    known = {"W": settings.model.W, "H": settings.model.H}
+    n_known = settings.model.n_known
+    # A known component has no rate of its own in the factor that is given.
+    priors = [ARD() if known[factor] is None else Gamma() for factor in ("W", "H")]
+    model = NMF(n_known + begun, settings.model.likelihood, *priors, **known)
     fit = fitting.fit_silently(
         settings.matrix, model, MAP(n_init=1), seed=settings.seed, progress=False
     )
-    return int(fit.active().sum())
+    return int(fit.active().isel(component=slice(n_known, None)).sum())
 
 
 def automatic_range(settings: Settings) -> Range:
-    """Return 1 to a little more than the number of components that automatic relevance determination keeps.
+    """Return the smallest rank to a little more than the number of components that automatic relevance determination keeps.
 
     Parameters
     ----------
     settings : Settings
     """
-    limit = min(settings.matrix.shape)
+    least, limit = settings.limits
     begun = min(LARGEST, limit)
     kept = kept_by_ard(settings, begun)
     if kept == 0:
         last = min(MOST_RANKS, limit)
-        note = f"ARD emptied every component, which says nothing: ranks 1 to {last} were tried"
+        note = (
+            f"ARD emptied every component, which says nothing: ranks {least} to {last} were tried"
+        )
     else:
         last = min(kept + BEYOND, limit)
-        note = f"ARD keeps {kept} of {begun} components, so ranks 1 to {last} were tried"
-    return Range(list(range(1, last + 1)), note)
+        note = f"ARD keeps {kept} of {begun} components, so ranks {least} to {last} were tried"
+    return Range(list(range(least, last + 1)), note)

@@ -65,8 +65,9 @@ def laplace_at(
     weight = np.where(kept, np.asarray(_weight(model.likelihood, *fitted(sites), values)), 0.0)
     shape_W = np.broadcast_to(model.prior_W.shape, W.shape)
     shape_H = np.broadcast_to(model.prior_H.shape, H.shape).T
-    root_W, used_W = _blocks(W, H, weight, shape_W)
-    root_H, used_H = _blocks(H.T, W.T, weight.T, shape_H)
+    a, b = model.n_known_W, model.n_known_H
+    root_W, used_W = _free_blocks(W, H, weight, shape_W, a)
+    root_H, used_H = _free_blocks(H.T, W.T, weight.T, shape_H, b)
     unseen = min(used_W / len(W), used_H / H.shape[1]) ** 2
     return LaplaceApproximation(root_W, root_H, max(used_W + used_H - unseen, 0.0))
 
@@ -146,6 +147,19 @@ def _put_back(
     if not ends:
         return parameters
     return moved(brentq(lambda x: dispersion(moved(x)) - wanted, 0.0, ends[0], xtol=1e-3))
+
+
+def _free_blocks(
+    factor: np.ndarray, other: np.ndarray, weight: np.ndarray, shape: np.ndarray, known: int
+) -> tuple[np.ndarray, float]:
+    """Do :func:`_blocks` for all but the known components, which do not vary."""
+    n, rank = factor.shape
+    root = np.zeros((n, rank, rank))
+    if known == rank:
+        return root, 0.0
+    free = slice(known, None)
+    root[:, free, free], used = _blocks(factor[:, free], other[free], weight, shape[:, free])
+    return root, used
 
 
 def _blocks(

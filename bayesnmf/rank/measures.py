@@ -131,11 +131,9 @@ def _held_out(settings: Settings, fit: Fit, rank: int) -> tuple[ELPDData | None,
     folds, note = folds_of(settings)
     if folds is None:
         return None, note
-    model = settings.model
-    unresolved = type(model)(rank, model.likelihood, model.prior_W, model.prior_H)
     return crossvalidation.kfold(
         settings.matrix.frame(),
-        unresolved,
+        settings.unresolved_at(rank),
         settings.method,
         settings.n_folds,
         seed=settings.seed,

@@ -37,6 +37,8 @@ def select_rank(
     *,
     prior_W: str | Prior = "gamma",
     prior_H: str | Prior = "gamma",
+    W: ArrayLike | None = None,
+    H: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     criterion: Criterion = "auto",
     n_folds: int = 5,
@@ -69,6 +71,9 @@ def select_rank(
         cross-validation around it; fast. "svi", "mcmc": draws, with posterior predictive checks.
     prior_W, prior_H : str or Prior, default "gamma"
         As for :class:`bayesnmf.NMF`; they must be proper.
+    W, H : DataFrame, DataArray or array, optional
+        Known components, as for :class:`bayesnmf.NMF`. A rank is then the number of free components
+        beside them, from 0.
     mask : array of bool of shape (n_rows, n_columns), optional
         True where a cell is observed.
     criterion : {"auto", "kfold", "loo"}, default "auto"
@@ -123,6 +128,8 @@ def select_rank(
         prior_W,
         prior_H,
         criterion,
+        W=W,
+        H=H,
         n_folds=n_folds,
         n_replicates=n_replicates,
         seed=seed,
@@ -131,7 +138,9 @@ def select_rank(
     if save_to is not None:
         require_target(Path(save_to), RESULTS, "save_to")
     found = automatic_range(settings) if isinstance(ranks, str) and ranks == "auto" else None
-    asked = as_ranks(ranks if found is None else found.ranks, settings.matrix.shape)
+    asked = as_ranks(
+        ranks if found is None else found.ranks, settings.matrix.shape, settings.model.n_known
+    )
     done = _earlier(settings, resume_from)
     keeper = _Keeper(save_to)
     interrupted = _sweep(settings, asked, done, keeper, progress)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax
@@ -20,6 +20,7 @@ from bayesnmf.data.memory import note_expansion
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.methods import MAP, Method, MethodLike, as_method
 from bayesnmf.model import NMF
+from bayesnmf.model.known import number_known, recorded_tables
 from bayesnmf.posterior.method_record import method_to_record
 from bayesnmf.posterior.model_record import model_to_json
 from bayesnmf.priors import Prior
@@ -86,8 +87,16 @@ class Settings:
 
     def at(self, rank: int) -> NMF:
         """Return the model of one rank, resolved."""
-        model = self.model
-        return NMF(rank, model.likelihood, model.prior_W, model.prior_H).resolve(self.matrix)
+        return self.unresolved_at(rank).resolve(self.matrix)
+
+    def unresolved_at(self, rank: int) -> NMF:
+        """Return the model of one rank: of so many free components."""
+        return replace(self.model, n_components=self.model.n_known + rank)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The smallest and the largest rank that make sense; see :func:`rank_limits`."""
+        return rank_limits(self.matrix.shape, self.model.n_known)
 
     @property
     def _names(self) -> tuple[pd.Index, pd.Index]:
@@ -117,8 +126,9 @@ def _digest_of_names(names: pd.Index) -> str:
 
 
 def _digests(model: NMF) -> dict[str, str]:
-    """Return what tells known arrays, such as exposures, from others, by name."""
+    """Return what tells known arrays, such as exposures and components, from others, by name."""
     known = {name: x for name, x in model.likelihood.known.items() if np.ndim(x)}
+    known |= {name: x for name, (_, x) in recorded_tables(model).items()}
     return {
         name: hashlib.sha256(np.asarray(x, np.float64).tobytes()).hexdigest()[:16]
         for name, x in known.items()
@@ -133,6 +143,9 @@ def settings_of(
     prior_W: str | Prior,
     prior_H: str | Prior,
     criterion: Criterion,
+    *,
+    W: ArrayLike | None = None,
+    H: ArrayLike | None = None,
     **others: Any,
 ) -> Settings:
     """Validate arguments, and fill in the criterion that suits the method."""
@@ -143,26 +156,36 @@ def settings_of(
         criterion = "kfold" if record.name == "map" else "loo"
     note_expansion(V, stacklevel=3)
     matrix = Matrix.of(V, mask)
-    model = NMF(1, likelihood, prior_W, prior_H).matched(matrix)
+    n_known = number_known(W, "W") + number_known(H, "H")
+    model = NMF(n_known + 1, likelihood, prior_W, prior_H, W=W, H=H).matched(matrix)
     return Settings(matrix, model, record, criterion, **others)
 
 
-def as_ranks(ranks: Iterable[int] | str | None, shape: tuple[int, int]) -> list[int]:
+def rank_limits(shape: tuple[int, int], n_known: int = 0) -> tuple[int, int]:
+    """Return the smallest and the largest rank: known components can do without free ones."""
+    least = 0 if n_known else 1
+    return least, max(min(shape) - n_known, least)
+
+
+def as_ranks(
+    ranks: Iterable[int] | str | None, shape: tuple[int, int], n_known: int = 0
+) -> list[int]:
     """Return the ranks asked for, rising and each once.
 
     Raises
     ------
     TypeError, ValueError
-        When there are none, when one is no integer, below 1, or above the smaller side of V.
+        When there are none, when one is no integer, below the smallest, or above the
+        largest that makes sense.
 
     Examples
     --------
     >>> as_ranks([3, 1, 3], (5, 4))
     [1, 3]
     """
-    limit = min(shape)
+    least, largest = rank_limits(shape, n_known)
     if ranks is None:
-        return list(range(1, min(MOST_RANKS, limit) + 1))
+        return list(range(least, min(MOST_RANKS, largest) + 1))
     if isinstance(ranks, str) or not isinstance(ranks, Iterable):
         raise TypeError(f"ranks must be a range, a list of integers or 'auto', not {ranks!r}")
     asked = list(ranks)
@@ -171,12 +194,13 @@ def as_ranks(ranks: Iterable[int] | str | None, shape: tuple[int, int]) -> list[
     for rank in asked:
         if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)):
             raise TypeError(f"ranks must be integers, not {rank!r}")
-        if rank < 1:
-            raise ValueError(f"ranks must be at least 1, not {rank}")
-        if rank > limit:
+        if rank < least:
+            raise ValueError(f"ranks must be at least {least}, not {rank}")
+        if rank > largest:
+            less = f" less {n_known} known components" if n_known else ""
             raise ValueError(
-                f"rank {rank} is above {limit}, the smaller side of V of shape {shape}, where a "
-                f"factorisation explains any data: ask for ranks up to {limit}"
+                f"rank {rank} is above {largest}, the smaller side of V of shape {shape}{less}, where a "
+                f"factorisation explains any data: ask for ranks up to {largest}"
             )
     return sorted({int(rank) for rank in asked})
 

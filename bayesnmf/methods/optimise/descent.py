@@ -84,12 +84,22 @@ def _map(
     W, H, parameters = point
     improve = data.improve if algorithm == "newton" else partial(_multiplicative_step, data)
     update = partial(improve, model, parameters=parameters, log_space=log_space)
-    of_W = update(x=W, y=H, prior=at_optimal_rates(model, W, H).prior_W, axis=1)
-    value = penalty(model, W, H, parameters, log_space=log_space) - of_W.log_density
-    of_H = update(x=H, y=of_W.x, prior=at_optimal_rates(model, of_W.x, H).prior_H, axis=0)
-    residual = _larger_residual(model, (W, of_W.slope, H), (H, of_H.slope, of_W.x), log_space)
+    new_W, new_H, log_densities, residual = W, H, [], jnp.zeros((), W.dtype)
+    if model.n_known_W < len(W):
+        prior, first = at_optimal_rates(model, W, H).prior_W, model.n_known_W
+        of_W = update(x=W, y=H, prior=prior.of_components(first), axis=1, first=first)
+        new_W, log_densities = of_W.x, [of_W.log_density]
+        residual = _residual(model.prior_W, W[first:], of_W.slope, H[first:], log_space)
+    if model.n_known_H < len(H):
+        prior, first = at_optimal_rates(model, new_W, H).prior_H, model.n_known_H
+        of_H = update(x=H, y=new_W, prior=prior.of_components(first), axis=0, first=first)
+        new_H, log_densities = of_H.x, [*log_densities, of_H.log_density]
+        other = _residual(model.prior_H, H[first:], of_H.slope, new_W[first:], log_space)
+        residual = jnp.maximum(residual, other)
+    # The first update's density is that of the point itself.
+    value = penalty(model, W, H, parameters, log_space=log_space) - log_densities[0]
     residual = _resolved(residual, value, noise, data.n_cells)
-    new_W, new_H = balance(model, of_W.x, of_H.x, log_space)
+    new_W, new_H = balance(model, new_W, new_H, log_space)
     if parameters:
         parameters = lax.cond(
             n_iter % PARAMETER_STRIDE == 0,
@@ -109,13 +119,16 @@ def _multiplicative_step(
     *,
     axis: int,
     log_space: bool,
+    first: int = 0,
 ) -> Improved:
-    """Update one factor multiplicatively."""
-    numerator, denominator = data.score_parts(model, x, y, parameters, axis=axis)
-    rate, log_coefficient = prior.penalty_terms(x, log_space)
+    """Update one factor multiplicatively, but for the components before `first`."""
+    parts = data.score_parts(model, x, y, parameters, axis=axis)
+    free, (numerator, denominator) = x[first:], (part[first:] for part in parts)
+    rate, log_coefficient = prior.penalty_terms(free, log_space)
     exponent = jnp.asarray(model.likelihood.exponent, x.dtype)
-    updated = model.likelihood.update(x, numerator, denominator, log_coefficient, rate, exponent)
-    slope = denominator + rate - numerator - log_coefficient / off_zero(x)
+    updated = model.likelihood.update(free, numerator, denominator, log_coefficient, rate, exponent)
+    updated = jnp.concatenate([x[:first], updated]) if first else updated
+    slope = denominator + rate - numerator - log_coefficient / off_zero(free)
     W, H = (x, y) if axis == 1 else (y, x)
     return Improved(updated, slope, data.density(model, W, H, constants=False)(parameters))
 
@@ -126,10 +139,15 @@ def balance(model: NMF, W: Array, H: Array, log_space: bool) -> tuple[Array, Arr
     WH does not change with ``W_k -> c W_k``, ``H_k -> H_k / c``; the priors do, by
     ``A c + B / c - P log c``, which one quadratic equation minimises. Without priors the two
     factors get equal sums. Rates under a hyper-prior are held where their density is largest.
+    Known components have the scale that they are given in.
     """
-    given = at_optimal_rates(model, W, H)
+    given, first = at_optimal_rates(model, W, H), max(model.n_known_W, model.n_known_H)
+    known_W, known_H, W, H = W[:first], H[:first], W[first:], H[first:]
+    if not len(W):
+        return known_W, known_H
     (rate_W, pull_W), (rate_H, pull_H) = (
-        prior.penalty_terms(W, log_space) for prior in (given.prior_W, given.prior_H)
+        prior.of_components(first).penalty_terms(W, log_space)
+        for prior in (given.prior_W, given.prior_H)
     )
     A, B = jnp.sum(rate_W * W, axis=1), jnp.sum(rate_H * H, axis=1)
     P = W.shape[1] * pull_W - H.shape[1] * pull_H
@@ -138,7 +156,8 @@ def balance(model: NMF, W: Array, H: Array, log_space: bool) -> tuple[Array, Arr
     free = jnp.sqrt(jnp.sum(H, axis=1) / jnp.maximum(jnp.sum(W, axis=1), tiny))
     scale = jnp.where((A > 0) & (B > 0), penalised, jnp.where((A == 0) & (B == 0), free, 1.0))
     scale = jnp.where(jnp.isfinite(scale) & (scale > 0), scale, 1.0)[:, None]
-    return W * scale, H / scale
+    W, H = W * scale, H / scale
+    return (jnp.concatenate([known_W, W]), jnp.concatenate([known_H, H])) if first else (W, H)
 
 
 def scaled_residual(x: Array, slope: Array, y: Array, log_coefficient: Array) -> Array:
@@ -185,20 +204,18 @@ def certificate(
     """Return the scaled optimality residual of both factors at one point of this objective."""
     W, H, parameters = point
     slope_W, slope_H = _slopes(model, data, point, log_space)
-    residual = _larger_residual(model, (W, slope_W, H), (H, slope_H, W), log_space)
+    (a, b), residual = (model.n_known_W, model.n_known_H), jnp.zeros((), W.dtype)
+    if a < len(W):
+        residual = _residual(model.prior_W, W[a:], slope_W[a:], H[a:], log_space)
+    if b < len(H):
+        other = _residual(model.prior_H, H[b:], slope_H[b:], W[b:], log_space)
+        residual = jnp.maximum(residual, other)
     return _resolved(residual, objective, data.rounding(model, parameters), data.n_cells)
 
 
-def _larger_residual(
-    model: NMF, of_W: tuple[Array, ...], of_H: tuple[Array, ...], log_space: bool
-) -> Array:
-    """Return the larger of both factors' residuals, each of a factor, its slope and the other."""
-    parts = zip((model.prior_W, model.prior_H), (of_W, of_H), strict=True)
-    first, second = (
-        scaled_residual(x, slope, y, prior.log_coefficient(x, log_space))
-        for prior, (x, slope, y) in parts
-    )
-    return jnp.maximum(first, second)
+def _residual(prior: Prior, x: Array, slope: Array, y: Array, log_space: bool) -> Array:
+    """Return the residual of what is inferred of a factor."""
+    return scaled_residual(x, slope, y, prior.log_coefficient(x, log_space))
 
 
 @partial(jax.jit, static_argnames="log_space")
@@ -211,15 +228,17 @@ def release(
     """
     W, H, parameters = point
 
-    def lifted(x: Array, slope: Array, y: Array, prior: Prior) -> Array:
+    def lifted(x: Array, slope: Array, y: Array, prior: Prior, first: int) -> Array:
         unit = step_size(x, y, prior.log_coefficient(x, log_space))
         locked = (x < LIFT * unit) & (slope * unit / y.shape[1] < -tol)
+        locked &= (jnp.arange(len(x)) >= first)[:, None]
         return jnp.where(locked, LIFT * unit, x)
 
     slope_W, slope_H = _slopes(model, data, point, log_space)
     # One after the other: lifting both factors of an empty component would lift their product twice.
-    new_W = lifted(W, slope_W, H, model.prior_W)
-    new = Factors(new_W, lifted(H, slope_H, new_W, model.prior_H), parameters)
+    new_W = lifted(W, slope_W, H, model.prior_W, model.n_known_W)
+    new_H = lifted(H, slope_H, new_W, model.prior_H, model.n_known_H)
+    new = Factors(new_W, new_H, parameters)
 
     def value(point: Factors) -> Array:
         density = data.density(model, point.W, point.H)(point.parameters)

@@ -29,18 +29,26 @@ def random_start(model: NMF, matrix: AnyMatrix, key: jax.Array) -> Start:
     """Draw half-normal factors whose product has the mean that the data suggest."""
     k = model.n_components
     key_W, key_H = jax.random.split(key)
-    scale = np.asarray(random_scale(model, matrix), matrix.dtype)
+    scale_W, scale_H = (np.asarray(x, matrix.dtype) for x in random_scales(model, matrix))
     shape_W, shape_H = (matrix.n_rows, k), (k, matrix.n_columns)
-    W = scale * jnp.abs(jax.random.normal(key_W, shape_W, matrix.dtype))
-    H = scale * jnp.abs(jax.random.normal(key_H, shape_H, matrix.dtype))
+    W = scale_W * jnp.abs(jax.random.normal(key_W, shape_W, matrix.dtype))
+    H = scale_H * jnp.abs(jax.random.normal(key_H, shape_H, matrix.dtype))
     return np.asarray(W), np.asarray(H)
 
 
-def random_scale(model: NMF, matrix: AnyMatrix) -> float:
-    """Return the scale of the half-normal entries of a random start."""
+def random_scales(model: NMF, matrix: AnyMatrix) -> tuple[float, float]:
+    """Return the scales of the half-normal entries of W and of H in a random start.
+
+    They are equal, but known components set the scale of their own factor.
+    """
     mean = max(model.likelihood.typical_mean(matrix), floor_of(matrix.dtype))
     # A half-normal of scale s has mean s sqrt(2 / pi); K products of two make one cell.
-    return float(np.sqrt(mean / model.n_components * np.pi / 2))
+    share = float(mean / model.n_components * np.pi / 2)
+    known = model.H if model.H is not None else model.W
+    if known is None:
+        return np.sqrt(share), np.sqrt(share)
+    size = float(np.mean(known) * np.sqrt(np.pi / 2))
+    return (share / size, size) if model.H is not None else (size, share / size)
 
 
 def nndsvd_start(model: NMF, matrix: AnyMatrix) -> Start:

@@ -68,10 +68,15 @@ def iterate(
     No iteration increases the objective: by majorisation where the likelihood proves it, else
     by halving the exponent of the update.
     """
+    inferred = [
+        name
+        for name, known in (("W", model.n_known_W), ("H", model.n_known_H))
+        if known < model.n_components
+    ]
 
     def step(_: int, point: Point) -> Point:
-        point = _update_factor(model, data, point, "W", log_space)
-        point = _update_factor(model, data, point, "H", log_space)
+        for name in inferred:
+            point = _update_factor(model, data, point, name, log_space)
         parameters = update_parameters(model, data, point.W.T, point.H, point.parameters)
         return point._replace(parameters=parameters)
 
@@ -96,11 +101,14 @@ def _update_factor(model: NMF, data: Observed, point: Point, name: str, log_spac
     likelihood, (W, H) = model.likelihood, (point.W, point.H)
     given = at_optimal_rates(model, W.T, H)
     x, y, axis, prior = (W.T, H, 1, given.prior_W) if name == "W" else (H, W.T, 0, given.prior_H)
-    numerator, denominator = data.score_parts(model, x, y, point.parameters, axis=axis)
-    rate, log_coefficient = prior.penalty_terms(x, log_space)
+    first = model.n_known_W if name == "W" else model.n_known_H
+    parts = data.score_parts(model, x, y, point.parameters, axis=axis)
+    free, (numerator, denominator) = x[first:], (part[first:] for part in parts)
+    rate, log_coefficient = prior.of_components(first).penalty_terms(free, log_space)
 
     def candidate(exponent: Array) -> Array:
-        updated = likelihood.update(x, numerator, denominator, log_coefficient, rate, exponent)
+        updated = likelihood.update(free, numerator, denominator, log_coefficient, rate, exponent)
+        updated = jnp.concatenate([x[:first], updated]) if first else updated
         return updated.T if name == "W" else updated
 
     if likelihood.majorises:

@@ -18,8 +18,9 @@ def penalty(
     """
     total = jnp.zeros((), W.dtype)
     given = at_optimal_rates(model, W, H)
-    for prior, factor in ((given.prior_W, W), (given.prior_H, H)):
-        total += prior.penalty(factor, log_space)
+    parts = ((given.prior_W, W, model.n_known_W), (given.prior_H, H, model.n_known_H))
+    for prior, factor, first in parts:
+        total += prior.of_components(first).penalty(factor[first:], log_space)
     for name, (shape, rate) in conditional(model, W, H).items():
         hyper_rate = jnp.asarray(model.hyper_priors[name].rate, W.dtype)
         total += jnp.sum(hyper_rate * shape / rate - shape * jnp.log(shape / rate))

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise import acceleration, multiplicative
 from bayesnmf.methods.optimise.accelerated_search import accelerated, advance, memory_of, warmed_up
-from bayesnmf.methods.optimise.initial import Start, random_scale
+from bayesnmf.methods.optimise.initial import Start, random_scales
 from bayesnmf.methods.optimise.solution import (
     Search,
     Solution,
@@ -21,6 +21,7 @@ from bayesnmf.methods.optimise.solution import (
     solution_at,
 )
 from bayesnmf.model import NMF
+from bayesnmf.model.known import put_known
 from bayesnmf.observed import observe
 from bayesnmf.observed.interface import Observed
 
@@ -50,10 +51,12 @@ def find_optima(
     """
     data = observe(model, matrix) if data is None else data
     with tqdm(total=len(starts), desc="map", disable=not progress, leave=False) as bar:
+        if search.solver != "mu":
+            starts = [_lifted(start, random_scales(model, matrix)) for start in starts]
+        starts = [put_known(model, *start) for start in starts]
         if search.solver == "mu":
             solutions = [_classic(search, model, data, start, bar) for start in starts]
         else:
-            starts = [_lifted(start, random_scale(model, matrix)) for start in starts]
             points = [warmed_up(search, model, data, start) for start in starts]
             together = search.batched and len(starts) > 1
             groups = [points] if together else [[point] for point in points]
@@ -74,6 +77,7 @@ def refit(search: Search, model: NMF, data: Observed, near: Mapping[str, np.ndar
     options = {"log_space": search.log_space}
     H = np.maximum(near["H"], LIFT * near["H"].max(axis=1, keepdims=True))
     W = np.maximum(near["W"], LIFT * near["W"].max(axis=0, keepdims=True))
+    W, H = put_known(model, W, H)
     point = multiplicative.first_point(model, data, W, H, given, **options)
     state = acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
     bar = tqdm(disable=True)
@@ -108,7 +112,8 @@ def _classic(search: Search, model: NMF, data: Observed, start: Start, bar: Any)
     return solution_at(model, point, residual, n_iter, converged)
 
 
-def _lifted(start: Start, scale: float) -> Start:
+def _lifted(start: Start, scales: tuple[float, float]) -> Start:
     """Replace zeros: from a row or a component of zeros no step leads away."""
-    W, H = (np.where(x > 0, x, x.dtype.type(LIFT * scale)) for x in start)
+    pairs = zip(start, scales, strict=True)
+    W, H = (np.where(x > 0, x, x.dtype.type(LIFT * scale)) for x, scale in pairs)
     return W, H

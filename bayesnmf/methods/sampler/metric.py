@@ -19,13 +19,16 @@ from bayesnmf.priors import Prior
 
 
 def metrics(model: NMF, data: Sampled, position: Position) -> tuple[Array, Array]:
-    """Return the whitening factors A of W, (component, component, row), and of H."""
+    """Return the whitening factors A of W, (component, component, row), and of H.
+
+    Of known components there is none: they do not move.
+    """
     model, position = conditioned(model, position)
     w, h = jnp.exp(position.W), jnp.exp(position.H)
     of_w, of_h = data.information(model, w, h, position.parameters)
     return (
-        _whitening(_information(model.prior_W, w, of_w)),
-        _whitening(_information(model.prior_H, h, of_h)),
+        _whitening(_information(model.prior_W, w, of_w, model.n_known_W)),
+        _whitening(_information(model.prior_H, h, of_h, model.n_known_H)),
     )
 
 
@@ -39,15 +42,15 @@ def unwhiten(metric: Array, momentum: Array) -> Array:
     return jnp.sum(metric * momentum[None, :, :], axis=1)
 
 
-def _information(prior: Prior, w: Array, packed: Array) -> Array:
-    """Return M of every row, of shape (row, component, component)."""
+def _information(prior: Prior, w: Array, packed: Array, known: int) -> Array:
+    """Return M of every row, of shape (row, component, component), without known components."""
     n_components = w.shape[0]
     first, second = pairs(n_components)
     place = np.zeros((n_components, n_components), int)
     place[first, second] = place[second, first] = np.arange(len(first))
     shape, _ = prior.terms(w)
-    identity = jnp.eye(n_components, dtype=w.dtype)
-    return jnp.moveaxis(packed[place], -1, 0) + shape[None] * identity[None]
+    identity = jnp.eye(n_components - known, dtype=w.dtype)
+    return jnp.moveaxis(packed[place[known:, known:]], -1, 0) + shape[None] * identity[None]
 
 
 def _whitening(information: Array) -> Array:

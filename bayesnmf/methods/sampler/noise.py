@@ -61,8 +61,10 @@ class Noise(NamedTuple):
     slices: Array
 
 
-def draw_noise(key: Array, position: Position, joint_moves: int) -> Noise:
-    """Return the random numbers of one sweep.
+def draw_noise(
+    key: Array, position: Position, joint_moves: int, known: tuple[int, int] = (0, 0)
+) -> Noise:
+    """Return the random numbers of one sweep; `known` components of W and of H do not move.
 
     Examples
     --------
@@ -72,8 +74,8 @@ def draw_noise(key: Array, position: Position, joint_moves: int) -> Noise:
     (2, 4)
     """
     key_normal, key_uniform, key_slices = jax.random.split(key, 3)
-    W, H, _ = position
-    n_components, rows, columns, each = len(W), W.shape[1:], H.shape[1:], (joint_moves,)
+    W, H = position.W[known[0] :], position.H[known[1] :]
+    n_components, rows, columns, each = len(position.W), W.shape[1:], H.shape[1:], (joint_moves,)
     momenta = [W.shape, H.shape, (*each, *W.shape), (*each, *H.shape)]
     decisions = [rows, rows, columns, columns, each, each]
     draws = [(2, n_components), (3, N_PROPOSALS, n_components), W.shape, H.shape]

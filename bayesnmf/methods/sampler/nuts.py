@@ -12,6 +12,7 @@ from numpyro.infer.util import unconstrain_fn
 from bayesnmf.data import Matrix
 from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.model import Model
+from bayesnmf.model.known import complete_sites, sites_to_infer
 from bayesnmf.model.sites import deterministic_sites, log_joint
 
 #: Chains start this far apart, in standard deviations of every unconstrained coordinate.
@@ -49,7 +50,7 @@ def sample_nuts(
     """
     key_map, key_jitter, key_chains = jax.random.split(key, 3)
     V = jnp.asarray(matrix.values)
-    center = log_map(model, matrix, key_map, progress)
+    center = sites_to_infer(model, log_map(model, matrix, key_map, progress))
     starts = _jittered(unconstrain_fn(model, (V,), {}, center), key_jitter, num_chains)
     # On one device chains run after one another: in lockstep each would wait for the
     # longest trajectory of any.
@@ -69,7 +70,7 @@ def sample_nuts(
     extra = sampler.get_extra_fields(group_by_chain=True)
     stats = {name: np.asarray(extra[field]) for name, field in STATISTICS.items()}
     stats["lp"] = log_joint(model, matrix, sites)
-    return deterministic_sites(model, matrix, sites), stats
+    return complete_sites(model, deterministic_sites(model, matrix, sites)), stats
 
 
 def _jittered(start: dict[str, jax.Array], key: jax.Array, num_chains: int) -> dict[str, jax.Array]:

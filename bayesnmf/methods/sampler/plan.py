@@ -75,15 +75,21 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
     exponential = model.prior_W.shape == 1.0 and model.prior_H.shape == 1.0
     # A stable step shrinks with the fourth root of the number of unknowns; a trajectory is to
     # be as long in any problem.
-    unknowns = model.n_components * sum(data.shape)
+    known, (n_rows, n_columns) = (model.n_known_W, model.n_known_H), data.shape
+    free_W, free_H = (model.n_components - number for number in known)
+    unknowns = free_W * n_rows + free_H * n_columns
+    # With one factor known, the rows of the other are independent: there is nothing to move jointly.
+    coupled = min(free_W, free_H) > 0
     leapfrogs = max(LEAPFROGS, round(LEAPFROGS * (unknowns / 1000) ** 0.25))
     if model.likelihood.constant_variance and exponential and data.is_complete:
-        return Plan("truncated", joint_moves=int(unknowns <= MANY), joint_leapfrogs=leapfrogs)
+        joint_moves = int(coupled and unknowns <= MANY)
+        return Plan("truncated", joint_moves=joint_moves, joint_leapfrogs=leapfrogs)
     # An inferred level of noise leaves the masses of components freer, so that they mix slower.
     thin = 4 if model.likelihood.priors else 2
     return Plan(
         exponential=exponential,
         thin=thin,
+        joint_moves=int(coupled),
         joint_leapfrogs=leapfrogs,
         single_precision=data.fits_single_precision(model),
     )

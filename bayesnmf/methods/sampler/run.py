@@ -13,6 +13,7 @@ from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise.log_map import log_maps
 from bayesnmf.methods.sampler import NMFState, chains, plan_for
 from bayesnmf.model import NMF
+from bayesnmf.model.known import complete_sites, sites_to_infer
 from bayesnmf.observed import observe_for_sampling
 from bayesnmf.observed.interface import Sampled
 
@@ -84,7 +85,8 @@ def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress
         except KeyboardInterrupt:
             if not any(chunk.stats["log_joint"].shape[1] for chunk in chunks):
                 raise
-    sites = _joined([chunk.sites for chunk in chunks])
+    drawn = _joined([chunk.sites for chunk in chunks])
+    sites = complete_sites(model, sites_to_infer(model, drawn))
     stats = _joined([chunk.stats for chunk in chunks])
     names = {"log_joint": "lp", "accept_prob": "acceptance_rate"}
     named = {names.get(name, name): value for name, value in stats.items()}

@@ -18,7 +18,14 @@ from bayesnmf.methods.sampler.moves.shear import shear_move
 from bayesnmf.methods.sampler.moves.truncated import truncated_move
 from bayesnmf.methods.sampler.noise import Noise, Trajectory, draw_noise
 from bayesnmf.methods.sampler.plan import Plan
-from bayesnmf.methods.sampler.target import Position, conditioned, of_H, of_W
+from bayesnmf.methods.sampler.target import (
+    Position,
+    conditioned,
+    free_parts,
+    of_H,
+    of_W,
+    with_free,
+)
 from bayesnmf.methods.sampler.tuning import Acceptance, Steps, Tuning
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Gram, Sampled
@@ -31,7 +38,8 @@ def sweep(
 
     Rates under hyper-priors are moved last: to all other moves the priors are plain gamma ones.
     """
-    noise = draw_noise(key, position, plan.joint_moves)
+    known = model.n_known_W, model.n_known_H
+    noise = draw_noise(key, position, plan.joint_moves, known)
     whole, rates = model, {name: position.parameters[name] for name in model.hyper_priors}
     model, position = conditioned(model, position)
     position = scale_move(model, position, noise.scale)
@@ -97,24 +105,29 @@ def _blocks(
 ) -> tuple[Position, tuple[Array, Array]]:
     """Move W given H, then H given W, by row-parallel trajectories."""
     steps, n_leapfrogs = tuning.steps, plan.block_leapfrogs
-    W, accept_W = block_move(
-        of_W(model, data, position),
-        position.W,
-        tuning.metric[0],
-        jnp.exp(steps.W.log_step),
-        noise.W,
-        n_leapfrogs=n_leapfrogs,
-    )
-    position = position._replace(W=W)
-    H, accept_H = block_move(
-        of_H(model, data, position),
-        position.H,
-        tuning.metric[1],
-        jnp.exp(steps.H.log_step),
-        noise.H,
-        n_leapfrogs=n_leapfrogs,
-    )
-    return position._replace(H=H), (accept_W, accept_H)
+    accept_W, accept_H = jnp.ones_like(position.W[0]), jnp.ones_like(position.H[0])
+    (_, W), (_, H) = free_parts(model, position)
+    if len(W):
+        W, accept_W = block_move(
+            of_W(model, data, position),
+            W,
+            tuning.metric[0],
+            jnp.exp(steps.W.log_step),
+            noise.W,
+            n_leapfrogs=n_leapfrogs,
+        )
+        position = with_free(model, position, W, H)
+    if len(H):
+        H, accept_H = block_move(
+            of_H(model, data, position),
+            H,
+            tuning.metric[1],
+            jnp.exp(steps.H.log_step),
+            noise.H,
+            n_leapfrogs=n_leapfrogs,
+        )
+        position = with_free(model, position, W, H)
+    return position, (accept_W, accept_H)
 
 
 def _truncated(
@@ -124,6 +137,8 @@ def _truncated(
     W, H, parameters = position
     sigma = {**model.likelihood.known, **parameters}["sigma"]
     sigma = jnp.asarray(sigma, W.dtype)
-    W = truncated_move(data, W, jnp.exp(H), sigma, model.prior_W, noise.entries[0], axis=1)
-    H = truncated_move(data, H, jnp.exp(W), sigma, model.prior_H, noise.entries[1], axis=0)
+    (prior_W, _), (prior_H, _) = free_parts(model, position)
+    (of_W, of_H), a, b = noise.entries, model.n_known_W, model.n_known_H
+    W = truncated_move(data, W, jnp.exp(H), sigma, prior_W, of_W, axis=1, first=a)
+    H = truncated_move(data, H, jnp.exp(W), sigma, prior_H, of_H, axis=0, first=b)
     return Position(W, H, parameters), (jnp.ones_like(W[0]), jnp.ones_like(H[0]))

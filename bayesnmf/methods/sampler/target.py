@@ -52,6 +52,8 @@ class Conditional(NamedTuple):
         The likelihood's inferred parameters.
     axis : int
         Axis of V that the other factor runs along: 1 when the factor is W, 0 when it is H.
+    known : array of shape (known component, row)
+        Logarithms of the components of the factor that are given. What moves are the others.
     """
 
     model: NMF
@@ -60,16 +62,22 @@ class Conditional(NamedTuple):
     other: Array
     parameters: dict[str, Array]
     axis: int
+    known: Array
 
     def log_slope(self, x: Array) -> Array:
         """Return the gradient of the log density at the logarithms `x`."""
-        w = jnp.exp(x)
+        w = self._whole(x)
         gradient = self.data.gradient(self.model, w, self.other, self.parameters, axis=self.axis)
-        return self.prior.log_slope(w, gradient)
+        first = len(self.known)
+        return self.prior.log_slope(w[first:], gradient[first:])
+
+    def _whole(self, x: Array) -> Array:
+        """Return the factor with its known components."""
+        return jnp.exp(jnp.concatenate([self.known, x]) if len(self.known) else x)
 
     def log_density_change(self, x: Array, new_x: Array) -> Array:
         """Return the change of the log density of every row when `x` goes to `new_x`."""
-        old, new = jnp.exp(x), jnp.exp(new_x)
+        old, new = self._whole(x), self._whole(new_x)
         change = self.data.log_density_change(
             self.model, old, new, self.other, self.parameters, axis=self.axis
         )
@@ -78,12 +86,36 @@ class Conditional(NamedTuple):
 
 def of_W(model: NMF, data: Sampled, position: Position) -> Conditional:
     """Return the density of log W given H and the parameters."""
-    return Conditional(model, data, model.prior_W, jnp.exp(position.H), position.parameters, axis=1)
+    first = model.n_known_W
+    prior, other = model.prior_W.of_components(first), jnp.exp(position.H)
+    known = position.W[:first]
+    return Conditional(model, data, prior, other, position.parameters, axis=1, known=known)
 
 
 def of_H(model: NMF, data: Sampled, position: Position) -> Conditional:
     """Return the density of log H given W and the parameters."""
-    return Conditional(model, data, model.prior_H, jnp.exp(position.W), position.parameters, axis=0)
+    first = model.n_known_H
+    prior, other = model.prior_H.of_components(first), jnp.exp(position.W)
+    known = position.H[:first]
+    return Conditional(model, data, prior, other, position.parameters, axis=0, known=known)
+
+
+def free_parts(model: NMF, position: Position) -> tuple[tuple[Prior, Array], tuple[Prior, Array]]:
+    """Return what is inferred of log W and of log H, each with its prior."""
+    a, b = model.n_known_W, model.n_known_H
+    return (
+        (model.prior_W.of_components(a), position.W[a:]),
+        (model.prior_H.of_components(b), position.H[b:]),
+    )
+
+
+def with_free(model: NMF, position: Position, W: Array, H: Array) -> Position:
+    """Return the position with other values of what is inferred of log W and of log H."""
+    a, b = model.n_known_W, model.n_known_H
+    return position._replace(
+        W=jnp.concatenate([position.W[:a], W]) if a else W,
+        H=jnp.concatenate([position.H[:b], H]) if b else H,
+    )
 
 
 def position_of(W: Any, H: Any, parameters: dict[str, Any]) -> Position:
@@ -131,7 +163,7 @@ def log_joint_at(model: NMF, data: Sampled, position: Position) -> Array:
     hyper_priors, rates = model.hyper_priors, position.parameters
     model, position = conditioned(model, position)
     total = data.density(model, jnp.exp(position.W), jnp.exp(position.H))(position.parameters)
-    for prior, x in ((model.prior_W, position.W), (model.prior_H, position.H)):
+    for prior, x in free_parts(model, position):
         total += jnp.sum(prior.log_density(x))
     for name, prior in model.likelihood.priors.items():
         total += prior.log_prob(position.parameters[name]).astype(total.dtype)

@@ -18,7 +18,7 @@ from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.metric import unwhiten, whiten
 from bayesnmf.methods.sampler.moves.block import decide, jittered
 from bayesnmf.methods.sampler.noise import Trajectory
-from bayesnmf.methods.sampler.target import Position
+from bayesnmf.methods.sampler.target import Position, free_parts, with_free
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 
@@ -36,7 +36,7 @@ def joint_move(
     n_leapfrogs: int,
     single_precision: bool = False,
 ) -> tuple[Position, Array]:
-    """Move all of log W and log H by one Hamiltonian trajectory.
+    """Move all that is inferred of log W and log H by one Hamiltonian trajectory.
 
     Parameters
     ----------
@@ -62,16 +62,21 @@ def joint_move(
     acceptance : array
         Its probability.
     """
-    start, momentum = position[:2], noise.momentum
+    (prior_W, W), (prior_H, H) = free_parts(model, position)
+    start, momentum = (W, H), noise.momentum
     step = jittered(step, noise.jitter)
     gradients = _gradients(model, data, position.parameters, single_precision)
 
+    def factors(x: Pair) -> Pair:
+        whole = with_free(model, position, *x)
+        return jnp.exp(whole.W), jnp.exp(whole.H)
+
     def slopes(x: Pair) -> Pair:
-        w, h = (jnp.exp(z) for z in x)
-        of_w, of_h = gradients(w, h)
+        of_w, of_h = gradients(*factors(x))
+        of_w, of_h = of_w[model.n_known_W :], of_h[model.n_known_H :]
         return (
-            whiten(metric[0], model.prior_W.log_slope(w, of_w)),
-            whiten(metric[1], model.prior_H.log_slope(h, of_h)),
+            whiten(metric[0], prior_W.log_slope(jnp.exp(x[0]), of_w)),
+            whiten(metric[1], prior_H.log_slope(jnp.exp(x[1]), of_h)),
         )
 
     def leap(_: Array, state: tuple[Pair, Pair, Pair]) -> tuple[Pair, Pair, Pair]:
@@ -82,14 +87,13 @@ def joint_move(
         return x, jax.tree.map(lambda p, f: p + 0.5 * step * f, momentum, force), force
 
     end, new_momentum, _ = lax.fori_loop(0, n_leapfrogs, leap, (start, momentum, slopes(start)))
-    before, after = ((jnp.exp(x[0]), jnp.exp(x[1])) for x in (start, end))
-    change = data.joint_log_density_change(model, before, after, position.parameters)
-    for i, prior in enumerate((model.prior_W, model.prior_H)):
+    change = data.joint_log_density_change(model, factors(start), factors(end), position.parameters)
+    for i, prior in enumerate((prior_W, prior_H)):
         change += jnp.sum(prior.log_density_change(start[i], end[i]))
         change += 0.5 * jnp.sum(momentum[i] ** 2 - new_momentum[i] ** 2)
     accepted, acceptance = decide(noise.accept, change)
     W, H = (jnp.where(accepted, new, old) for new, old in zip(end, start, strict=True))
-    return Position(W, H, position.parameters), acceptance
+    return with_free(model, position, W, H), acceptance
 
 
 def _gradients(

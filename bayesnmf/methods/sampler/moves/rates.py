@@ -67,15 +67,15 @@ def shift_rates(model: NMF, data: Sampled, position: Position, name: str, key: A
     rates = position.parameters[name]
     dtype = rates.dtype
     shape, rate = jnp.asarray(hyper.shape, dtype), jnp.asarray(hyper.rate, dtype)
-    moved = (float(name != "rate_H"), float(name != "rate_W"))
+    moved = _moved(model, name, rates)
     shift, uniform = _proposed_shifts(key, rates)
     change = -shape * shift - rate * rates * jnp.expm1(-shift)
 
     def one(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         w, h, kept = state
         new = (
-            w.at[k].multiply(jnp.exp(moved[0] * shift[k])),
-            h.at[k].multiply(jnp.exp(moved[1] * shift[k])),
+            w.at[k].multiply(jnp.exp(moved[0][k] * shift[k])),
+            h.at[k].multiply(jnp.exp(moved[1][k] * shift[k])),
         )
         log_density_change = data.joint_log_density_change(model, (w, h), new, parameters)
         accepted, _ = decide(uniform[k], change[k] + log_density_change)
@@ -86,10 +86,18 @@ def shift_rates(model: NMF, data: Sampled, position: Position, name: str, key: A
     *_, accepted = lax.fori_loop(0, rates.shape[0], one, begin)
     shift = jnp.where(accepted, shift, 0.0)
     return Position(
-        position.W + moved[0] * shift[:, None],
-        position.H + moved[1] * shift[:, None],
+        position.W + (moved[0] * shift)[:, None],
+        position.H + (moved[1] * shift)[:, None],
         {**position.parameters, name: rates * jnp.exp(-shift)},
     )
+
+
+def _moved(model: NMF, name: str, rates: Array) -> tuple[Array, Array]:
+    """Return 1 for each component whose W, or H, a rate governs, and 0 for the others and known ones."""
+    place = jnp.arange(len(rates))
+    of_W = (place >= model.n_known_W) & (name != "rate_H")
+    of_H = (place >= model.n_known_H) & (name != "rate_W")
+    return of_W.astype(rates.dtype), of_H.astype(rates.dtype)
 
 
 def _proposed_shifts(key: Array, rates: Array) -> tuple[Array, Array]:

@@ -21,7 +21,7 @@ N_PROPOSALS = 12
 
 
 def scale_move(model: NMF, position: Position, uniform: Array) -> Position:
-    """Give every component a new scale, from its conditional distribution.
+    """Give every free component a new scale, from its conditional distribution.
 
     Parameters
     ----------
@@ -37,15 +37,22 @@ def scale_move(model: NMF, position: Position, uniform: Array) -> Position:
     Position
         The same WH, with its scale shared anew between the factors.
     """
+    first, whole = max(model.n_known_W, model.n_known_H), position
+    position, uniform = Position(whole.W[first:], whole.H[first:], {}), uniform[:, :, first:]
+    if not len(position.W):
+        return whole
     (shape_W, rate_W), (shape_H, rate_H) = (
-        prior.terms(position.W) for prior in (model.prior_W, model.prior_H)
+        prior.of_components(first).terms(position.W) for prior in (model.prior_W, model.prior_H)
     )
     order = position.W.shape[1] * shape_W[0, 0] - position.H.shape[1] * shape_H[0, 0]
     alpha = jnp.sum(rate_W * jnp.exp(position.W), axis=1)
     beta = jnp.sum(rate_H * jnp.exp(position.H), axis=1)
     shift, found = log_gig(uniform, jnp.broadcast_to(order, alpha.shape), alpha, beta)
     shift = jnp.where(found, shift, 0.0)
-    return position._replace(W=position.W + shift[:, None], H=position.H - shift[:, None])
+    W, H = position.W + shift[:, None], position.H - shift[:, None]
+    if first:
+        W, H = jnp.concatenate([whole.W[:first], W]), jnp.concatenate([whole.H[:first], H])
+    return whole._replace(W=W, H=H)
 
 
 def log_gig(uniform: Array, order: Array, alpha: Array, beta: Array) -> tuple[Array, Array]:

@@ -17,14 +17,14 @@ from bayesnmf.model import NMF
 def shear_move(
     model: NMF, position: Position, uniform: Array, key: Array, *, exponential: bool
 ) -> Position:
-    """Shear disjoint random pairs of components.
+    """Shear disjoint random pairs of free components.
 
     Parameters
     ----------
     model : NMF
         Gives the priors.
     position : Position
-        Where the chain is; with one component it stays.
+        Where the chain is; with one free component it stays.
     uniform : array of shape (2, component)
         Uniform random numbers: the first row pairs components, the second draws from pairs.
     key : array
@@ -38,10 +38,11 @@ def shear_move(
     Position
         The same WH, with mass moved between the components of each pair.
     """
-    n_pairs = position.W.shape[0] // 2
+    known = max(model.n_known_W, model.n_known_H)
+    n_pairs = (position.W.shape[0] - known) // 2
     if n_pairs == 0:
         return position
-    order = jnp.argsort(uniform[0])
+    order = known + jnp.argsort(uniform[0, known:])
     first, second = order[:n_pairs], order[n_pairs : 2 * n_pairs]
     # W[second] takes from W[first]; H[first] gives to H[second].
     takes = (position.W[second], position.W[first])

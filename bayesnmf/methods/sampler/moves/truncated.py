@@ -25,9 +25,17 @@ N_TERMS = 16
 
 
 def truncated_move(
-    data: Gram, x: Array, y: Array, sigma: Array, prior: Prior, uniform: Array, *, axis: int
+    data: Gram,
+    x: Array,
+    y: Array,
+    sigma: Array,
+    prior: Prior,
+    uniform: Array,
+    *,
+    axis: int,
+    first: int = 0,
 ) -> Array:
-    """Draw every entry of a factor given the other entries.
+    """Draw every entry of a factor given the other entries, but for components before `first`.
 
     Parameters
     ----------
@@ -40,8 +48,8 @@ def truncated_move(
     sigma : array
         Standard deviation of the noise, the same in every cell.
     prior : Prior
-        Exponential, with one rate or a rate a component.
-    uniform : array of shape (component, row)
+        Exponential, with one rate or a rate a component, of the components from `first` on.
+    uniform : array of shape (component - first, row)
         Uniform random numbers.
     axis : int
         Axis of V that the other factor runs along: 1 to move W, 0 to move H.
@@ -57,9 +65,12 @@ def truncated_move(
     factorization. ICA 2009, LNCS 5441, 540-547. doi:10.1007/978-3-642-00599-2_68
     """
     n_components = x.shape[0]
+    if first == n_components:
+        return x
     variance = sigma * sigma
     # In units of one over the variance, so that what is left of them is a plain residual.
-    targets = data.project(y, axis=axis) - variance * prior.terms(x)[1]
+    targets, rate = data.project(y, axis=axis), prior.terms(x)[1]
+    targets = targets.at[first:].add(-variance * rate) if first else targets - variance * rate
     gram = contract(y, y, 1)
     # Even an all-zero row of the other factor leaves a proper draw: that of the prior.
     least = jnp.finfo(x.dtype).tiny ** 0.25
@@ -69,12 +80,13 @@ def truncated_move(
         own = lax.dynamic_index_in_dim(w, k, keepdims=False)
         squares = jnp.maximum(row[k], least)
         residual = lax.dynamic_index_in_dim(targets, k, keepdims=False) - row @ w + row[k] * own
-        u = lax.dynamic_index_in_dim(uniform, k, keepdims=False)
+        u = lax.dynamic_index_in_dim(uniform, k - first, keepdims=False)
         std = sigma / jnp.sqrt(squares)
         entry = std * truncated_normal(u, -residual / (squares * std))
         return lax.dynamic_update_index_in_dim(w, entry, k, 0)
 
-    return jnp.log(lax.fori_loop(0, n_components, draw, jnp.exp(x)))
+    drawn = jnp.log(lax.fori_loop(first, n_components, draw, jnp.exp(x)))
+    return jnp.concatenate([x[:first], drawn[first:]]) if first else drawn
 
 
 def truncated_normal(uniform: Array, lower: Array) -> Array:
