@@ -114,7 +114,7 @@ def predict_line(
         # times the target where nothing is given.
         z, log_proposal = _student(draw.key, points, *_center_and_root(line, draw))
         parameters = {**line.known, **draw.parameters}
-        mean = off_zero(jnp.exp(z) @ draw.H + draw.offset)
+        mean = off_zero(jnp.exp(z) @ draw.H + draw.offset[None, :])
         weight = _log_prior(line.shape, draw.rate, z) - log_proposal
         if alone:
             # The prior integrates to 1 exactly; given cells have an integral to be estimated.

@@ -158,10 +158,10 @@ class Integral:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predict cells whose means are known at every draw: there is nothing to integrate out."""
         given = {name: x[:, None] for name, x in self.parameters.items()}
-        given |= {name: x[target] for name, x in known.items()}
+        given |= {name: x[None, target] for name, x in known.items()}
         scores = [self.likelihood.log_mass] if self.discretised else []
         with jax.enable_x64(True):
-            cells = jnp.asarray(v[target]), off_zero(jnp.asarray(mean[:, target]))
+            cells = jnp.asarray(v[None, target]), off_zero(jnp.asarray(mean[:, target]))
             parameters = {name: jnp.asarray(x) for name, x in given.items()}
             values, *fitted = (
                 np.asarray(score(*cells, **parameters)).sum(axis=1)

@@ -22,7 +22,7 @@ from bayesnmf.methods.draws import Draws, require_room
 from bayesnmf.methods.optimise.log_map import log_map, log_scales
 from bayesnmf.methods.options import require_counts, require_tolerance
 from bayesnmf.model import Model
-from bayesnmf.model.known import complete_sites, sites_to_infer
+from bayesnmf.model.completion import complete_sites, sites_to_infer
 from bayesnmf.model.sites import deterministic_sites, log_joint
 
 #: Steps between two looks at the evidence lower bound.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpyro
 
 from bayesnmf.arrays import Array
-from bayesnmf.model.known import put_known
+from bayesnmf.model.completion import put_known
 
 if TYPE_CHECKING:
     from bayesnmf.model.nmf import NMF

@@ -6,21 +6,18 @@ infer of a factor is ``factor[n_known:]``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from bayesnmf.arrays import Array
 from bayesnmf.data import AnyMatrix
 from bayesnmf.data.labels import component_names, labels_of, matched
+from bayesnmf.likelihoods import Likelihood
 from bayesnmf.priors import ARD, Prior
 from bayesnmf.priors.rates import resolve_rates, resolve_rates_beside
 
 if TYPE_CHECKING:
-    from bayesnmf.model.interface import Model
     from bayesnmf.model.nmf import NMF
 
 #: Which axis of a table its components run along.
@@ -84,24 +81,12 @@ def matched_known(table: Any, factor: Literal["W", "H"], matrix: AnyMatrix) -> A
         return None
     rows, columns = (matrix.row_names, None) if factor == "W" else (None, matrix.column_names)
     what, size = f"{factor}, the known components", matrix.shape[1 - AXES[factor]]
+    _refuse_transposed(table, factor, matrix, what)
     values = np.asarray(matched(table, rows, columns, what), matrix.dtype)
     if values.shape[1 - AXES[factor]] != size:
         word = "rows" if factor == "W" else "columns"
         raise ValueError(f"{what}, have {values.shape[1 - AXES[factor]]} {word}, but V has {size}")
     return values
-
-
-def labels_of_components(model: NMF) -> np.ndarray:
-    """Return the labels of all components: names of known ones, and numbers after them.
-
-    One kind of label for all: where a known component has a text for a name, numbers are text too.
-    """
-    n_components = model.n_components
-    for factor in ("W", "H"):
-        names = component_names(getattr(model, factor), AXES[factor])
-        if names is not None:
-            return labels_of(pd.Index([*names, *range(len(names), n_components)]))
-    return np.arange(n_components)
 
 
 class KnownTables(NamedTuple):
@@ -114,6 +99,53 @@ class KnownTables(NamedTuple):
     def number(self) -> int | None:
         """Number of known components, or None."""
         return max(number_known(self.W, "W"), number_known(self.H, "H")) or None
+
+
+class HasKnown:
+    """What a model says of its known components, which are its fields W and H."""
+
+    n_components: int
+    W: Any
+    H: Any
+
+    @property
+    def n_known_W(self) -> int:
+        """Number of known columns of W."""
+        return number_known(self.W, "W")
+
+    @property
+    def n_known_H(self) -> int:
+        """Number of known rows of H."""
+        return number_known(self.H, "H")
+
+    @property
+    def n_known(self) -> int:
+        """Number of known components, in either factor."""
+        return self.n_known_W + self.n_known_H
+
+    @property
+    def component_names(self) -> np.ndarray:
+        """Labels of the components: names of known ones, and numbers after them.
+
+        All of one kind: where a known component has a text for a name, numbers are text too.
+        """
+        for factor in ("W", "H"):
+            names = component_names(getattr(self, factor), AXES[factor])
+            if names is not None:
+                return labels_of(pd.Index([*names, *range(len(names), self.n_components)]))
+        return np.arange(self.n_components)
+
+
+def count_components(n_components: Any, known: KnownTables) -> int:
+    """Return a number of components, that of the known ones where it is None."""
+    if n_components is None and known.number is None:
+        raise TypeError("n_components is missing: give a number, or known components as W= or H=")
+    n_components = known.number if n_components is None else n_components
+    if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
+        raise TypeError(f"n_components must be an integer, not {n_components!r}")
+    if n_components < 1:
+        raise ValueError(f"n_components must be at least 1, not {n_components}")
+    return int(n_components)
 
 
 def known_tables(W: Any, H: Any) -> KnownTables:
@@ -140,12 +172,33 @@ def require_consistent(model: NMF) -> None:
             "ARD on both factors gives the two one rate, but a known component has a prior in one of "
             "them only: give 'ard' to the factor that is inferred, and 'gamma' to the other"
         )
-    labels = pd.Index(labels_of_components(model))
+    labels = pd.Index(model.component_names)
     if not labels.is_unique:
         raise ValueError(
             f"a known component has the name {labels[labels.duplicated()][0]!r}, which is the number "
             "of a free component: give it another name"
         )
+
+
+def require_reached(model: NMF, matrix: AnyMatrix) -> None:
+    """Raise when V is not zero where every component is known to be: no weight explains that."""
+    whole = model.n_known == model.n_components
+    if not whole or _explains_all(model.likelihood):
+        return
+    factor, names = ("H", matrix.column_names) if model.H is not None else ("W", matrix.row_names)
+    table = matched_known(getattr(model, factor), factor, matrix)  # type: ignore[arg-type]
+    for j in map(int, np.flatnonzero(~table.any(axis=AXES[factor]))):
+        cells = (
+            matrix.column(j)
+            if factor == "H"
+            else matrix.block(np.array([j]), np.arange(matrix.n_columns))
+        )
+        if np.nansum(cells) > 0:
+            word = "column" if factor == "H" else "row"
+            raise ValueError(
+                f"{word} {labels_of(names)[j]} of V is not zero, but it is in all known components: add "
+                f"a free component (n_components={model.n_known + 1}), or leave the {word} out"
+            )
 
 
 def recorded_tables(model: NMF) -> dict[str, tuple[list[str], Any]]:
@@ -167,39 +220,24 @@ def resolved_priors(model: NMF, mean: float) -> tuple[Prior, Prior]:
     return resolve_rates(prior_W, prior_H, mean, k)
 
 
-def put_known[A: (np.ndarray, Array)](model: NMF, W: A, H: A) -> tuple[A, A]:
-    """Return factors W, (row, component), and H, (component, column), with what is known of them."""
-    xp: Any = np if isinstance(W, np.ndarray) else jnp
-    if model.W is not None:
-        W = xp.concatenate([xp.asarray(model.W, W.dtype), W[:, model.n_known_W :]], axis=1)
-    if model.H is not None:
-        H = xp.concatenate([xp.asarray(model.H, H.dtype), H[model.n_known_H :]], axis=0)
-    return W, H
+def _refuse_transposed(table: Any, factor: str, matrix: AnyMatrix, what: str) -> None:
+    """Raise when a labelled table has the names of the data along its components."""
+    word, other, names = ("rows", "columns", matrix.row_names)
+    if factor == "H":
+        word, other, names = ("columns", "rows", matrix.column_names)
+    along, across = (component_names(table, axis) for axis in (AXES[factor], 1 - AXES[factor]))
+    if along is None or across is None:
+        return
+    wanted, here, there = (set(labels_of(index)) for index in (names, along, across))
+    if here == wanted != there:
+        raise ValueError(f"{what}, has the names of V's {word} in its {other}: give it transposed")
 
 
-def sites_to_infer(model: Model, sites: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sites of the NumPyro program: of W and H only what is inferred."""
-    nmf = model.nmf
-    if nmf is None or "W" not in sites:
-        return dict(sites)
-    parts = {"W": sites["W"][..., nmf.n_known_W :], "H": sites["H"][..., nmf.n_known_H :, :]}
-    free = {name: x for name, x in parts.items() if x.size}
-    return {name: x for name, x in sites.items() if name not in parts} | free
-
-
-def complete_sites(model: Model, sites: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return draws, (chain, draw, ...), of whole W and H from draws of the program's sites."""
-    nmf, whole = model.nmf, dict(sites)
-    if nmf is None:
-        return whole
-    lead = next(iter(sites.values())).shape[:2]
-    for name, table, axis in (("W", nmf.W, -1), ("H", nmf.H, -2)):
-        if table is not None:
-            known = np.asarray(table)
-            parts = [np.broadcast_to(known, (*lead, *known.shape))]
-            parts += [sites[name]] if name in sites else []
-            whole[name] = np.concatenate(parts, axis=axis)
-    return whole
+def _explains_all(likelihood: Likelihood) -> bool:
+    """Return whether a mean of 0 can have any value, as under Gaussian noise."""
+    parameters = dict.fromkeys(likelihood.parameters, 1.0)
+    support = likelihood.distribution(np.ones((1, 1)), **parameters).support
+    return bool(np.all(support(np.full((1, 1), -1.0))))
 
 
 def _named(names: pd.Index | None, k: int) -> str:

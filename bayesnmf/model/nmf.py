@@ -21,11 +21,12 @@ from bayesnmf.model.describe import described_nmf, recorded_nmf
 from bayesnmf.model.factors import draw_factors
 from bayesnmf.model.interface import Description, Measure
 from bayesnmf.model.known import (
+    HasKnown,
+    count_components,
     known_tables,
-    labels_of_components,
     matched_known,
-    number_known,
     require_consistent,
+    require_reached,
     resolved_priors,
 )
 from bayesnmf.model.mean import observations, product
@@ -35,7 +36,7 @@ from bayesnmf.priors.rates import require_one_rate, with_rate
 
 @pytree(static=("n_components",))
 @dataclass(frozen=True, init=False, eq=False)
-class NMF:
+class NMF(HasKnown):
     """Bayesian non-negative matrix factorisation: a likelihood times priors on W and H.
 
     ``V_ij ~ likelihood((WH)_ij)`` with ``W_ik ~ prior_W`` and ``H_kj ~ prior_H``. The instance
@@ -92,17 +93,8 @@ class NMF:
         H: ArrayLike | None = None,
     ) -> None:
         known = known_tables(W, H)
-        n_components = n_components if n_components is not None else known.number
-        if n_components is None:
-            raise TypeError(
-                "n_components is missing: give a number, or known components as W= or H="
-            )
-        if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
-            raise TypeError(f"n_components must be an integer, not {n_components!r}")
-        if n_components < 1:
-            raise ValueError(f"n_components must be at least 1, not {n_components}")
         set_field = object.__setattr__  # how a frozen dataclass sets its own fields
-        set_field(self, "n_components", int(n_components))
+        set_field(self, "n_components", count_components(n_components, known))
         set_field(self, "likelihood", as_likelihood(likelihood))
         set_field(self, "prior_W", as_prior(prior_W, "prior_W"))
         set_field(self, "prior_H", as_prior(prior_H, "prior_H"))
@@ -118,26 +110,6 @@ class NMF:
 
     def __hash__(self) -> int:
         return hash((self.n_components, self.likelihood, self.prior_W, self.prior_H))
-
-    @property
-    def n_known_W(self) -> int:
-        """Number of known columns of W."""
-        return number_known(self.W, "W")
-
-    @property
-    def n_known_H(self) -> int:
-        """Number of known rows of H."""
-        return number_known(self.H, "H")
-
-    @property
-    def n_known(self) -> int:
-        """Number of known components, in either factor."""
-        return self.n_known_W + self.n_known_H
-
-    @property
-    def component_names(self) -> np.ndarray | None:
-        """Labels of the components."""
-        return labels_of_components(self)
 
     @property
     def name(self) -> str:
@@ -250,6 +222,7 @@ class NMF:
             Whether posterior draws are asked for, which need proper priors and a true density.
         """
         self.likelihood.check(matrix, quasi=not draws)
+        require_reached(self, matrix)
         for name, prior in (("prior_W", self.prior_W), ("prior_H", self.prior_H)):
             if draws and not prior.proper:
                 raise ValueError(

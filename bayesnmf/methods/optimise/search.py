@@ -21,7 +21,7 @@ from bayesnmf.methods.optimise.solution import (
     solution_at,
 )
 from bayesnmf.model import NMF
-from bayesnmf.model.known import put_known
+from bayesnmf.model.completion import put_known
 from bayesnmf.observed import observe
 from bayesnmf.observed.interface import Observed
 

@@ -12,7 +12,7 @@ from numpyro.infer.util import unconstrain_fn
 from bayesnmf.data import Matrix
 from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.model import Model
-from bayesnmf.model.known import complete_sites, sites_to_infer
+from bayesnmf.model.completion import complete_sites, sites_to_infer
 from bayesnmf.model.sites import deterministic_sites, log_joint
 
 #: Chains start this far apart, in standard deviations of every unconstrained coordinate.

@@ -13,7 +13,7 @@ from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise.log_map import log_maps
 from bayesnmf.methods.sampler import NMFState, chains, plan_for
 from bayesnmf.model import NMF
-from bayesnmf.model.known import complete_sites, sites_to_infer
+from bayesnmf.model.completion import complete_sites, sites_to_infer
 from bayesnmf.observed import observe_for_sampling
 from bayesnmf.observed.interface import Sampled
 
