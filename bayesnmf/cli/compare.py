@@ -39,7 +39,13 @@ SHOWN = ["elpd", "elpd_diff", "dse", "p", "weight", "bad_k", "estimator", "note"
 
 def run_compare(
     data: cli_data.Data,
-    rank: Annotated[int, typer.Option(min=1, help="Number of components.")],
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of components, known ones included.", show_default="all known"
+        ),
+    ] = None,
+    reference: cli_data.Reference = None,
     likelihoods: Annotated[
         str, typer.Option(help=f"Names, separated by commas: {', '.join(LIKELIHOODS)}.")
     ] = "poisson,negative_binomial",
@@ -64,13 +70,15 @@ def run_compare(
         require_target(out, IMAGES)
     if criterion not in CRITERIA:  # found now, rather than after the fits
         raise ValueError(f"unknown --criterion {criterion!r}; valid: {', '.join(CRITERIA)}")
+    cli_data.require_rank(rank, reference)
     record = as_method(method)
     for name in likelihoods.split(","):
         as_likelihood(name)  # refuses an unknown name before files are read
     layout = cli_data.Layout(names, header, read_budget)
     known = layout.read_known(sigma, exposure)
     chosen = cli_data.likelihoods_of(likelihoods, known)
-    models = {name: NMF(rank, likelihood) for name, likelihood in chosen.items()}
+    H = layout.read_reference(reference)
+    models = {name: NMF(rank, likelihood, H=H) for name, likelihood in chosen.items()}
     V = layout.read(data)
     typer.echo(f"{data}: {files.describe(V)}\n")
     fits = _fits(V, models, record, seed)

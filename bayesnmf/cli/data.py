@@ -71,6 +71,15 @@ Exposure = Annotated[
 ]
 
 
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Known components, a row each, read as DATA and matched with its columns by name.",
+    ),
+]
+
+
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
@@ -110,10 +119,22 @@ class Layout:
             return read(names=int(self.names) - 1)
         return read(names=self.names)
 
+    def read_reference(self, path: Path | None) -> Any:
+        """Read a table of known components, or return None where there is none."""
+        return None if path is None else self.read(path)
+
     def read_known(self, sigma: Path | None, exposure: Path | None) -> dict[str, Any]:
         """Read the tables of known parameters, each labelled where its file is."""
         paths = {"sigma": sigma, "exposure": exposure}
         return {name: self.read(path) for name, path in paths.items() if path is not None}
+
+
+def require_rank(rank: int | None, reference: Path | None) -> None:
+    """Raise when neither a number of components is given nor known ones."""
+    if rank is None and reference is None:
+        raise ValueError(
+            "--rank is missing: give the number of components, or known ones by --reference"
+        )
 
 
 def likelihoods_of(names: str, known: Mapping[str, Any]) -> dict[str, Likelihood]:

@@ -35,8 +35,14 @@ EXAMPLES = (
 
 def run_fit(
     data: cli_data.Data,
-    rank: Annotated[int, typer.Option(min=1, help="Number of components.")],
     out: Annotated[Path, typer.Option(help="Result to write: .nc or .zarr.")],
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of components, known ones included.", show_default="all known"
+        ),
+    ] = None,
+    reference: cli_data.Reference = None,
     likelihood: Annotated[str, typer.Option(help=f"{listed(LIKELIHOODS)}.")] = "poisson",
     method: Annotated[str, typer.Option(help=f"{listed(METHODS)}.")] = "mcmc",
     prior_w: Annotated[str, typer.Option(help=f"{listed(PRIORS)}.")] = "gamma",
@@ -74,6 +80,7 @@ def run_fit(
     was interrupted. With 1 the result is saved. With 130 the draws so far are saved, if any.
     """
     require_target(out, RESULTS)
+    cli_data.require_rank(rank, reference)
     options = {
         "--warmup": ("num_warmup", warmup),
         "--samples": ("num_samples", samples),
@@ -92,7 +99,8 @@ def run_fit(
     as_likelihood(likelihood)  # refuses an unknown name before files are read
     layout = cli_data.Layout(names, header, read_budget)
     known = layout.read_known(sigma, exposure)
-    model = NMF(rank, cli_data.likelihoods_of(likelihood, known)[likelihood], *priors)
+    noise = cli_data.likelihoods_of(likelihood, known)[likelihood]
+    model = NMF(rank, noise, *priors, H=layout.read_reference(reference))
     say = _silent if quiet else typer.echo
     V = _read(layout, data, model, record, say)
     progress = sys.stderr.isatty() and not quiet

@@ -52,6 +52,7 @@ def run_rank(
     criterion: Annotated[
         str, typer.Option(help="kfold or loo; auto: kfold for map, loo for svi and mcmc.")
     ] = "auto",
+    reference: cli_data.Reference = None,
     sigma: cli_data.Sigma = None,
     exposure: cli_data.Exposure = None,
     names: cli_data.Names = None,
@@ -70,7 +71,8 @@ def run_rank(
 
     The smallest rank is chosen that leaves no structure in the residuals and predicts cells left
     out as well as the best rank does. Ctrl-C keeps the ranks that are finished; with --out, each
-    rank is saved as soon as it is finished.
+    rank is saved as soon as it is finished. With --reference a rank is the number of free
+    components beside the known ones.
     """
     _require_targets(out, plot)
     asked = None if ranks is None else parse_ranks(ranks)
@@ -87,6 +89,7 @@ def run_rank(
         method,  # type: ignore[arg-type]  # select_rank refuses what is unknown
         prior_W=prior_w,
         prior_H=prior_h,
+        H=layout.read_reference(reference),
         criterion=criterion,  # type: ignore[arg-type]
         n_folds=folds,
         n_replicates=replicates,

@@ -155,3 +155,23 @@ def test_damaged_files_have_the_status_of_an_error(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"PK\3\4" + bytes(60))
     assert str(path) in run("fit", path, *QUICK, "--out", tmp_path / "fit.nc").error()
+
+
+def test_known_components_come_from_a_file(counts):
+    V = pd.read_csv(counts, index_col=0)
+    known = pd.DataFrame(np.arange(1.0, 9).reshape(2, 4), ["A", "B"], V.columns)
+    path = counts.with_name("known.tsv")
+    known[list(V.columns[::-1])].to_csv(path, sep="\t", index_label="component")
+    saved, options = counts.with_name("fit.nc"), ("--method", "map", "--starts", 1)
+    outcome = run("fit", counts, "--reference", path, *options, "--out", saved)
+    assert outcome.status == 0, outcome.err
+    fit = bn.load(saved)
+    assert fit.H["component"].values.tolist() == ["A", "B"]
+    np.testing.assert_allclose(fit.H, known.div(known.sum(axis=1), axis=0))
+    assert "--rank is missing" in run("fit", counts, "--out", saved).error()
+    outcome = run("rank", counts, "--reference", path, "--ranks", "0,1", "--replicates", 19)
+    assert outcome.status == 0, outcome.err
+    flipped = counts.with_name("flipped.csv")
+    known.T.to_csv(flipped, index_label="gene")
+    refused = run("fit", counts, "--reference", flipped, "--out", saved).error()
+    assert "names of V's columns in its rows: give it transposed" in refused

@@ -240,3 +240,17 @@ def test_constant_data_have_rank_one():
 def test_ranks_default_to_ten_or_the_smaller_side():
     assert as_ranks(None, (30, 40)) == list(range(1, 11))
     assert as_ranks(None, (30, 4)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("method", ["map", bn.MCMC(num_warmup=50, num_samples=100, num_chains=2)])
+def test_ranks_count_free_components_beside_known_ones(method):
+    V, _, H = bn.datasets.make_nmf(30, 12, 3, "poisson", seed=5)
+    found = bn.select_rank(V, [0, 1, 2], method=method, H=H[:2], n_replicates=19, progress=False)
+    assert found.table.index.tolist() == [0, 1, 2]
+    assert found.best == 1
+    assert found.fits[1].n_components == 3
+    assert found.fits[1].known == {"W": 0, "H": 2}
+    with pytest.raises(ValueError, match="at least 0"):
+        bn.select_rank(V, [-1], H=H[:2])
+    with pytest.raises(ValueError, match="less 2 known components"):
+        bn.select_rank(V, [11], H=H[:2])

@@ -62,6 +62,8 @@ def prior_draws(model: bn.NMF, size: int, seed: int) -> Position:
     given = model.with_rates({name: x[..., None] for name, x in rates.items()})
     W = rng.gamma(given.prior_W.shape, 1 / given.prior_W.rate, (size, K, n))
     H = rng.gamma(given.prior_H.shape, 1 / given.prior_H.rate, (size, K, m))
+    if model.H is not None:
+        H[:, : model.n_known_H] = model.H
     keys = jax.random.split(jax.random.key(seed), 1 + len(model.likelihood.priors))
     parameters = {
         name: jnp.asarray(prior.sample(key, (size,)), float)
@@ -87,8 +89,8 @@ def inside(model: bn.NMF, V: jax.Array) -> jax.Array:
     return jnp.maximum(V, ends.tiny) if model.likelihood.name == "gamma" else V
 
 
-def fixed_tuning(position: Position, step: float = 0.6) -> Tuning:
-    """Return masses and step sizes that do not depend on the data."""
+def fixed_tuning(position: Position, step: float = 0.6, known: int = 0) -> Tuning:
+    """Return masses and step sizes that do not depend on the data; of H some rows are `known`."""
 
     def whitening(x: jax.Array) -> jax.Array:
         return 0.6 * jnp.broadcast_to(jnp.eye(x.shape[0])[:, :, None], (x.shape[0], *x.shape))
@@ -99,7 +101,7 @@ def fixed_tuning(position: Position, step: float = 0.6) -> Tuning:
     steps = Steps(*(adaptation.first_step_size(jnp.broadcast_to(log_step, size)) for size in sizes))
     widths = {name: jnp.ones_like(x) for name, x in parameters.items()}
     return Tuning(
-        (whitening(W), whitening(H)),
+        (whitening(W), whitening(H[known:])),
         steps,
         widths,
         jax.tree.map(jnp.zeros_like, position),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from methods.sampler import prior_check as check
 
@@ -79,7 +82,14 @@ def truncated(model, data, position, noise):
 
 def whole_sweep(model, data, position, noise):
     plan = Plan(exponential=False, joint_leapfrogs=4)
-    return sweep(plan, model, data, position, check.fixed_tuning(position), noise.slices)[0]
+    tuning = check.fixed_tuning(position, known=model.n_known_H)
+    return sweep(plan, model, data, position, tuning, noise.slices)[0]
+
+
+def truncated_sweep(model, data, position, noise):
+    plan = Plan("truncated", joint_leapfrogs=4)
+    tuning = check.fixed_tuning(position, known=model.n_known_H)
+    return sweep(plan, model, data, position, tuning, noise.slices)[0]
 
 
 @pytest.mark.parametrize("shape", [0.4, 1.0, 2.5])
@@ -113,6 +123,21 @@ def test_moves_of_the_factors_leave_the_joint_distribution(name, move):
 def test_whole_sweeps_leave_the_joint_distribution(name):
     """Of the others in ``test_rate_moves.py``, where rates move too."""
     p = check.p_values(check.model_of(name), whole_sweep, seed=4)
+    assert check.agrees(p), p
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "moves"),
+    [
+        ("poisson", 1.3, whole_sweep),
+        ("gaussian", 1.0, truncated_sweep),
+        pytest.param("gamma", 1.3, whole_sweep, marks=pytest.mark.long),
+        pytest.param("beta", 1.3, whole_sweep, marks=pytest.mark.long),
+    ],
+)
+def test_sweeps_beside_a_known_component_leave_the_joint_distribution(name, shape, moves):
+    model = replace(check.model_of(name, shape), H=np.array([[0.3, 0.8, 0.0, 1.4]]))
+    p = check.p_values(model, moves, seed=8)
     assert check.agrees(p), p
 
 
