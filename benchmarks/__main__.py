@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import agreement, alarms, calibration, comparison, mcmc, rank, sparse
+from benchmarks import agreement, alarms, calibration, comparison, mcmc, rank, refit, sparse
 from benchmarks import map as dense
 
 
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--escalated", type=int, default=2, help="data sets to escalate")
     command.add_argument("--folded", type=int, default=1, help="data sets to cross-validate")
     command.add_argument("--out", type=Path, default=Path("comparison.jsonl"), help="to append to")
+    refit.add_arguments(commands.add_parser("refit", help="exposures to known signatures"))
     return parser
 
 
@@ -76,6 +77,8 @@ def main() -> None:
             rank.run(
                 arguments.truth, arguments.datasets, arguments.noise, arguments.out, arguments.plot
             )
+        case "refit":
+            refit.run(arguments)
         case "alarms":
             alarms.run(arguments.likelihood, arguments.datasets, arguments.out)
         case "comparison":

@@ -56,6 +56,7 @@ class Gaussian(Likelihood):
         "Noise of the same size sigma in every cell, unless sigma is given cell by cell."
     )
     base_measure: ClassVar = "lebesgue"
+    log_concave: ClassVar = True
     power: ClassVar[float] = 3.0  # of sigma, in its prior density
     parameters: ClassVar = ("sigma",)
 

@@ -51,6 +51,7 @@ class Poisson(Likelihood):
     )
     overdispersed_alternative: ClassVar[str] = "negative_binomial"
     base_measure: ClassVar = "counting"
+    log_concave: ClassVar = True
     parameters: ClassVar = ("exposure",)
 
     @property

@@ -65,8 +65,8 @@ class MAP:
     solver : {"auto", "newton", "accelerated", "mu"}, default "auto"
         "newton": accelerated block Newton steps. "accelerated": accelerated multiplicative
         updates. "mu": plain multiplicative updates, those of scikit-learn for the classic
-        objectives. "auto": "newton" up to 32 components, "accelerated" above. None of them
-        increases the objective.
+        objectives. "auto": "newton" up to 32 components and where one factor is known,
+        "accelerated" elsewhere. None of them increases the objective.
     init : {"random", "nndsvd"}, pair of arrays, or list of these, default "random"
         "random": `n_init` starts from half-normal factors. "nndsvd": one start from the singular
         vectors. (W, H): these factors. A list: all the starts that its entries name. Labelled
@@ -79,7 +79,9 @@ class MAP:
         either 0 with the objective rising from it, or has slope 0. Entries are measured in the
         largest of their component, slopes in nats per cell for a step of that size.
     n_init : int, default 4
-        Number of random starts. The best optimum of all starts is returned.
+        Number of random starts. The best optimum of all starts is returned. Where a factor is known
+        and the log density is concave in the mean (Poisson, Gaussian) there is one optimum, and one
+        start.
     stop : {"kkt", "divergence"}, default "kkt"
         "kkt": as above. "divergence", for ``solver="mu"``: scikit-learn's rule, which looks every
         ten iterations whether the root of twice the divergence has fallen by less than `tol`
@@ -186,7 +188,9 @@ class MAP:
         """Return how to search for the MAP estimate of a model with these options."""
         solver: str = self.solver
         if solver == "auto":
-            few = model.n_components <= MAX_NEWTON_COMPONENTS
+            # With one factor known, Newton steps need few iterations, and no other kind converges.
+            whole = model.n_known == model.n_components
+            few = whole or model.n_components <= MAX_NEWTON_COMPONENTS
             # Without a proven majorisation, plain updates are no map to accelerate.
             solver = "newton" if few or not model.likelihood.majorises else "accelerated"
         by_divergence, log_space = self.stop == "divergence", self.space == "log"
@@ -202,7 +206,9 @@ class MAP:
             elif init == "nndsvd":
                 starts.append(nndsvd_start(model, matrix))
             else:
-                keys = jax.random.split(key, self.n_init)
+                # Given one factor, a log-concave likelihood has one optimum.
+                unique = model.likelihood.log_concave and model.n_known == model.n_components
+                keys = jax.random.split(key, 1 if unique else self.n_init)
                 starts += [random_start(model, matrix, k) for k in keys]
         return starts
 

@@ -142,7 +142,8 @@ def fit_silently(
 def _warn_of_excess(model: Model, matrix: AnyMatrix) -> None:
     """Warn of more components than the smaller side of V."""
     limit = min(matrix.shape)
-    if model.nmf is not None and model.nmf.n_components > limit:
+    free = 0 if model.nmf is None else model.nmf.n_components - model.nmf.n_known
+    if model.nmf is not None and free and model.nmf.n_components > limit:
         warnings.warn(
             f"{model.nmf.n_components} components for a matrix of shape {matrix.shape}: above "
             f"{limit} the data cannot tell all of them apart",

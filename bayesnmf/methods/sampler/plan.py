@@ -12,6 +12,10 @@ from bayesnmf.observed.interface import Sampled
 LEAPFROGS = 32
 
 
+#: Steps of a row's trajectory where the other factor is known.
+ROW_LEAPFROGS = 24
+
+
 #: Unknowns above which a joint trajectory would take a hundred times as long as a truncated sweep.
 MANY = 10_000
 
@@ -84,12 +88,14 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
     if model.likelihood.constant_variance and exponential and data.is_complete:
         joint_moves = int(coupled and unknowns <= MANY)
         return Plan("truncated", joint_moves=joint_moves, joint_leapfrogs=leapfrogs)
+    if not coupled:
+        # Trajectories of single rows are all there is, so they are long ones.
+        return Plan(exponential=exponential, thin=1, block_leapfrogs=ROW_LEAPFROGS, joint_moves=0)
     # An inferred level of noise leaves the masses of components freer, so that they mix slower.
     thin = 4 if model.likelihood.priors else 2
     return Plan(
         exponential=exponential,
         thin=thin,
-        joint_moves=int(coupled),
         joint_leapfrogs=leapfrogs,
         single_precision=data.fits_single_precision(model),
     )
