@@ -9,11 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 import numpyro
+import pandas as pd
 from numpyro import handlers
 
 from bayesnmf.arrays import Array, pytree, record
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.likelihoods import Likelihood, as_likelihood
+from bayesnmf.markup import fragment
 from bayesnmf.model.cells import NMFCells
 from bayesnmf.model.describe import described, recorded
 from bayesnmf.model.interface import Description, Measure
@@ -241,6 +243,12 @@ class NMF:
             self.likelihood.description,
             {name: described(part) for name, part in parts.items()},
         )
+
+    def _repr_html_(self) -> str:
+        said = self.describe()
+        parts = {"components": str(self.n_components), **said.parts}
+        table = pd.DataFrame({"": parts.values()}, index=list(parts))
+        return fragment("NMF", said.formula, said.words, table)
 
     def __call__(
         self, V: Array | None = None, *, shape: tuple[int, int] | None = None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayesnmf.methods.matching import match, unit_rows
+from bayesnmf.methods.matching import match_rows, unit_rows
 
 #: Rounds of matching to the mean of the matched draws; each can only raise the similarity.
 MAX_ROUNDS = 20
@@ -71,10 +71,10 @@ def align(
     n_components = H.shape[-2]
     flat = H.reshape(-1, *H.shape[-2:])
     pivot = flat[-1] if lp is None else flat[int(np.argmax(np.nan_to_num(lp, nan=-np.inf)))]
-    order = match(flat, pivot)
+    order = match_rows(flat, pivot)
     for _ in range(MAX_ROUNDS):
         pivot = np.take_along_axis(flat, order[..., None], axis=1).mean(axis=0)
-        previous, order = order, match(flat, pivot)
+        previous, order = order, match_rows(flat, pivot)
         if np.array_equal(previous, order):
             break
     order = order.reshape(*H.shape[:2], n_components)
