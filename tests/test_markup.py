@@ -16,7 +16,7 @@ import bayesnmf as bn
 from bayesnmf.markup import MAX_ROWS, fragment
 from bayesnmf.rank.result import RankSelection
 
-EVIL = "<script>alert('x')</script> & co\x07"
+EVIL = "<script>alert('x')</script> & co"
 ROWS, COLUMNS = [EVIL, *"wxyz"], [EVIL, "b & c", 'say "d"', "</table>"]
 TAGS = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td"}
 
@@ -28,7 +28,6 @@ def read(result):
     assert root.tag == "div"
     assert {element.tag for element in root.iter()} <= TAGS
     assert not {"src", "href", "onload"} & {name for x in root.iter() for name in x.attrib}
-    assert "\x07" not in html
     return " ".join(text for text in root.itertext() if text.strip())
 
 
@@ -79,15 +78,15 @@ def test_names_are_escaped_and_shown(results, name):
     html = results[name]._repr_html_()
     assert "<script" not in html
     assert "&lt;script&gt;" in html
-    assert EVIL.replace("\x07", "\ufffd")[:20] in read(results[name])
+    assert EVIL[:20] in read(results[name])
 
 
-@pytest.mark.parametrize("name", set(CLASSES) - {"NMF"})
+@pytest.mark.parametrize("name", [name for name in CLASSES if name != "NMF"])
 def test_numbers_are_those_of_the_text(results, name):
     result = results[name]
     ours, theirs = read(result), repr(result)
     assert numbers(ours) == numbers(theirs)
-    assert (len(numbers(theirs)) > 2) == (name != "Fit")
+    assert (len(numbers(theirs)) > 1) == (name != "Fit")
 
 
 @pytest.mark.parametrize("method", small.METHODS)
@@ -116,7 +115,8 @@ def test_a_fit_without_a_model_and_one_of_several_modes():
     assert "modes.table adds predictive weights" in read(modes)
 
 
-def test_long_tables_are_cut():
+def test_long_tables_are_cut_and_forbidden_characters_replaced():
     table = pd.DataFrame({"x": np.arange(1000.0)})
     assert fragment("Long", table).count("<tr") <= MAX_ROWS + 2
+    assert "\x07" not in fragment("\x07", "\x07", pd.DataFrame({"\x07": ["\x07"]}))
     assert fragment("Empty", "", table.iloc[:0]) == "<div><p><b>Empty</b></p></div>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesnmf.data.containers import require_writable
 from bayesnmf.data.labels import labels_of
 from bayesnmf.methods.matching import match_rows
 
@@ -41,7 +43,8 @@ def rename(fit: Fit, names: Mapping[str | float, str | float]) -> Fit:
     TypeError
         When `names` is no mapping, or a name is neither text nor a number.
     ValueError
-        For a component that there is not, for two of one name, and when the chains are in several
+        For a component that there is not, for two of one name, for a character that no file can
+        hold, and when the chains are in several
         modes, whose components are not the same.
 
     Examples
@@ -130,6 +133,7 @@ def _new_names(present: pd.Index, names: Mapping[Any, Any]) -> np.ndarray:
             raise TypeError(f"the name of a component must be text or a number, not {new!r}")
         replaced.add(_key(old))
         result[places[_key(old)]] = new
+    require_writable(pd.Index(result), "component")
     labels = labels_of(pd.Index(result))
     index = pd.Index(labels)
     if not index.is_unique:
@@ -147,4 +151,4 @@ def _key(name: Any) -> str:
 
 def _is_number(name: Any) -> bool:
     """Return whether a name is a number that can be one: True, infinity and NaN are none."""
-    return isinstance(name, Real) and not isinstance(name, bool) and bool(np.isfinite(name))
+    return isinstance(name, Real) and not isinstance(name, bool) and math.isfinite(name)

@@ -36,8 +36,8 @@ class Match:
         probabilities (NaN for a single draw). 0 where the component is empty.
     assignment : DataFrame
         One row a component, which is the index: ``reference``, the partner in the one-to-one
-        assignment of the largest total mean cosine, with the ``mean`` cosine and its interval. None
-        and NaN where there are fewer references than components.
+        assignment of the largest total mean cosine, with the ``mean`` cosine and its interval. All
+        missing where there are fewer references than components.
     combination : DataFrame
         One row a component and each reference of which it holds a part, largest first: ``weight``,
         of the references scaled to sum 1, in the non-negative combination that is closest to the
@@ -170,9 +170,8 @@ def _assignment(
     from scipy.optimize import linear_sum_assignment
 
     ours, theirs = linear_sum_assignment(cosines[0], maximize=True)
-    partner = np.full(len(names), None, object)
-    partner[ours] = known.names[theirs]
-    table = pd.DataFrame({"reference": partner}, names)
+    partner = pd.Series(known.names[theirs], names[ours]).reindex(names)
+    table = pd.DataFrame({"reference": partner})
     for name, values in zip(quantities, cosines, strict=True):
         column = np.full(len(names), np.nan)
         column[ours] = values[ours, theirs]
@@ -205,12 +204,12 @@ def _parts(profile: np.ndarray, profiles: np.ndarray) -> Iterator[tuple[int, flo
 def _message(assignment: pd.DataFrame) -> str:
     """Count the components that are alike to their partner, and name the least similar."""
     mean = assignment["mean"].dropna()
-    least = mean.idxmin()
-    partner = assignment.loc[least, "reference"]
+    place = int(np.nanargmin(assignment["mean"]))
+    least, partner = assignment.index[place], assignment["reference"].iloc[place]
     alike, n_components = int((mean >= ALIKE).sum()), len(assignment)
     alone = n_components - len(mean)
     return (
         f"{alike} of {n_components} component(s) have a cosine of {ALIKE:g} or more with a reference "
-        f"of their own; the least similar is {least} with {partner} ({mean[least]:.2f})."
+        f"of their own; the least similar is {least} with {partner} ({mean.min():.2f})."
         + (f" {alone} have no reference, since there are too few." if alone else "")
     )

@@ -14,12 +14,9 @@ from numpy.typing import ArrayLike
 from bayesnmf.data import AnyMatrix
 from bayesnmf.markup import fragment
 from bayesnmf.model import Model
-from bayesnmf.posterior import archive, clusters
-from bayesnmf.posterior.component_names import rename
+from bayesnmf.posterior import archive, clusters, component_names, table_files, tables
 from bayesnmf.posterior.means import mean_of_all, mean_of_cells
 from bayesnmf.posterior.summary import summary_table
-from bayesnmf.posterior.table_files import to_csv
-from bayesnmf.posterior.tables import to_frame
 from bayesnmf.posterior.tree import matrix_in, table_in
 
 
@@ -264,9 +261,9 @@ class Fit:
         archive.write(self.tree, path)
 
     # Each of these takes the fit as its first argument.
-    to_frame = to_frame
-    to_csv = to_csv
-    rename = rename
+    to_frame = tables.to_frame
+    to_csv = table_files.to_csv
+    rename = component_names.rename
 
     @property
     def _facts(self) -> str:

@@ -58,7 +58,7 @@ def to_frame(fit: Fit, name: TableName, ci_prob: float = 0.9) -> pd.DataFrame:
     if name not in get_args(TableName.__value__):
         raise ValueError(f"there is no table {name!r}; valid: W, H, mass")
     mean = fit.H if name == "H" else fit.W  # refused for chains in several modes
-    draws = fit.tree["posterior"][name] if name != "mass" else fit.mass
+    draws = fit.mass if name == "mass" else fit.tree["posterior"].dataset[name]
     labels = [draws[dim].to_numpy() for dim in draws.dims[2:]]
     grid = np.indices([len(label) for label in labels]).reshape(len(labels), -1)
     columns: dict[str, np.ndarray] = {

@@ -127,8 +127,8 @@ def share_image(W: np.ndarray, names: np.ndarray, components: np.ndarray) -> Fig
     if np.array_equal(components, np.arange(n_components)):
         axes.locator_params(axis="x", integer=True)
     else:
-        upright = {"rotation": 90, "fontsize": 8, "parse_math": False}
-        axes.set_xticks(range(n_components), [shown(name) for name in components], **upright)
+        labels = [shown(name) for name in components]
+        axes.set_xticks(range(n_components), labels, rotation=90, fontsize=8, parse_math=False)
     if listed:
         axes.set_yticks(
             range(n_rows), [shown(name) for name in names], fontsize=8, parse_math=False
