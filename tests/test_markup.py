@@ -92,7 +92,7 @@ def test_numbers_are_those_of_the_text(results, name):
 @pytest.mark.parametrize("method", small.METHODS)
 @pytest.mark.parametrize("likelihood", small.PLAIN)
 def test_fits_and_models_of_every_kind(likelihood, method):
-    fit = small.fitted(likelihood, method)
+    fit = synthetic.shaped(likelihood, method)
     facts = repr(fit).removeprefix("<Fit: ").partition(">\n")
     for fact in (facts[0], facts[2]):
         assert fact in read(fit)

@@ -87,7 +87,8 @@ def match(fit: Fit, reference: Reference, *, ci_prob: float = 0.9) -> Match:
         Result of :func:`bayesnmf.fit`.
     reference : DataFrame, DataArray, array of shape (reference, column) or Fit
         One row a reference, over the columns of V, of any scale. Labelled columns are matched by
-        name with those of V, an array by position. Of another fit, its posterior mean of H.
+        name with those of V, an array by position. Of another fit, its posterior mean of H without
+        empty components.
     ci_prob : float, default 0.9
         Probability of the equal-tailed intervals of the cosines.
 
@@ -100,7 +101,7 @@ def match(fit: Fit, reference: Reference, *, ci_prob: float = 0.9) -> Match:
     ------
     ValueError
         For columns that are not those of V; for a reference that is negative, not finite or zero
-        in all columns, or shares its name; and when the chains are in several modes, each of which
+        in all columns, or shares its name; for draws of H that are not finite; and when the chains are in several modes, each of which
         can be matched alone (:func:`bayesnmf.modes`).
 
     Notes
@@ -122,6 +123,8 @@ def match(fit: Fit, reference: Reference, *, ci_prob: float = 0.9) -> Match:
     require_one_mode(fit)
     tails = tails_of(ci_prob)
     H = fit.tree["posterior/H"]
+    if not np.isfinite(H).all():
+        raise ValueError("draws of H are not finite, so they are like nothing: see bn.check(fit)")
     known = catalogue_of(reference, H.indexes["column"])
     names = H["component"].to_numpy()
     draws = H.to_numpy().reshape(-1, *H.shape[2:])

@@ -36,7 +36,8 @@ def catalogue_of(reference: Reference, columns: pd.Index) -> Catalogue:
     Parameters
     ----------
     reference : DataFrame, DataArray, array of shape (reference, column) or Fit
-        What has labels is matched by them. Of a fit, the posterior mean of H is taken.
+        What has labels is matched by them. Of a fit, the posterior mean of H is taken, without
+        empty components.
     columns : pandas.Index
         Names of the columns of V.
 
@@ -51,7 +52,8 @@ def catalogue_of(reference: Reference, columns: pd.Index) -> Catalogue:
     """
     if isinstance(reference, Fit):
         require_one_mode(reference)
-        reference = reference.H
+        H = reference.H
+        reference = H.isel(component=(H > 0).any("column").to_numpy())
     if isinstance(reference, xr.DataArray) and reference.dims[:1] == ("column",):
         reference = reference.transpose()  # dimensions have names as well
     _refuse_transposed(reference, columns)

@@ -142,10 +142,17 @@ def test_a_fit_is_a_reference(fit):
     pd.testing.assert_frame_equal(found.cosine, bn.match(fit, other.H).cosine)
 
 
+def test_empty_components_of_a_fit_are_no_references(fit):
+    H = DRAWS[1].copy()
+    H[:, :, 2] = 0.0
+    other = synthetic.assembled(DRAWS[0], H, V=fit.V)
+    assert bn.match(fit, other).assignment["reference"].dropna().tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("likelihood", small.PLAIN)
 @pytest.mark.parametrize("method", small.METHODS)
 def test_a_fit_of_any_method_matches_itself(likelihood, method):
-    fit = small.fitted(likelihood, method)
+    fit = synthetic.shaped(likelihood, method)
     found = bn.match(fit, fit)
     np.testing.assert_allclose(found.combination.groupby("component")["cosine"].first(), 1.0)
     cosine = found.cosine["mean"].to_numpy().reshape(2, 2)
@@ -210,6 +217,13 @@ def test_other_kinds_of_references_are_refused(fit, catalogue):
         bn.match(fit, twice)
     with pytest.raises(ValueError, match="ci_prob must lie between 0 and 1, not 90"):
         bn.match(fit, catalogue, ci_prob=90)
+
+
+def test_draws_that_are_not_finite_are_like_nothing():
+    W, H = (x.copy() for x in DRAWS)
+    H[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"draws of H are not finite.*bn\.check"):
+        bn.match(synthetic.assembled(W, H, V=np.ones((5, 4))), np.eye(4))
 
 
 def test_modes_are_matched_one_at_a_time():

@@ -43,7 +43,7 @@ def draws_of(fit, name):
     ("likelihood", "method"), [(name, method) for name in small.PLAIN for method in small.METHODS]
 )
 def test_the_numbers_are_numpys(likelihood, method, name):
-    fit = small.fitted(likelihood, method)
+    fit = synthetic.shaped(likelihood, method)
     table, draws = fit.to_frame(name, ci_prob=0.8), draws_of(fit, name)
     assert table.columns.tolist() == [*LABELS[name], "mean", "sd", "10%", "90%"]
     np.testing.assert_allclose(table["mean"], draws.mean(axis=0))
