@@ -20,6 +20,7 @@ from bayesnmf.model import NMF
 from bayesnmf.posterior.checks import check
 from bayesnmf.posterior.endings import ConvergenceWarning
 from bayesnmf.posterior.fitting import fit, resume
+from bayesnmf.posterior.reference_match import match
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import uniqueness
 from bayesnmf.predictive.checks import ppc
@@ -48,6 +49,7 @@ __all__ = [
     "load_model",
     "loo",
     "loo_score",
+    "match",
     "modes",
     "plots",
     "posterior_predictive",

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import squareform
 
-from bayesnmf.methods.matching import match
+from bayesnmf.methods.matching import match_rows
 
 #: SigProfiler's thresholds of the silhouette of signatures: on average, and of the worst one.
 MEAN_SILHOUETTE, LEAST_SILHOUETTE = 0.8, 0.2
@@ -64,7 +64,7 @@ def silhouettes(H: np.ndarray) -> np.ndarray:
     H : ndarray of shape (n_restarts, n_components, n_columns)
     """
     n_restarts, k, _ = H.shape
-    order = match(H, H[0])
+    order = match_rows(H, H[0])
     matched = np.take_along_axis(H, order[..., None], axis=1)
     unit = matched / np.maximum(np.linalg.norm(matched, axis=-1, keepdims=True), 1e-300)
     flat = unit.reshape(-1, unit.shape[-1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+import small
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix, SparseMatrix
@@ -81,3 +82,25 @@ def assembled(
     tree = assemble(raw, model, matrix, {"method": method, "seed": 4, "seconds": 0.5})
     tree.attrs.setdefault("converged", 0)  # no verdict on draws that are made up
     return bn.Fit(tree, model)
+
+
+def shaped(name: str, method: str, seed: int = 3) -> bn.Fit:
+    """Return a fit of small data as a method shapes it under a likelihood; no method runs."""
+    likelihood, rng = small.LIKELIHOODS[name], np.random.default_rng(seed)
+    V = small.data(likelihood, missing=0.15)
+    lead = {"map": (1, 1), "svi": (1, 20), "mcmc": (2, 10)}[method]
+    W_draws = rng.gamma(2.0, 0.5, (*lead, V.shape[0], small.RANK))
+    H_draws = rng.gamma(2.0, 0.5, (*lead, small.RANK, V.shape[1]))
+    sites = {
+        parameter: value * rng.uniform(0.9, 1.1, lead)
+        for parameter, value in small.parameters(likelihood).items()
+    }
+    return assembled(
+        W_draws,
+        H_draws,
+        V=V,
+        model=small.model(name),
+        method=method,
+        converged=True,
+        sites=sites,
+    )

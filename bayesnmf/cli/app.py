@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from bayesnmf.cli import check, compare, demo, fit, plot, rank, report
+from bayesnmf.cli import check, compare, demo, export, fit, plot, rank, report
 from bayesnmf.cli.signals import (
     INTERRUPTED,
     complain,
@@ -92,6 +92,7 @@ VERBS: dict[str, tuple[Callable[..., None], str]] = {
     "check": (check.run_check, check.EXAMPLES),
     "plot": (plot.run_plot, plot.EXAMPLES),
     "report": (report.run_report, report.EXAMPLES),
+    "export": (export.run_export, export.EXAMPLES),
     "demo": (demo.run_demo, demo.EXAMPLES),
 }
 

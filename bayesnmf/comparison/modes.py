@@ -12,8 +12,10 @@ import pandas as pd
 import xarray as xr
 
 from bayesnmf.comparison.compare import compare
+from bayesnmf.markup import fragment
 from bayesnmf.posterior.assembly import reordered
 from bayesnmf.posterior.clusters import in_words
+from bayesnmf.posterior.component_names import carried, named
 from bayesnmf.posterior.components import align
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.verdict import finished
@@ -123,11 +125,18 @@ class Modes:
         """The modes and their chains in words."""
         return f"{len(self)} mode{'s' if len(self) > 1 else ''} ({in_words(self.labels)})"
 
+    def _known(self) -> tuple[pd.DataFrame, str]:
+        """Return the table as far as it has been computed, and a note on it."""
+        if "weights" in vars(self):
+            return self.table, MEANING
+        return self._description, "modes.table adds predictive weights"
+
     def __repr__(self) -> str:
-        known = "weights" in vars(self)
-        table = self.table if known else self._description
-        note = MEANING if known else "modes.table adds predictive weights"
+        table, note = self._known()
         return f"{self.message}\n{table.to_string(float_format='{:.4g}'.format)}\n{note}"
+
+    def _repr_html_(self) -> str:
+        return fragment("Modes", self.message, *self._known())
 
 
 def modes(fit: Fit) -> Modes:
@@ -197,7 +206,10 @@ def _restricted(fit: Fit, chains: np.ndarray) -> Fit:
         posterior[name] = draws.copy(data=reordered(draws.to_numpy(), dims, aligned.order))
     stats["scale"] = stats["scale"].copy(data=aligned.scale)
     stats["match"] = stats["match"].copy(data=aligned.similarity)
-    tree = xr.DataTree.from_dict(groups)
+    tree = named(
+        xr.DataTree.from_dict(groups),
+        carried(posterior.indexes["component"], H, aligned.H, fit.n_known),
+    )
     # The verdict on all chains is not that on these.
     kept = fit.tree.attrs.keys() - {"converged", "message"}
     tree.attrs = {name: value for name, value in fit.tree.attrs.items() if name in kept}

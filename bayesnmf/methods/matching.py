@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def match(H: np.ndarray, pivot: np.ndarray) -> np.ndarray:
+def match_rows(H: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     """Match rows of each H to rows of `pivot` by the largest total cosine.
 
     Parameters
@@ -60,6 +60,6 @@ def similarity(H: np.ndarray, reference: np.ndarray) -> float:
     H : ndarray of shape (n, n_components, n_columns)
     reference : ndarray of shape (n_components, n_columns)
     """
-    order = match(H, reference)
+    order = match_rows(H, reference)
     matched = np.take_along_axis(H, order[..., None], axis=1)
     return float((unit_rows(matched) * unit_rows(reference)).sum(axis=-1).mean())

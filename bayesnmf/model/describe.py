@@ -6,7 +6,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from bayesnmf.markup import fragment
 from bayesnmf.model.interface import Description
 
 if TYPE_CHECKING:
@@ -83,3 +85,11 @@ def described_nmf(model: NMF) -> Description:
             parts[f"known components of {factor}"] = str(number)
     formula = f"V ~ {type(model.likelihood).__name__}(W H)"
     return Description(formula, model.likelihood.description, parts)
+
+
+def html_of(model: NMF) -> str:
+    """Return an NMF as a notebook shows it."""
+    said = described_nmf(model)
+    parts = {"components": str(model.n_components), **said.parts}
+    table = pd.DataFrame({"": parts.values()}, index=list(parts))
+    return fragment("NMF", said.formula, said.words, table)

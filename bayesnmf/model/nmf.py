@@ -17,7 +17,7 @@ from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.likelihoods import Likelihood, as_likelihood
 from bayesnmf.likelihoods.known import same_value
 from bayesnmf.model.cells import NMFCells
-from bayesnmf.model.describe import described_nmf, recorded_nmf
+from bayesnmf.model.describe import described_nmf, html_of, recorded_nmf
 from bayesnmf.model.factors import draw_factors
 from bayesnmf.model.interface import Description, Measure
 from bayesnmf.model.known import (
@@ -259,6 +259,9 @@ class NMF(HasKnown):
     def describe(self) -> Description:
         """Return the likelihood, the priors and the known components in words."""
         return described_nmf(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     def __call__(
         self, V: Array | None = None, *, shape: tuple[int, int] | None = None

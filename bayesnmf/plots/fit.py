@@ -77,7 +77,7 @@ def components(
     for k, (axes, title) in enumerate(zip(panels, _titles(fit, ci_prob), strict=True)):
         bounds = None if rows.bounds is None else rows.bounds[:, k]
         draw(axes, rows.positions, rows.mean[k], bounds, f"C{k % 10}")
-        axes.set_title(title, loc="left", fontsize=9)
+        axes.set_title(title, loc="left", fontsize=9, parse_math=False)
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
         axes.tick_params(axis="x", length=0)
@@ -130,7 +130,8 @@ def _titles(fit: Fit, ci_prob: float) -> list[str]:
         bounds = "" if np.isnan(low) else f" ({format_number(low)} to {format_number(high)})"
         # Components without any mass have no shares of it.
         share = "" if np.isnan(row["share"]) else f", {100 * row['share']:.0f} % of all"
-        titles.append(f"component {component}: mass {format_number(row['mass'])}{bounds}{share}")
+        name = shown(component)
+        titles.append(f"component {name}: mass {format_number(row['mass'])}{bounds}{share}")
     return titles
 
 

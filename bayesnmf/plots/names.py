@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
+
+from bayesnmf.markup import clean
 
 #: Letters of a name that are shown in a figure, and in a table of a page.
 IN_FIGURE, IN_TABLE = 24, 40
@@ -37,22 +38,3 @@ def shown(name: Any, limit: int = IN_FIGURE) -> str:
         return text
     tail = (limit - 1) // 3
     return f"{text[: limit - 1 - tail]}…{text[-tail:] if tail else ''}"
-
-
-def clean(text: str) -> str:
-    """Return a text without characters that are forbidden in images and pages.
-
-    Examples
-    --------
-    >>> clean("bell" + chr(7)) == "bell" + chr(0xFFFD)
-    True
-    """
-    if text.isprintable():  # the usual case, and the quick one
-        return text
-    return "".join(_allowed(letter) for letter in text)
-
-
-def _allowed(letter: str) -> str:
-    if letter in "\n\t":
-        return letter
-    return "\ufffd" if unicodedata.category(letter) in ("Cc", "Cs") else letter

@@ -7,25 +7,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bayesnmf.markup import fragment
 from bayesnmf.posterior.clusters import in_words
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import MIN_TRADE, possible_trades, tradable
 
 #: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
 MAX_RHAT = 1.01
-
-
 MIN_ESS_PER_CHAIN = 100
-
 
 #: Draws of a chain below which neither can be computed.
 MIN_DRAWS = 4
 
-
 #: A component is told to be uncertain below this mean cosine of its row of H with its average,
 MIN_MATCH = 0.9
-
-
 #: above this width of the 90 % interval of its mass relative to its mean, and where it can trade.
 MAX_WIDTH = 1.0
 
@@ -74,6 +69,9 @@ class Check:
             return self.message
         with pd.option_context("display.width", 100):
             return f"{self.message}\n{self.table.to_string(float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        return fragment("Check", self.message, self.table)
 
 
 def check(fit: Fit) -> Check:
@@ -266,8 +264,8 @@ def _quantities(fit: Fit) -> dict[str, np.ndarray]:
     rows, columns = np.unravel_index(cells, (n_rows, n_columns))
     mean = np.einsum("cdek,cdke->cde", W[:, :, rows], H[..., columns])
     quantities = {"WH": mean, "log density": fit.tree["sample_stats/lp"].to_numpy()[..., None]}
-    mass = fit.mass.to_numpy()
-    quantities |= {f"mass[{k}]": mass[..., k : k + 1] for k in range(mass.shape[-1])}
+    mass, names = fit.mass.to_numpy(), posterior["component"].to_numpy()
+    quantities |= {f"mass[{name}]": mass[..., k : k + 1] for k, name in enumerate(names)}
     for name, factor in (("W", W), ("H", H)):
         flat = factor.reshape(*leading, -1)
         quantities[name] = flat[..., _subset(flat.shape[-1])]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayesnmf.methods.matching import match, unit_rows
+from bayesnmf.methods.matching import match_rows, unit_rows
 
 #: Rounds of matching to the mean of the matched draws; each can only raise the similarity.
 MAX_ROUNDS = 20
@@ -78,10 +78,10 @@ def align(
     n_components = H.shape[-2]
     flat = H.reshape(-1, *H.shape[-2:])
     pivot = flat[-1] if lp is None else flat[int(np.argmax(np.nan_to_num(lp, nan=-np.inf)))]
-    order = _matched(flat, pivot, known)
+    order = match_free(flat, pivot, known)
     for _ in range(MAX_ROUNDS):
         pivot = np.take_along_axis(flat, order[..., None], axis=1).mean(axis=0)
-        previous, order = order, _matched(flat, pivot, known)
+        previous, order = order, match_free(flat, pivot, known)
         if np.array_equal(previous, order):
             break
     order = order.reshape(*H.shape[:2], n_components)
@@ -97,11 +97,11 @@ def align(
     return Aligned(W, H, scale, order, similarity)
 
 
-def _matched(H: np.ndarray, pivot: np.ndarray, known: int) -> np.ndarray:
+def match_free(H: np.ndarray, pivot: np.ndarray, known: int) -> np.ndarray:
     """Return which component of each draw takes each place; known ones have their own."""
     order = np.tile(np.arange(len(pivot)), (len(H), 1))
     if known < len(pivot):
-        order[:, known:] = known + match(H[:, known:], pivot[known:])
+        order[:, known:] = known + match_rows(H[:, known:], pivot[known:])
     return order
 
 

@@ -19,6 +19,7 @@ from bayesnmf.data.sparse_format import sound
 from bayesnmf.methods import MCMC, Draws, Method, MethodLike, as_method
 from bayesnmf.model import Model, ModelLike, as_model
 from bayesnmf.posterior.assembly import assemble
+from bayesnmf.posterior.component_names import carried, named
 from bayesnmf.posterior.components import rescale
 from bayesnmf.posterior.endings import warn_of_ending
 from bayesnmf.posterior.method_record import ARRAYS, OPTIONS, method_of, method_to_record
@@ -203,11 +204,17 @@ def resume(fit: Fit, num_samples: int = 1000, *, progress: bool = True) -> Fit:
         kept = ("bayesnmf_version", "method", OPTIONS, "seed")
         attrs = {name: fit.tree.attrs[name] for name in kept}
         attrs["seconds"] = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
-        names = fit.tree["posterior"]["component"].to_numpy()
-        tree = assemble(joined, fit.model, fit.matrix, attrs, scale, names)
-    result = finished(tree, fit.model)
+        tree = assemble(joined, fit.model, fit.matrix, attrs, scale)
+    result = finished(_with_names_of(fit, tree), fit.model)
     warn_of_ending(result)
     return result
+
+
+def _with_names_of(fit: Fit, tree: xr.DataTree) -> xr.DataTree:
+    """Return a tree of more draws whose components have the names that they had."""
+    before = fit.tree["posterior/H"]
+    after = tree["posterior/H"].to_numpy()[:, : before.sizes["draw"]]
+    return named(tree, carried(before.indexes["component"], before.to_numpy(), after, fit.n_known))
 
 
 def _joined(fit: Fit, more: Draws) -> tuple[Draws, np.ndarray]:

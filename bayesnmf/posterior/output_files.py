@@ -53,7 +53,7 @@ def require_target(
         For ``.zarr`` without the zarr package.
     """
     path = Path(path)
-    _require_name(path, endings, name)
+    require_name(path, name, endings)
     if path.is_dir():
         if path.suffix != ".zarr":
             raise ValueError(f"{name} {path}: that is a folder")
@@ -63,19 +63,24 @@ def require_target(
         raise ValueError(f"{name} {path}: what has that name is no {kind}: give another name")
     if path.suffix == ".zarr":
         require_zarr()
+    require_writable(path.parent, f"{name} {path}")
+
+
+def require_writable(folder: Path, what: str) -> None:
+    """Raise ``OSError`` unless something can be written to a folder."""
     try:
         # Permissions tell too little (root, read-only disks), so something is written.
-        with tempfile.TemporaryDirectory(prefix=PRIVATE, dir=path.parent):
+        with tempfile.TemporaryDirectory(prefix=PRIVATE, dir=folder):
             pass
     except OSError as error:
-        raise OSError(f"{name} {path}: cannot write there ({error.strerror})") from error
+        raise OSError(f"{what}: cannot write there ({error.strerror})") from error
 
 
-def _require_name(path: Path, endings: tuple[str, ...], name: str) -> None:
-    """Raise unless the ending is right, the folder is there, and the system takes the name."""
+def require_name(path: Path, name: str, endings: tuple[str, ...] = ()) -> None:
+    """Raise unless the ending is one of some, the folder is there, and the system takes the name."""
     if "\0" in str(path):
         raise ValueError(f"{name} {str(path)!r}: the name of a file cannot hold a NUL character")
-    if path.suffix not in endings:
+    if endings and path.suffix not in endings:
         raise ValueError(f"{name} {path}: the name must end in {' or '.join(endings)}")
     try:
         length = len(os.fsencode(path.name))

@@ -12,8 +12,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from bayesnmf.data import AnyMatrix
+from bayesnmf.markup import fragment
 from bayesnmf.model import Model
-from bayesnmf.posterior import archive, clusters
+from bayesnmf.posterior import archive, clusters, component_names, table_files, tables
 from bayesnmf.posterior.means import mean_of_all, mean_of_cells
 from bayesnmf.posterior.summary import summary_table
 from bayesnmf.posterior.tree import matrix_in, table_in
@@ -26,7 +27,8 @@ class Fit:
     Returned by :func:`bayesnmf.fit` and :func:`bayesnmf.load`. A fit holds many draws of W and H
     (one draw under MAP), and never changes. Most users need :attr:`W`, :attr:`H` and :attr:`mean`,
     which are averages of the draws; :meth:`summary`, a table of the components; :attr:`converged`
-    and :attr:`message`, how the fit ended; and :meth:`save`. All draws are in :attr:`tree`.
+    and :attr:`message`, how the fit ended; and :meth:`save`. All draws are in
+    :attr:`tree`; :meth:`to_frame` and :meth:`to_csv` make tables, :meth:`rename` names components.
 
     Each row of H sums to 1, and W carries the mass: ``W[i, k]`` is what component k adds to row i,
     and ``H[k, j]`` the share of it that falls on column j. Component 0 has the largest mass, and
@@ -271,13 +273,26 @@ class Fit:
         """
         archive.write(self.tree, path)
 
-    def __repr__(self) -> str:
+    # Each of these takes the fit as its first argument.
+    to_frame = tables.to_frame
+    to_csv = table_files.to_csv
+    rename = component_names.rename
+
+    @property
+    def _facts(self) -> str:
+        """Sizes, model and method in one line."""
         sizes = self.tree["posterior"].sizes
         name = "model unknown" if self.model is None else self.model.name
         return (
-            f"<Fit: {sizes['row']} x {sizes['column']}, {self.n_components} components, {name}, "
-            f"{self.method}, {sizes['chain']} chain(s) x {sizes['draw']} draw(s)>\n{self.message}"
+            f"{sizes['row']} x {sizes['column']}, {self.n_components} components, {name}, "
+            f"{self.method}, {sizes['chain']} chain(s) x {sizes['draw']} draw(s)"
         )
+
+    def __repr__(self) -> str:
+        return f"<Fit: {self._facts}>\n{self.message}"
+
+    def _repr_html_(self) -> str:
+        return fragment("Fit", self._facts, self.message)
 
 
 def require_one_mode(fit: Fit) -> None:

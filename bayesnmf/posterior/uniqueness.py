@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayesnmf.markup import fragment
 from bayesnmf.posterior.result import Fit, require_one_mode
 
 #: Share of a component's mass from which a trade is worth telling.
@@ -41,6 +42,9 @@ class Uniqueness:
 
     def __repr__(self) -> str:
         return f"{self.message}\n{self.table.to_string(float_format='{:.3f}'.format)}"
+
+    def _repr_html_(self) -> str:
+        return fragment("Uniqueness", self.message, self.table, float_format="{:.3f}".format)
 
 
 def uniqueness(fit: Fit) -> Uniqueness:

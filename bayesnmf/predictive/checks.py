@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from bayesnmf.markup import fragment
 from bayesnmf.posterior.requirements import warn_of_modes
 from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.blocks import RowBlocks
@@ -47,6 +48,9 @@ class PredictiveChecks:
     def __repr__(self) -> str:
         with pd.option_context("display.width", 100):
             return f"{self.message}\n{self.table.to_string(float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        return fragment("PredictiveChecks", self.message, self.table)
 
 
 def ppc(

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesnmf.likelihoods import Likelihood
+from bayesnmf.markup import fragment
 from bayesnmf.model import ModelLike
 from bayesnmf.posterior import archive
 from bayesnmf.posterior.loading import from_tree, warn_of_no_model
@@ -177,14 +178,22 @@ class RankSelection:
         )
         return _from_tree(tree, path, trust, likelihoods)
 
-    def __repr__(self) -> str:
+    @property
+    def _shown(self) -> pd.DataFrame:
+        """The table as text, without what was not measured, and with a mark at the chosen rank."""
         shown = pd.DataFrame(index=self.table.index)
         for name, written in SHOWN.items():
             column = self.table.get(name, pd.Series(np.nan, self.table.index))
             if column.notna().any():
                 shown[name] = [written.format(x) if x == x else "" for x in column]  # noqa: PLR0124
         marks = ["<-" if rank == self.best else "" for rank in shown.index]
-        return f"{self.message}\n{shown.assign(best=marks).to_string()}"
+        return shown.assign(best=marks)
+
+    def __repr__(self) -> str:
+        return f"{self.message}\n{self._shown.to_string()}"
+
+    def _repr_html_(self) -> str:
+        return fragment("RankSelection", self.message, self._shown)
 
 
 def load(

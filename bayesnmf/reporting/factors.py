@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ def _add_factor_H(page: Page, fit: Fit) -> None:
     summary = fit.summary().drop(columns="leading columns").dropna(axis=1, how="all")
     page.table(
         "Mass of each component: its part of WH, summed over cells",
-        summary.assign(share=summary["share"].map(_percent)),
+        summary.assign(share=summary["share"].map(_percent)).rename(index=_as_shown),
     )
     page.figure(
         plots.components(fit),
@@ -51,12 +51,21 @@ def _add_factor_H(page: Page, fit: Fit) -> None:
     )
     H = fit.tree["posterior/H"].to_numpy()
     H, names = H.reshape(-1, *H.shape[2:]), fit.tree["posterior/column"].to_numpy()
-    for k in range(fit.n_components):
-        page.subsection(f"Component {k}")
+    for k, name in enumerate(_component_names(fit)):
+        page.subsection(f"Component {name}")
         order = np.argsort(-H[:, k].mean(axis=0), kind="stable")[:N_LEADING]
         rows = [mean_and_interval(H[:, k, j]) for j in order]
         index = pd.Index([shown(names[j], IN_TABLE) for j in order], name="column")
-        page.table(f"Leading columns of component {k}: weight in H", pd.DataFrame(rows, index))
+        page.table(f"Leading columns of component {name}: weight in H", pd.DataFrame(rows, index))
+
+
+def _as_shown(name: Any) -> str:
+    return shown(name, IN_TABLE)
+
+
+def _component_names(fit: Fit) -> list[str]:
+    """Return the names of components as a table can show them."""
+    return [_as_shown(name) for name in fit.tree["posterior/component"].to_numpy()]
 
 
 def _percent(share: float) -> str:
@@ -77,7 +86,7 @@ def add_loadings(page: Page, fit: Fit) -> None:
 def _add_factor_W(page: Page, fit: Fit) -> None:
     W = fit.W
     page.figure(
-        share_image(W.to_numpy(), W["row"].to_numpy()),
+        share_image(W.to_numpy(), W["row"].to_numpy(), W["component"].to_numpy()),
         "Share of each component in each row of V: W, divided by the sum of its row.",
     )
     if W.sizes["row"] > MAX_LISTED:
@@ -86,17 +95,21 @@ def _add_factor_W(page: Page, fit: Fit) -> None:
     draws = fit.tree["posterior/W"].to_numpy()
     draws = draws.reshape(-1, *draws.shape[2:])
     low, high = np.quantile(draws, BOUNDS, axis=0)
-    columns = {}
-    for k in range(fit.n_components):
-        columns[f"component {k}"] = draws[:, :, k].mean(axis=0)
+    columns, values = [], []
+    for k, name in enumerate(_component_names(fit)):
+        columns.append(f"component {name}")
+        values.append(draws[:, :, k].mean(axis=0))
         if _has_draws(fit):
-            columns[f"5% of {k}"], columns[f"95% of {k}"] = low[:, k], high[:, k]
+            columns += [f"5% of {name}", f"95% of {name}"]
+            values += [low[:, k], high[:, k]]
     names = pd.Index([shown(name, IN_TABLE) for name in W["row"].to_numpy()], name="row")
-    page.table("W: mass of each component in each row", pd.DataFrame(columns, names))
+    page.table(
+        "W: mass of each component in each row", pd.DataFrame(np.array(values).T, names, columns)
+    )
 
 
-def share_image(W: np.ndarray, names: np.ndarray) -> Figure:
-    """Draw the share of each component in each row of W."""
+def share_image(W: np.ndarray, names: np.ndarray, components: np.ndarray) -> Figure:
+    """Draw the share of each component in each row of W, with the names of rows and components."""
     from bayesnmf.figures import new_figure
 
     total = W.sum(axis=1, keepdims=True)
@@ -111,7 +124,11 @@ def share_image(W: np.ndarray, names: np.ndarray) -> Figure:
     )
     axes.set_xlabel("component")
     axes.set_ylabel("row")
-    axes.locator_params(axis="x", integer=True)
+    if np.array_equal(components, np.arange(n_components)):
+        axes.locator_params(axis="x", integer=True)
+    else:
+        labels = [shown(name) for name in components]
+        axes.set_xticks(range(n_components), labels, rotation=90, fontsize=8, parse_math=False)
     if listed:
         axes.set_yticks(
             range(n_rows), [shown(name) for name in names], fontsize=8, parse_math=False

@@ -7,12 +7,11 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape as html_escape
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesnmf.plots.names import clean
+from bayesnmf.markup import escape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,11 +167,6 @@ def written(value: Any) -> str:
     if number != number:  # noqa: PLR0124
         return "–"
     return f"{number:,.0f}" if abs(number) >= 1000 or number == int(number) else f"{number:.4g}"
-
-
-def escape(text: str) -> str:
-    """Return a text as HTML shows it: no mark-up, and no character that a page may not hold."""
-    return html_escape(clean(text))
 
 
 def _as_data(figure: Figure) -> str:

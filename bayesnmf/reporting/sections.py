@@ -119,7 +119,8 @@ def add_convergence(page: Page, fit: Fit) -> None:
     if not found.table.empty:
         page.table("Convergence of identifiable quantities", found.table.rename_axis("quantity"))
     if found.components is not None:
-        page.table("What makes a component uncertain", found.components)
+        named = found.components.rename(index=lambda name: shown(name, IN_TABLE))
+        page.table("What makes a component uncertain", named)
 
 
 def add_checks(page: Page, found: PredictiveChecks | str) -> None:

@@ -21,7 +21,7 @@ from bayesnmf.data import files
 def test_version_and_help():
     assert run("--version") == (0, f"bayesnmf {version('bayesnmf')}\n", "")
     assert run().out == run("--help").out
-    for verb in ("fit", "check", "plot", "demo"):
+    for verb in ("fit", "check", "plot", "export", "demo"):
         assert verb in run("--help").out
         assert f"  bayesnmf {verb} " in run(verb, "--help").out  # an example
 

@@ -88,11 +88,11 @@ def test_an_interrupted_run_keeps_the_draws_it_has(monkeypatch):
 
 @pytest.mark.parametrize("name", ["poisson", "gaussian"])
 def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
-    """Bit for bit, from a file too, and by the program that is compiled already."""
+    """Bit for bit, from a file too, and by the program that is compiled already; with its names."""
     V, model = small.data(small.LIKELIHOODS[name], missing=0.1), small.model(name)
     whole = small.run(V, model, bn.MCMC(num_warmup=30, num_samples=70, num_chains=2))
     part = small.run(V, model, bn.MCMC(num_warmup=30, num_samples=40, num_chains=2))
-    part.save(tmp_path / "part.nc")
+    part.rename({0: "b", 1: "a"}).save(tmp_path / "part.nc")
     compiled = chains._advance._cache_size()
     for start in (part, bn.load(tmp_path / "part.nc")):
         resumed = bn.resume(start, 30, progress=False)
@@ -104,6 +104,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
             resumed.tree["sample_stats/lp"], whole.tree["sample_stats/lp"]
         )
         assert resumed.message.startswith("2 chain(s) of 70 draws")
+        earlier = resumed.tree["posterior/H"].isel(draw=slice(40))
+        for component in start.H["component"].to_numpy():  # a name stays with its component
+            alike = earlier.sel(component=component) == start.tree["posterior/H"].sel(
+                component=component
+            )
+            assert alike.all("column").mean() > 0.5
     assert chains._advance._cache_size() == compiled
 
 

@@ -265,7 +265,7 @@ def test_names_are_short_and_no_mathematics():
         plots.components(fit),
         plots.reconstruction(fit),
         plots.compare(table),
-        share_image(fit.W.to_numpy(), fit.W["row"].to_numpy()),
+        share_image(*(x.to_numpy() for x in (fit.W, fit.W["row"], fit.W["component"]))),
     ]
     for figure in figures:
         figure.draw_without_rendering()

@@ -10,7 +10,7 @@ import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesnmf.methods.matching import match, unit_rows
+from bayesnmf.methods.matching import match_rows, unit_rows
 from bayesnmf.posterior.components import align, rescale
 
 
@@ -84,7 +84,7 @@ def test_matching_is_the_best_of_all_permutations(n_components):
     pivot = rng.gamma(2.0, size=(n_components, 5))
     H = rng.gamma(2.0, size=(60, n_components, 5))
     H[::2] = H[::2, :1] + 0.05 * H[::2]
-    got, places = match(H, pivot), np.arange(n_components)
+    got, places = match_rows(H, pivot), np.arange(n_components)
     clashes = 0
     for order, draw in zip(got, H, strict=True):
         cosine = cosines(draw, pivot)
@@ -102,7 +102,7 @@ def test_rounds_do_not_lower_the_similarity():
     lp[1, 2] = 1.0
     H[1, 2] = 1.0 + 0.01 * H[1, 2]
     got = align(W, H, lp)
-    first = match(H.reshape(-1, *H.shape[2:]), H[1, 2])
+    first = match_rows(H.reshape(-1, *H.shape[2:]), H[1, 2])
     once = np.take_along_axis(H.reshape(-1, *H.shape[2:]), first[..., None], axis=1)
     pivot = once.mean(axis=0)
     before = np.mean([np.diag(cosines(draw, pivot)).mean() for draw in once])
