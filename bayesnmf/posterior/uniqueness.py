@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayesnmf.posterior.result import Fit, require_one_mode
+from bayesnmf.posterior.requirements import require_one_mode
+from bayesnmf.posterior.result import Fit
 
 #: Share of a component's mass from which a trade is worth telling.
 MIN_TRADE = 0.25

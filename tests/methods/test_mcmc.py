@@ -104,6 +104,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
             resumed.tree["sample_stats/lp"], whole.tree["sample_stats/lp"]
         )
         assert resumed.message.startswith("2 chain(s) of 70 draws")
+        assert small.same_state(resumed, whole)
     assert chains._advance._cache_size() == compiled
 
 
