@@ -130,12 +130,13 @@ def _observed(fit: Fit) -> xr.Dataset:
 
 
 def _cells_alike(fit: Fit, found: dict[str, xr.Dataset]) -> list[tuple[str, xr.Dataset]]:
-    """Return the groups with the same cells in all of them, and counts as integers."""
+    """Return the groups with the observed cells in one dimension, and counts as integers.
+
+    Two dimensions would do for complete data, but ArviZ's plots of PIT and counts take only one.
+    """
     counts = fit.model is not None and fit.model.base_measure(fit.matrix) == "counting"
-    at: dict[str, xr.DataArray] = {}
-    if not fit.matrix.is_complete:
-        places = zip(("row", "column"), np.nonzero(fit.matrix.observed_mask), strict=True)
-        at = {dim: xr.DataArray(place, dims="cell") for dim, place in places}
+    places = zip(("row", "column"), np.nonzero(fit.matrix.observed_mask), strict=True)
+    at = {dim: xr.DataArray(place, dims="cell") for dim, place in places}
     groups = []
     for name, group in found.items():
         chosen = group.isel(at) if name in DATA or name == "log_likelihood" else group

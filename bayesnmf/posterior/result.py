@@ -251,8 +251,8 @@ class Fit:
         Returns
         -------
         xarray.DataTree
-            V is of dims (row, column); where cells are missing, the observed ones are the dimension
-            "cell", with coordinates row and column. V is an integer where the likelihood is of counts.
+            The observed cells of V are one dimension, "cell", with coordinates row and column. Their
+            values and replicates are integers where the likelihood is of counts.
 
         Raises
         ------
@@ -267,7 +267,7 @@ class Fit:
         >>> V, _, _ = bn.datasets.make_nmf(4, 3, 1, "poisson", seed=1)
         >>> fit = bn.fit(V, bn.NMF(1), bn.SVI(num_steps=50, num_samples=30), progress=False)
         >>> dict(fit.to_arviz("log_likelihood", 10)["log_likelihood"].sizes)
-        {'chain': 1, 'draw': 10, 'row': 4, 'column': 3}
+        {'chain': 1, 'draw': 10, 'cell': 12}
         """
         return arviz_tree(self, groups, num_samples, seed)
 

@@ -20,7 +20,10 @@ from bayesnmf.predictive.replicates import posterior_predictive
 
 #: Groups whose V must have the same cells.
 CELLS = ("observed_data", "log_likelihood", "posterior_predictive", "prior_predictive")
-with_draws = pytest.mark.parametrize("method", ["svi", "mcmc"])
+#: Every likelihood; groups see draws alone, so one of them stands for the other method.
+fits = pytest.mark.parametrize(
+    ("name", "method"), [*((name, "mcmc") for name in small.PLAIN), ("gaussian", "svi")]
+)
 
 
 def made_up(V, n_chains=2, n_draws=20, **options):
@@ -42,8 +45,7 @@ def test_every_group_has_a_maker():
     assert set(MAKERS) == set(ON_REQUEST)
 
 
-@with_draws
-@pytest.mark.parametrize("name", small.PLAIN)
+@fits
 def test_all_groups_have_the_observed_cells(name, method):
     fit = small.fitted(name, method)
     tree = fit.to_arviz()
@@ -67,8 +69,7 @@ def test_all_groups_have_the_observed_cells(name, method):
     }
 
 
-@with_draws
-@pytest.mark.parametrize("name", small.DISTINCT)
+@fits
 def test_the_log_likelihood_is_scipys(name, method):
     fit = small.fitted(name, method)
     model = fit.model
@@ -85,8 +86,7 @@ def test_the_log_likelihood_is_scipys(name, method):
     np.testing.assert_allclose(found, expected, rtol=1e-7)
 
 
-@with_draws
-@pytest.mark.parametrize("name", small.PLAIN)
+@fits
 def test_the_log_prior_is_scipys_on_the_original_scale(name, method):
     fit = small.fitted(name, method)
     group = fit.to_arviz("log_prior")["log_prior"]
@@ -140,16 +140,19 @@ def test_programs_have_all_groups_too():
 # -- in which form ------------------------------------------------------------------------------
 
 
-def test_complete_data_keep_rows_and_columns():
+def test_cells_carry_their_names_and_unstack_to_the_matrix():
     V = pd.DataFrame(counts(), list("abcde"), list("wxyz"))
     fit = made_up(V)
     tree = fit.to_arviz()
-    for group in CELLS:
-        assert tree[f"{group}/V"].dims[-2:] == ("row", "column")
-        assert tree[group]["column"].values.tolist() == list("wxyz")
-    np.testing.assert_array_equal(tree["observed_data/V"], V)
-    np.testing.assert_array_equal(tree["posterior_predictive/V"], posterior_predictive(fit))
-    xr.testing.assert_equal(tree["log_likelihood/V"].drop_vars(()), log_likelihood(fit))
+    matrices = {
+        group: tree[f"{group}/V"].set_index(cell=["row", "column"]).unstack("cell")
+        for group in CELLS
+    }
+    for V_of in matrices.values():
+        assert V_of["column"].values.tolist() == list("wxyz")
+    np.testing.assert_array_equal(matrices["observed_data"], V)
+    np.testing.assert_array_equal(matrices["posterior_predictive"], posterior_predictive(fit))
+    np.testing.assert_array_equal(matrices["log_likelihood"], log_likelihood(fit))
 
 
 @pytest.mark.parametrize("held_out", [False, True])

@@ -61,7 +61,9 @@ def _assert_drawn_from(cells, values, chosen=True):
         transformed = cells.cdf(values) - u * cells.pmf(values)
     else:
         transformed = cells.cdf(values)
-    assert stats.kstest(transformed[np.broadcast_to(chosen, values.shape)], "uniform").pvalue > ALARM
+    assert (
+        stats.kstest(transformed[np.broadcast_to(chosen, values.shape)], "uniform").pvalue > ALARM
+    )
 
 
 def test_labels_sizes_and_seeds():
