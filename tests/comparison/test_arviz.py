@@ -84,8 +84,8 @@ def test_loo_is_ours(name, form):
     np.testing.assert_allclose(theirs.elpd_i.to_numpy().ravel(), ours.elpd_i, rtol=1e-8)
     k = theirs.pareto_k.to_numpy().ravel()
     np.testing.assert_allclose(np.where(np.isnan(k), np.inf, k), ours.pareto_k, rtol=1e-7)
-    for name in ("row", "column"):
-        np.testing.assert_array_equal(theirs.elpd_i[name], ours.elpd_i[name])
+    for dim in ("row", "column"):
+        np.testing.assert_array_equal(theirs.elpd_i[dim], ours.elpd_i[dim])
 
 
 def test_compare_is_ours():
