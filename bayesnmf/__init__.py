@@ -8,6 +8,7 @@ startup.guard()  # before the imports below, which take a second or two
 from numpyro import __version__ as _  # noqa: F401
 
 from bayesnmf import datasets, likelihoods, plots, priors
+from bayesnmf.comparison import log_likelihood as _log_likelihood  # noqa: F401  gives fits a group
 from bayesnmf.comparison.compare import compare
 from bayesnmf.comparison.kfold import kfold
 from bayesnmf.comparison.loo import loo
@@ -23,7 +24,9 @@ from bayesnmf.posterior.fitting import fit, resume
 from bayesnmf.posterior.reference_match import match
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import uniqueness
+from bayesnmf.predictive import log_prior as _log_prior  # noqa: F401  gives fits a group
 from bayesnmf.predictive.checks import ppc
+from bayesnmf.predictive.prior import prior_predictive
 from bayesnmf.predictive.replicates import posterior_predictive
 from bayesnmf.rank.result import RankSelection, load
 from bayesnmf.rank.select import select_rank
@@ -54,6 +57,7 @@ __all__ = [
     "plots",
     "posterior_predictive",
     "ppc",
+    "prior_predictive",
     "priors",
     "report",
     "resume",

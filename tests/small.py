@@ -97,7 +97,16 @@ def same(a: bn.Fit, b: bn.Fit) -> bool:
     ours, theirs = a.tree.copy(), b.tree.copy()
     for tree in (ours, theirs):
         tree.attrs.pop("seconds")
-    return ours.identical(theirs)
+    return ours.identical(theirs) and same_state(a, b)
+
+
+def same_state(a: bn.Fit, b: bn.Fit) -> bool:
+    """Return whether the chains of two fits go on from the same state, bit for bit."""
+    states = [
+        {name: (x.dtype, x.shape, x.tobytes()) for name, x in (fit.sampler_state or {}).items()}
+        for fit in (a, b)
+    ]
+    return states[0] == states[1]
 
 
 def originals(fit: bn.Fit) -> tuple[np.ndarray, np.ndarray]:

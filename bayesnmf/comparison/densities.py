@@ -15,7 +15,8 @@ from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.model import NMF, Model
 from bayesnmf.model.cells import ProgramCells
-from bayesnmf.posterior.result import Fit, original_factors
+from bayesnmf.posterior.original import original_factors
+from bayesnmf.posterior.result import Fit
 
 
 @partial(jax.jit, static_argnames="mass")

@@ -13,7 +13,8 @@ from bayesnmf.comparison.densities import split_known
 from bayesnmf.comparison.importance import FactorDraw, Line, even_points, predict_line
 from bayesnmf.comparison.pointwise import Pointwise
 from bayesnmf.model import NMF, Model
-from bayesnmf.posterior.result import Fit, original_factors
+from bayesnmf.posterior.original import original_factors
+from bayesnmf.posterior.result import Fit
 
 #: Importance draws for each draw of the other factor: for a cell, whose density is the ratio of two
 #: integrals over the same points, and for a whole line.

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from bayesnmf.comparison.pointwise import Pointwise, jacobian
 from bayesnmf.data.memory import require_dense
 from bayesnmf.model import Measure
+from bayesnmf.posterior.groups import makes
 from bayesnmf.posterior.result import Fit
 
 
@@ -66,3 +67,8 @@ def log_likelihood(
         names,
         name="V",
     )
+
+
+@makes("log_likelihood")
+def _group(fit: Fit, seed: int) -> xr.Dataset:
+    return log_likelihood(fit).to_dataset(name="V")

@@ -186,11 +186,7 @@ def modes(fit: Fit) -> Modes:
 
 def _restricted(fit: Fit, chains: np.ndarray) -> Fit:
     """Return the fit of some of the chains, matched among themselves."""
-    groups = {
-        f"/{name}": group.to_dataset()
-        for name, group in fit.tree.children.items()
-        if name != "sampler_state"
-    }
+    groups = {f"/{name}": group.to_dataset() for name, group in fit.tree.children.items()}
     groups = {
         name: group.isel(chain=chains) if "chain" in group.dims else group
         for name, group in groups.items()

@@ -10,7 +10,7 @@ import xarray as xr
 from bayesnmf.comparison.log_likelihood import log_likelihood
 from bayesnmf.posterior.requirements import require_draws
 from bayesnmf.posterior.result import Fit
-from bayesnmf.predictive.cells import spaced
+from bayesnmf.posterior.thinning import spaced, with_draws
 from bayesnmf.predictive.replicates import posterior_predictive
 
 
@@ -87,7 +87,9 @@ def loo_score(
     require_draws(fit)
     if kind not in ("crps", "scrps"):
         raise ValueError(f"unknown kind {kind!r}; valid: crps, scrps")
-    fit = _with_fewer_draws(fit, num_samples)
+    sizes = fit.tree["posterior"].sizes
+    per_chain = max(num_samples // sizes["chain"], 1)
+    fit = with_draws(fit, spaced(sizes["draw"], min(sizes["draw"], per_chain)))
     density = log_likelihood(fit)
     observed = density.isel(chain=0, draw=0).notnull().to_numpy()
     names = fit.tree["posterior"].dataset.indexes
@@ -108,13 +110,3 @@ def loo_score(
         }
     )
     return arviz_score(tree, kind=kind, pointwise=pointwise)
-
-
-def _with_fewer_draws(fit: Fit, num_samples: int) -> Fit:
-    """Return the fit with so many of its draws at most, evenly spaced in every chain."""
-    sizes = fit.tree["posterior"].sizes
-    kept = spaced(sizes["draw"], min(sizes["draw"], max(num_samples // sizes["chain"], 1)))
-    tree = fit.tree.copy()
-    for group in ("posterior", "sample_stats"):
-        tree[group] = xr.DataTree(fit.tree[group].to_dataset().isel(draw=kept))
-    return Fit(tree, fit.model)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.util import log_density
 
@@ -64,6 +65,103 @@ def _log_joint(model: Model, V: jax.Array, draws: dict[str, jax.Array]) -> jax.A
         return log_density(model, (V,), {}, values)[0]
 
     return jax.lax.map(lambda chain: jax.lax.map(evaluate, chain), draws)
+
+
+def prior_sites(model: Model, matrix: AnyMatrix, keys: jax.Array) -> dict[str, np.ndarray]:
+    """Return draws of all sites but V from the prior: (draw, ...).
+
+    Parameters
+    ----------
+    model : NMF or Program
+        Resolved.
+    matrix : Matrix or SparseMatrix
+        Its shape is that of V. A program gets the data too, since it need not run without them.
+    keys : JAX keys of shape (draw,)
+    """
+    V, shape = _arguments(model, matrix)
+    return jax.tree.map(np.asarray, _prior_sites(model, V, keys, shape=shape))
+
+
+@partial(jax.jit, static_argnames="shape")
+def _prior_sites(
+    model: Model, V: jax.Array | None, keys: jax.Array, *, shape: tuple[int, int]
+) -> dict[str, jax.Array]:
+    def one(key: jax.Array) -> dict[str, jax.Array]:
+        sites = _given(model, V, shape, key, {})
+        return {name: site["value"] for name, site in sites.items() if _is_unknown(name, site)}
+
+    return jax.lax.map(one, keys)
+
+
+def log_priors(
+    model: Model, matrix: AnyMatrix, draws: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the log density of each latent site under its prior, at every draw.
+
+    Parameters
+    ----------
+    model : NMF or Program
+        Resolved.
+    matrix : Matrix or SparseMatrix
+    draws : dict of str to ndarray of shape (draw, ...)
+        All sites, W and H on the scale that the priors see.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (draw, ...)
+        Entry by entry, where the entries of a site are independent.
+    """
+    V, shape = _arguments(model, matrix)
+    return jax.tree.map(np.asarray, _log_priors(model, V, draws, shape=shape))
+
+
+@partial(jax.jit, static_argnames="shape")
+def _log_priors(
+    model: Model, V: jax.Array | None, draws: dict[str, jax.Array], *, shape: tuple[int, int]
+) -> dict[str, jax.Array]:
+    def one(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        sites = _given(model, V, shape, jax.random.key(0), values)
+        return {
+            name: _entries(site["fn"]).log_prob(site["value"])
+            for name, site in sites.items()
+            if _is_unknown(name, site) and site["type"] == "sample"
+        }
+
+    return jax.lax.map(one, draws)
+
+
+def _arguments(model: Model, matrix: AnyMatrix) -> tuple[jax.Array | None, tuple[int, int]]:
+    """Return the data that a program runs with, None for an NMF, and their shape."""
+    if model.nmf is not None:
+        return None, matrix.shape
+    assert isinstance(matrix, Matrix)  # no method keeps the data of a program sparse
+    return jnp.asarray(matrix.values), matrix.shape
+
+
+def _given(
+    model: Model,
+    V: jax.Array | None,
+    shape: tuple[int, int],
+    key: jax.Array,
+    values: dict[str, jax.Array],
+) -> dict[str, Any]:
+    """Run a model with some of its sites given, and return all sites; V is never drawn."""
+    known = values if V is not None else {**values, "V": jnp.zeros(shape)}
+    run = seed(substitute(model, known), key)
+    found: dict[str, Any] = trace(run).get_trace(V, shape=shape)
+    return found
+
+
+def _is_unknown(name: str, site: dict[str, Any]) -> bool:
+    kinds = ("sample", "deterministic")
+    return name != "V" and site["type"] in kinds and not site.get("is_observed")
+
+
+def _entries(distribution: dist.Distribution) -> dist.Distribution:
+    """Return the distribution of single entries, where a row of them is declared as one event."""
+    while isinstance(distribution, dist.Independent):
+        distribution = distribution.base_dist
+    return distribution
 
 
 def dims_of_sites(model: Model, matrix: AnyMatrix) -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -68,8 +67,6 @@ def assemble(
     tree.attrs.update(attrs)
     tree.attrs.update(_ending(draws))
     tree.attrs[MODEL_ATTRIBUTE] = model_to_json(model)
-    if draws.state is not None:
-        tree["sampler_state"] = _group_of_state(draws.state)
     return tree
 
 
@@ -79,14 +76,6 @@ def _ending(draws: Draws) -> dict[str, Any]:
     if draws.converged is not None:
         known["converged"] = int(draws.converged)
     return {**known, "interrupted": int(draws.interrupted), "message": draws.message}
-
-
-def _group_of_state(state: Mapping[str, np.ndarray]) -> xr.DataTree:
-    variables = {
-        name: ([f"{name}_dim_{i}" for i in range(np.ndim(value))], value)
-        for name, value in state.items()
-    }
-    return xr.DataTree(xr.Dataset(variables))
 
 
 def reordered(values: np.ndarray, dims: list[str], order: np.ndarray) -> np.ndarray:

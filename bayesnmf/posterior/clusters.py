@@ -97,6 +97,22 @@ def cluster(W: np.ndarray, H: np.ndarray, lp: np.ndarray, known: int = 0) -> np.
     return np.array([best_first.index(m) for m in mode])
 
 
+def modes_in(tree: xr.DataTree, known: int) -> xr.DataArray:
+    """Return the mode of each chain of a fit, of dim (chain,); all 0 unless the method is MCMC."""
+    posterior = tree["posterior"].dataset
+    mode = np.zeros(posterior.sizes["chain"], int)
+    if tree.attrs["method"] == "mcmc":
+        W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
+        mode = cluster(W, H, tree["sample_stats/lp"].to_numpy(), known)
+    return xr.DataArray(mode, {"chain": posterior["chain"]}, ("chain",), name="mode")
+
+
+def require_one(mode: xr.DataArray) -> None:
+    """Raise when chains are in several modes, which no average or interval describes."""
+    if mode.any():
+        raise ValueError(refusal(mode))
+
+
 def in_words(mode: xr.DataArray) -> str:
     """Name the chains of each mode, from labels of dim (chain,).
 

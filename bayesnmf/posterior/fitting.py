@@ -137,7 +137,7 @@ def fit_silently(
         tree = assemble(draws, model, matrix, attrs, names=names)
     if arrays:
         tree[ARRAYS] = xr.DataTree(xr.Dataset(arrays))
-    return finished(tree, model)
+    return finished(tree, model, draws.state)
 
 
 def _warn_of_excess(model: Model, matrix: AnyMatrix) -> None:
@@ -191,21 +191,21 @@ def resume(fit: Fit, num_samples: int = 1000, *, progress: bool = True) -> Fit:
     """
     require_own_jax()
     method = method_of(fit)
-    if "sampler_state" not in fit.tree or fit.model is None or not isinstance(method, MCMC):
+    state = fit.sampler_state
+    if state is None or fit.model is None or not isinstance(method, MCMC):
         raise ValueError(
             "this fit cannot be resumed: only MCMC of a bayesnmf.NMF by the structured sampler keeps "
             "its state, and of chains in several modes only the whole fit. Fit again with more draws"
         )
     begin = perf_counter()
-    state = {str(name): x.to_numpy() for name, x in fit.tree["sampler_state"].data_vars.items()}
     with jax.enable_x64(fit.matrix.dtype == np.float64):
-        more = method.resume(fit.model, fit.matrix, state, num_samples, progress)
+        more = method.resume(fit.model, fit.matrix, dict(state), num_samples, progress)
         joined, scale = _joined(fit, more)
         kept = ("bayesnmf_version", "method", OPTIONS, "seed")
         attrs = {name: fit.tree.attrs[name] for name in kept}
         attrs["seconds"] = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
         tree = assemble(joined, fit.model, fit.matrix, attrs, scale)
-    result = finished(_with_names_of(fit, tree), fit.model)
+    result = finished(_with_names_of(fit, tree), fit.model, more.state)
     warn_of_ending(result)
     return result
 

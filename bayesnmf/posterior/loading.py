@@ -14,6 +14,7 @@ from bayesnmf.model import Model, ModelLike, as_model
 from bayesnmf.posterior.archive import MODEL_ATTRIBUTE, naming, read
 from bayesnmf.posterior.model_record import model_from_json
 from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.sampler_state import split_state
 from bayesnmf.posterior.structure import require_fit
 from bayesnmf.posterior.tree import matrix_in
 
@@ -61,10 +62,11 @@ def from_tree(
         constant = tree["constant_data"].to_dataset() if "constant_data" in tree else None
         text = tree.attrs.get(MODEL_ATTRIBUTE)
         found = model_from_json(text, constant, n_components, likelihoods)
+        tree, state = split_state(tree)
     if model is not None:
-        return Fit(tree, _given(model, tree)), ""
+        return Fit(tree, _given(model, tree), state), ""
     model, note = found.load(trust, n_components)
-    return Fit(tree, model), note
+    return Fit(tree, model, state), note
 
 
 def _given(model: Any, tree: xr.DataTree) -> Model:

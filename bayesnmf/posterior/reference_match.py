@@ -11,7 +11,8 @@ import pandas as pd
 from bayesnmf.markup import fragment
 from bayesnmf.methods.matching import unit_rows
 from bayesnmf.posterior.references import Catalogue, Reference, catalogue_of
-from bayesnmf.posterior.result import Fit, require_one_mode
+from bayesnmf.posterior.requirements import require_one_mode
+from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.summary import column_name, tails_of
 
 #: Cosine from which the message counts a component as found among the references.

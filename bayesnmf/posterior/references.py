@@ -10,7 +10,8 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from bayesnmf.data.labels import component_names, is_labelled, labels_of, matched
-from bayesnmf.posterior.result import Fit, require_one_mode
+from bayesnmf.posterior.requirements import require_one_mode
+from bayesnmf.posterior.result import Fit
 
 #: Profiles to compare components with.
 type Reference = Fit | pd.DataFrame | xr.DataArray | ArrayLike

@@ -35,6 +35,11 @@ def require_draws(fit: Fit) -> None:
         )
 
 
+def require_one_mode(fit: Fit) -> None:
+    """Raise when the chains are in several modes, which no average or interval describes."""
+    clusters.require_one(fit.chain_modes)
+
+
 def require_whole(fit: Fit) -> Fit:
     """Return the fit, or raise ``KeyboardInterrupt`` where Ctrl-C cut the run short.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,9 @@ from bayesnmf.data import AnyMatrix
 from bayesnmf.markup import fragment
 from bayesnmf.model import Model
 from bayesnmf.posterior import archive, clusters, component_names, table_files, tables
+from bayesnmf.posterior.groups import ALL, arviz_tree
 from bayesnmf.posterior.means import mean_of_all, mean_of_cells
+from bayesnmf.posterior.sampler_state import SamplerState, with_state
 from bayesnmf.posterior.summary import summary_table
 from bayesnmf.posterior.tree import matrix_in, table_in
 
@@ -41,8 +44,7 @@ class Fit:
 
         - ``posterior``: W (chain, draw, row, component), H (chain, draw, component, column), and
           the likelihood's inferred parameters. Where priors have hyper-priors, also the rates
-          (chain, draw, component) of W and H before scaling, that is of ``W / scale`` and
-          ``H * scale``.
+          (chain, draw, component) before scaling, that is of ``W / scale`` and ``H * scale``.
         - ``sample_stats``: the log joint density ``lp``; statistics of the sampler; the ``scale``
           that was moved from H into W; ``match``, the cosine of each component with its average.
         - ``observed_data``: V, NaN where missing. Of data fitted sparse, the stored cells
@@ -50,10 +52,11 @@ class Fit:
         - ``constant_data``: the mask ``observed``, and known arrays such as exposures. Of sparse
           data, the cells that were held out: ``held_out_row``, ``held_out_column``.
         - ``method_arrays``: arrays among the options of the method, such as an initial W and H.
-        - ``sampler_state``: where the chains stopped, from which :func:`bayesnmf.resume` continues.
     model : NMF, Program or None
         The model with every default resolved. None for a loaded fit whose model was a function of
         a session that has ended, or a Python file that :func:`bayesnmf.load` was not told to trust.
+    sampler_state : dict of str to ndarray, optional
+        Where the chains stopped, from which :func:`bayesnmf.resume` continues. Saved with the fit.
 
     Examples
     --------
@@ -66,6 +69,7 @@ class Fit:
 
     tree: xr.DataTree
     model: Model | None
+    sampler_state: SamplerState | None = None
 
     @property
     def W(self) -> xr.DataArray:
@@ -81,8 +85,7 @@ class Fit:
     def mean(self) -> xr.DataArray:
         """Posterior mean of WH, of dims (row, column); refused as W is.
 
-        It has a number for every cell, so it is refused above :data:`bayesnmf.data.matrix.DENSE_BUDGET`;
-        :meth:`mean_at` serves some cells.
+        Refused above :data:`bayesnmf.data.matrix.DENSE_BUDGET` too; :meth:`mean_at` serves some cells.
         """
         return mean_of_all(self._one_mode)
 
@@ -92,8 +95,7 @@ class Fit:
         Parameters
         ----------
         rows, columns : array of shape (n_cells,), or a single name
-            Names of each cell's row and column: those of V, or positions where V had no names. One
-            name stands for all cells.
+            Names of each cell's row and column, positions where V had none. One name stands for all.
 
         Returns
         -------
@@ -102,8 +104,7 @@ class Fit:
         Raises
         ------
         ValueError
-            For names that V does not have, or has more than once; for rows and columns that differ
-            in number; and when the chains are in several modes.
+            For names that V has not, or has twice; rows and columns that differ in number; several modes.
 
         Examples
         --------
@@ -126,8 +127,8 @@ class Fit:
     def active(self, threshold: float = 0.01) -> xr.DataArray:
         """Return which components are active: hold more than a share of the total mass.
 
-        Under a prior that lets excess components empty out, such as :class:`bayesnmf.priors.ARD`,
-        their number is what the data ask for. It is a posterior quantity, counted draw by draw.
+        Under a prior that lets excess components empty out (:class:`bayesnmf.priors.ARD`), their
+        number is what the data ask for. It is a posterior quantity, counted draw by draw.
 
         Parameters
         ----------
@@ -137,8 +138,8 @@ class Fit:
         Returns
         -------
         DataArray of bool of dims (chain, draw, component)
-            Its sum over "component" is the number of active components of every draw, its mean
-            over "chain" and "draw" each component's probability of being active.
+            Its sum over "component" is their number in every draw, its mean over "chain" and
+            "draw" each component's probability of being active.
 
         Raises
         ------
@@ -155,8 +156,7 @@ class Fit:
         """
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold must be a share between 0 and 1, not {threshold}")
-        mass = self.mass
-        return (mass > threshold * mass.sum("component")).rename("active")
+        return (self.mass > threshold * self.mass.sum("component")).rename("active")
 
     @cached_property
     def chain_modes(self) -> xr.DataArray:
@@ -165,18 +165,12 @@ class Fit:
         All 0 unless the chains of MCMC have found different factorisations; see
         :func:`bayesnmf.modes`.
         """
-        posterior = self.tree["posterior"].dataset
-        mode = np.zeros(posterior.sizes["chain"], int)
-        if self.method == "mcmc":
-            W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
-            lp = self.tree["sample_stats/lp"].to_numpy()
-            mode = clusters.cluster(W, H, lp, self.n_known)
-        return xr.DataArray(mode, {"chain": posterior["chain"]}, ("chain",), name="mode")
+        return clusters.modes_in(self.tree, self.n_known)
 
     @property
     def _one_mode(self) -> xr.Dataset:
         """The posterior, if it may be averaged."""
-        require_one_mode(self)
+        clusters.require_one(self.chain_modes)
         return self.tree["posterior"].dataset
 
     @property
@@ -240,23 +234,62 @@ class Fit:
         -------
         DataFrame
             One row a component: posterior mean, standard deviation and interval of its mass (in
-            the units of WH summed over cells), its share of the total mass (0 where there is none),
-            and the columns with the largest posterior mean of H with their weights. Standard
-            deviations and intervals are NaN for a single draw.
+            the units of WH summed over cells), its share of the total mass, and the columns with the
+            largest posterior mean of H. Standard deviations and intervals of one draw are NaN.
 
         Raises
         ------
         ValueError
-            When `ci_prob` is no probability, and when the chains are in several modes, whose
-            components are not the same.
+            When `ci_prob` is no probability, and when the chains are in several modes.
         """
         return summary_table(self.mass, self.H, ci_prob, top)
+
+    def to_arviz(
+        self, groups: Sequence[str] | str = ALL, num_samples: int | None = None, *, seed: int = 0
+    ) -> xr.DataTree:
+        """Return a tree with the groups that ArviZ's functions ask for.
+
+        The groups ``posterior``, ``sample_stats``, ``observed_data`` and ``constant_data`` are always
+        there. The dimension "component" is called "k", a name that ArviZ does not use itself.
+
+        Parameters
+        ----------
+        groups : sequence of str, default all
+            Any of ``log_likelihood``; ``log_prior``, of the factors as they were sampled, before rows of
+            H were scaled; ``posterior_predictive``; ``prior`` and ``prior_predictive``, of as many draws.
+        num_samples : int, optional
+            At most this many draws over all chains, evenly spaced in each. None: all.
+        seed : int, default 0
+            Seed of what is drawn.
+
+        Returns
+        -------
+        xarray.DataTree
+            The observed cells of V are one dimension, "cell", with coordinates row and column. Their
+            values and replicates are integers where the likelihood is of counts.
+
+        Raises
+        ------
+        ValueError
+            For a MAP estimate, an unknown group, fewer draws than chains, or a fit without its model.
+        MemoryError
+            When draws x cells would not fit into memory.
+
+        Examples
+        --------
+        >>> import bayesnmf as bn
+        >>> V, _, _ = bn.datasets.make_nmf(4, 3, 1, "poisson", seed=1)
+        >>> fit = bn.fit(V, bn.NMF(1), bn.SVI(num_steps=50, num_samples=30), progress=False)
+        >>> dict(fit.to_arviz("log_likelihood", 10)["log_likelihood"].sizes)
+        {'chain': 1, 'draw': 10, 'cell': 12}
+        """
+        return arviz_tree(self, groups, num_samples, seed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to ``.nc`` (HDF5 netCDF) or ``.zarr``; :func:`bayesnmf.load` reads it.
 
-        An earlier file, or a ``.zarr`` folder that holds an earlier result and nothing else, is
-        replaced in one step, once the new one is complete. A checksum of all its bytes goes with it.
+        An earlier file, or a ``.zarr`` folder that holds an earlier result alone, is replaced in
+        one step, once the new one is complete. A checksum of all its bytes goes with it.
 
         Parameters
         ----------
@@ -266,12 +299,11 @@ class Fit:
         Raises
         ------
         ValueError
-            When the name ends in something else, or is that of a folder that is no result, and where
-            the format cannot hold something, such as a NUL character in a name.
+            For another ending, a folder that is no result, and text that the format cannot hold.
         OSError
             When it cannot be written, as on a full disk; an earlier result stays.
         """
-        archive.write(self.tree, path)
+        archive.write(with_state(self.tree, self.sampler_state), path)
 
     # Each of these takes the fit as its first argument.
     to_frame = tables.to_frame
@@ -293,18 +325,3 @@ class Fit:
 
     def _repr_html_(self) -> str:
         return fragment("Fit", self._facts, self.message)
-
-
-def require_one_mode(fit: Fit) -> None:
-    """Raise when the chains are in several modes, which no average or interval describes."""
-    if fit.chain_modes.any():
-        raise ValueError(clusters.refusal(fit.chain_modes))
-
-
-def original_factors(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Return W and H as the priors see them, of shapes (draw, …)."""
-    posterior = fit.tree["posterior"].dataset
-    scale = fit.tree["sample_stats"].dataset["scale"].to_numpy()
-    W = posterior["W"].to_numpy() / scale[..., None, :]
-    H = posterior["H"].to_numpy() * scale[..., None]
-    return W.reshape(-1, *W.shape[2:]), H.reshape(-1, *H.shape[2:])

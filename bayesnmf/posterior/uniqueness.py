@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayesnmf.markup import fragment
-from bayesnmf.posterior.result import Fit, require_one_mode
+from bayesnmf.posterior.requirements import require_one_mode
+from bayesnmf.posterior.result import Fit
 
 #: Share of a component's mass from which a trade is worth telling.
 MIN_TRADE = 0.25

@@ -7,9 +7,12 @@ import xarray as xr
 from bayesnmf.model import Model
 from bayesnmf.posterior.checks import check
 from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.sampler_state import SamplerState
 
 
-def finished(tree: xr.DataTree, model: Model | None) -> Fit:
+def finished(
+    tree: xr.DataTree, model: Model | None, sampler_state: SamplerState | None = None
+) -> Fit:
     """Return the fit of a tree, whose draws are judged where its method could not judge itself.
 
     Parameters
@@ -19,9 +22,11 @@ def finished(tree: xr.DataTree, model: Model | None) -> Fit:
         attribute ``converged``, the diagnosis of the draws decides, and its verdict is added to
         the attribute ``message``.
     model : NMF, Program or None
+    sampler_state : dict of str to ndarray, optional
+        Where the chains stopped.
     """
     if "converged" in tree.attrs:
-        return Fit(tree, model)
+        return Fit(tree, model, sampler_state)
     verdict = check(Fit(tree, model))
     parts = [part for part in (tree.attrs.get("message"), verdict.message) if part]
     judged = tree.copy()
@@ -30,4 +35,4 @@ def finished(tree: xr.DataTree, model: Model | None) -> Fit:
         "converged": int(bool(verdict.converged)),
         "message": ". ".join(parts),
     }
-    return Fit(judged, model)
+    return Fit(judged, model, sampler_state)

@@ -11,8 +11,9 @@ import pandas as pd
 from bayesnmf.markup import fragment
 from bayesnmf.posterior.requirements import warn_of_modes
 from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.thinning import require_num_samples, spaced
 from bayesnmf.predictive.blocks import RowBlocks
-from bayesnmf.predictive.cells import require_num_samples, site_draws, spaced
+from bayesnmf.predictive.cells import site_draws
 from bayesnmf.predictive.statistics import observed_and_replicated
 
 #: Level of each check.

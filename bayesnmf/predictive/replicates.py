@@ -11,9 +11,11 @@ import xarray as xr
 
 from bayesnmf.arrays import Array
 from bayesnmf.model import CellDistribution
+from bayesnmf.posterior.groups import makes
 from bayesnmf.posterior.requirements import warn_of_modes
 from bayesnmf.posterior.result import Fit
-from bayesnmf.predictive.cells import cell_distribution, require_num_samples, site_draws, spaced
+from bayesnmf.posterior.thinning import kept_draws
+from bayesnmf.predictive.cells import cell_distribution, site_draws
 
 #: Bytes that replicates may take.
 BUDGET = 2 * 2**30
@@ -64,23 +66,23 @@ def posterior_predictive(
     {'chain': 1, 'draw': 10, 'row': 4, 'column': 3}
     """
     warn_of_modes(fit)
+    return _at_draws(fit, num_samples, seed)
+
+
+@makes("posterior_predictive")
+def _group(fit: Fit, seed: int) -> xr.Dataset:
+    return _at_draws(fit, None, seed).to_dataset(name="V")
+
+
+def _at_draws(fit: Fit, num_samples: int | None, seed: int) -> xr.DataArray:
+    """Return the replicates at some draws, evenly spaced in every chain."""
     posterior = fit.tree["posterior"].dataset
     sizes, dtype = posterior.sizes, posterior["W"].dtype
     n_chains, n_draws = sizes["chain"], sizes["draw"]
-    num_samples = n_chains * n_draws if num_samples is None else require_num_samples(num_samples)
-    if num_samples < n_chains:
-        raise ValueError(
-            f"num_samples={num_samples} is fewer than the {n_chains} chains of this fit: ask for "
-            f"{n_chains} or more"
-        )
-    kept = spaced(n_draws, min(n_draws, num_samples // n_chains))
-    _require_memory(n_chains * len(kept), sizes["row"] * sizes["column"] * dtype.itemsize)
+    kept = kept_draws(n_chains, n_draws, num_samples)
+    require_room(n_chains * len(kept), sizes["row"] * sizes["column"] * dtype.itemsize)
     index = (np.arange(n_chains)[:, None] * n_draws + kept).ravel()
-    with jax.enable_x64(True):
-        keys = jax.random.split(jax.random.key(seed), len(index))
-        values = np.asarray(
-            _replicates(cell_distribution(fit), site_draws(fit, index), keys, dtype=dtype)
-        )
+    values = replicated(cell_distribution(fit), site_draws(fit, index), seed, dtype)
     chosen = posterior.isel(draw=kept)
     names = ("chain", "draw", "row", "column")
     return xr.DataArray(
@@ -91,7 +93,27 @@ def posterior_predictive(
     )
 
 
-def _require_memory(n_draws: int, size: int) -> None:
+def replicated(
+    cells: CellDistribution, draws: dict[str, np.ndarray], seed: int, dtype: np.dtype
+) -> np.ndarray:
+    """Return one replicate of V at each draw of all sites: (draw, row, column).
+
+    Parameters
+    ----------
+    cells : CellDistribution
+    draws : dict of str to ndarray of shape (draw, ...)
+        In double precision.
+    seed : int
+    dtype : dtype
+        Of the result.
+    """
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(seed), len(draws["W"]))
+        return np.asarray(_replicates(cells, draws, keys, dtype=dtype))
+
+
+def require_room(n_draws: int, size: int) -> None:
+    """Raise ``MemoryError`` when so many replicates, of `size` bytes each, are above the budget."""
     if n_draws * size > BUDGET:
         fitting = BUDGET // size
         hint = f"ask for num_samples={fitting} or fewer" if fitting else "no single draw fits"

@@ -12,7 +12,8 @@ from bayesnmf.methods.optimise.initial import grown_start
 from bayesnmf.methods.optimise.search import Search
 from bayesnmf.model import NMF
 from bayesnmf.posterior import fitting
-from bayesnmf.posterior.result import Fit, original_factors
+from bayesnmf.posterior.original import original_factors
+from bayesnmf.posterior.result import Fit
 from bayesnmf.rank.held_out import FoldAtMAP
 from bayesnmf.rank.measures import Measures, folds_of, precision, run_tasks, summed
 from bayesnmf.rank.residuals import MAX_ITER, TOL, Replicates, p_value, residuals

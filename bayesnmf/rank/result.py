@@ -18,6 +18,7 @@ from bayesnmf.model import ModelLike
 from bayesnmf.posterior import archive
 from bayesnmf.posterior.loading import from_tree, warn_of_no_model
 from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.sampler_state import with_state
 from bayesnmf.posterior.structure import parsed, require_sweep
 from bayesnmf.rank import plot as rank_plot
 from bayesnmf.rank import rule as rank_rule
@@ -144,7 +145,7 @@ class RankSelection:
         nodes: dict[str, Any] = {"/": root, "/criteria": xr.Dataset(numbers, {"rank": ranks})}
         tree = xr.DataTree.from_dict(nodes)
         for rank, fit in self.fits.items():
-            tree[f"fits/rank_{rank}"] = fit.tree.copy()
+            tree[f"fits/rank_{rank}"] = with_state(fit.tree.copy(), fit.sampler_state)
         archive.write(tree, path)
 
     @staticmethod

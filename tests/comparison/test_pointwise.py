@@ -19,7 +19,7 @@ from bayesnmf.comparison.log_likelihood import log_likelihood
 from bayesnmf.comparison.loo import loo
 from bayesnmf.comparison.pointwise import Pointwise
 from bayesnmf.comparison.waic import waic
-from bayesnmf.posterior.result import original_factors
+from bayesnmf.posterior.original import original_factors
 
 LEAD = (2, 15)
 

@@ -110,6 +110,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
                 component=component
             )
             assert alike.all("column").mean() > 0.5
+        assert small.same_state(resumed, whole)
     assert chains._advance._cache_size() == compiled
 
 

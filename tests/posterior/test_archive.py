@@ -19,10 +19,14 @@ import xarray as xr
 import bayesnmf as bn
 from bayesnmf.likelihoods import REGISTRY
 from bayesnmf.model import Program
-from bayesnmf.posterior import output_files
+from bayesnmf.posterior import archive, output_files
 from bayesnmf.posterior.model_record import model_to_json
 
 DRAWS = synthetic.draws(n_chains=2, n_draws=4)
+READERS = {
+    ".nc": {"engine": "h5netcdf"},
+    ".zarr": {"engine": "zarr", "consolidated": False, "zarr_format": 3},
+}
 every_ending = pytest.mark.parametrize("ending", [".nc", ".zarr"])
 
 
@@ -92,9 +96,40 @@ def test_every_likelihood_of_the_registry_is_among_them():
 def test_fits_of_every_method_come_back(method, ending, tmp_path):
     fit = small.fitted("gaussian-known", method)
     again = saved(fit, tmp_path / f"fit{ending}")
-    assert again.tree.identical(fit.tree)
+    assert small.same(again, fit)
     assert (again.method, again.converged, again.message) == (method, fit.converged, fit.message)
     np.testing.assert_array_equal(again.mean, fit.mean)
+
+
+@every_ending
+def test_the_state_of_chains_is_a_group_of_the_file_and_not_of_the_tree(ending, tmp_path):
+    """As in files of earlier versions, whose trees had it."""
+    fit = small.fitted("poisson", "mcmc")
+    assert "sampler_state" not in repr(fit.tree)
+    path = tmp_path / f"fit{ending}"
+    fit.save(path)
+    with xr.open_datatree(path, **READERS[ending]) as stored:
+        group = stored["sampler_state"].load()
+    assert set(group.data_vars) == set(fit.sampler_state)
+    for name, x in group.data_vars.items():
+        assert x.dims == tuple(f"{name}_dim_{i}" for i in range(x.ndim))
+        np.testing.assert_array_equal(x, fit.sampler_state[name])
+
+
+def test_a_file_of_an_earlier_version_goes_on(tmp_path):
+    fit = small.fitted("poisson", "mcmc")
+    tree = fit.tree.copy()
+    variables = {
+        name: ([f"{name}_dim_{i}" for i in range(np.ndim(x))], x)
+        for name, x in fit.sampler_state.items()
+    }
+    tree["sampler_state"] = xr.DataTree(xr.Dataset(variables))
+    archive.write(tree, tmp_path / "fit.nc")
+    again = bn.load(tmp_path / "fit.nc")
+    assert small.same(again, fit)
+    ours, theirs = (bn.resume(one, 3, progress=False) for one in (again, fit))
+    assert small.same(ours, theirs)
+    assert not small.same_state(ours, fit)
 
 
 @every_ending

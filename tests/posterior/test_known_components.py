@@ -248,3 +248,22 @@ def test_what_cannot_be_known_is_refused(arguments, error, words):
 def test_names_and_sizes_must_match(H, words):
     with pytest.raises(ValueError, match=words):
         bn.fit(table(), bn.NMF(H=H), "map", progress=False)
+
+
+@pytest.mark.parametrize("n_components", [2, 3])
+@every_likelihood
+def test_arviz_gets_their_groups(name, n_components):
+    likelihood = small.LIKELIHOODS[name]
+    fit = small.run(table(name), bn.NMF(n_components, likelihood, H=reference()), "mcmc")
+    tree = fit.to_arviz(groups=("log_prior", "prior", "prior_predictive"), num_samples=10)
+    assert np.isfinite(tree["log_prior/W"]).all()
+    if n_components == 2:
+        assert "H" not in tree["log_prior"]
+    else:
+        density = tree["log_prior/H"].sel(k=["first", "second"])
+        assert (density == 0).all()
+    given = tree["prior/H"].sel(k="second").to_numpy()
+    expected = reference()[COLUMNS].loc["second"].to_numpy()
+    np.testing.assert_allclose(given, np.broadcast_to(expected / expected.sum(), given.shape))
+    names = bn.prior_predictive(fit.model, fit.V, num_samples=3)["prior/H"].sizes["component"]
+    assert names == n_components

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -50,6 +52,15 @@ def test_files_of_another_kind_are_refused(selection, tmp_path):
         bn.RankSelection.load(tmp_path / "absent.nc")
     with pytest.raises(ValueError, match=r"must end in \.nc or \.zarr"):
         selection.save(tmp_path / "sweep.pkl")
+
+
+def test_chains_of_a_saved_sweep_go_on(selection, tmp_path):
+    state = {"step": np.array(3), "key": np.arange(4.0)}
+    fits = {rank: replace(fit, sampler_state=state) for rank, fit in selection.fits.items()}
+    replace(selection, fits=fits).save(tmp_path / "sweep.nc")
+    for rank, fit in bn.load(tmp_path / "sweep.nc").fits.items():
+        assert same(fit, fits[rank])
+        assert fit.tree.parent is None
 
 
 def test_load_returns_what_was_saved(selection, tmp_path):
