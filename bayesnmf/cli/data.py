@@ -66,7 +66,8 @@ Exposure = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="poisson: known exposure of every cell, read as DATA and matched by names.",
+        help="poisson, negative_binomial, gamma: known exposure of every cell, or a column with one "
+        "of every row, read as DATA and matched by names.",
     ),
 ]
 

@@ -79,16 +79,12 @@ class Fold:
             raise ValueError(
                 "scheme='rows' integrates a row of W out, which needs a bn.NMF; use scheme='cells'"
             )
+        likelihood = model.likelihood.matched(self.matrix)
         known = {
             name: np.broadcast_to(np.asarray(value, float), self.matrix.shape)
-            for name, value in model.likelihood.known.items()
+            for name, value in likelihood.known.items()
         }
-        part = {
-            name: value[~rows]
-            for name, value in known.items()
-            if np.ndim(model.likelihood.known[name])
-        }
-        train = replace(model, likelihood=replace(model.likelihood, **part)) if part else model
+        train = replace(model, likelihood=likelihood.at_rows(~rows))
         fit = self._fit(self.matrix.at_rows(~rows), train)
         pointwise = Pointwise(fit, self.measure)
         integral = Integral(pointwise, seed=self.seed)

@@ -174,6 +174,10 @@ class Matrix:
         """Return the largest absolute value of an observed cell."""
         return float(np.abs(self.cells).max())
 
+    def observed_sum(self, values: np.ndarray) -> float:
+        """Return the sum over observed cells of an array that broadcasts to the shape of V."""
+        return float(np.broadcast_to(values, self.shape)[self.observed].sum())
+
     def filled(self, value: float) -> np.ndarray:
         """Return the values with `value` in place of every missing cell."""
         return np.where(self.observed, self.values, np.asarray(value, self.dtype))

@@ -162,6 +162,13 @@ class SparseMatrix:
         """Return the largest absolute value of an observed cell."""
         return float(np.abs(self.stored.data).max(initial=0.0))
 
+    def observed_sum(self, values: np.ndarray) -> float:
+        """Return the sum over observed cells of an array that broadcasts to the shape of V."""
+        total = values.sum() * (self.n_rows * self.n_columns / values.size)
+        if self.held_out is not None:
+            total -= np.broadcast_to(values, self.shape)[self.held_out.nonzero()].sum()
+        return float(total)
+
     def holds(self, predicate: Callable[[np.ndarray], np.ndarray]) -> bool:
         """Return whether `predicate` is True for any observed cell."""
         return bool(predicate(self.stored.data).any()) or (

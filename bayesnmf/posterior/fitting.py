@@ -45,8 +45,9 @@ def fit(
         Data; rows are samples, columns are features. NaN means missing. Names of a DataFrame or
         DataArray label every result. Float32 data are fitted in single precision, all other
         in double. Sparse data stay sparse under MAP and MCMC of an :class:`bayesnmf.NMF` with the
-        Poisson likelihood, or with the Gaussian one where no cell is missing; elsewhere they are expanded
-        while they fit :data:`bayesnmf.data.matrix.DENSE_BUDGET`.
+        Poisson likelihood (with one exposure, or one a row or a column), or with the Gaussian one
+        where no cell is missing; elsewhere they are expanded while they fit
+        :data:`bayesnmf.data.matrix.DENSE_BUDGET`.
     model : NMF, Program or callable
         A :class:`bayesnmf.NMF`, a zoo model from :func:`bayesnmf.load_model`, or a NumPyro
         program with sites W, H and V.

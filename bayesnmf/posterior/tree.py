@@ -13,6 +13,9 @@ from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.labels import labels_of
 from bayesnmf.data.sparse_format import from_cells, from_rows
 
+#: Dimensions of a cell.
+CELL = ["row", "column"]
+
 
 def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:
     """Return the cells of a fit of sparse data, with NaN stored where held out."""
@@ -51,12 +54,16 @@ def build_tree(
     stats: dict[str, Any],
     per_cell: dict[str, Any],
 ) -> xr.DataTree:
-    """Return the tree of labelled draws, statistics, data and known arrays."""
+    """Return the tree of labelled draws, statistics, data and known arrays.
+
+    A known array has a value for every cell, or one a row or a column; then it has that dimension.
+    """
     from arviz_base import from_dict
 
-    cell, component = ["row", "column"], ["component"]
+    component = ["component"]
     data, constant, data_dims = _stored(matrix)
-    constant |= per_cell
+    for name, value in per_cell.items():
+        constant[name], data_dims[name] = _lines_of(value, matrix.shape)
     others = {"sample_stats": stats, "observed_data": data, "constant_data": constant}
     options: dict[str, Any] = {
         "coords": {
@@ -69,7 +76,7 @@ def build_tree(
     }
     tree = from_dict({"posterior": posterior}, dims=dims, **options)
     # A second call, since a program may call a site of its own "scale" too.
-    known = {"scale": component, "match": component, **dict.fromkeys(per_cell, cell), **data_dims}
+    known = {"scale": component, "match": component, **data_dims}
     tree.update(from_dict(others, dims=known, **options).children)
     for group in tree.children.values():
         # The time of creation would make equal fits differ.
@@ -77,13 +84,25 @@ def build_tree(
     return tree
 
 
+def _lines_of(value: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+    """Return a known array and its dimensions, without those that it is repeated along."""
+    repeated = tuple(axis for axis in (0, 1) if value.shape[axis] != shape[axis])
+    return value.squeeze(repeated), [dim for axis, dim in enumerate(CELL) if axis not in repeated]
+
+
+def cells_of_known(array: xr.DataArray) -> np.ndarray:
+    """Return a known array as it was, from a group ``constant_data``: it broadcasts to cells."""
+    values = array.to_numpy()
+    repeated = tuple(axis for axis, dim in enumerate(CELL) if dim not in array.dims)
+    return np.expand_dims(values, repeated) if set(array.dims) < set(CELL) else values
+
+
 def _stored(
     matrix: AnyMatrix,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
     """Return observed data, the mask, and the dimensions of both."""
     if isinstance(matrix, Matrix):
-        cell = ["row", "column"]
-        return {"V": matrix.values}, {"observed": matrix.observed}, {"V": cell, "observed": cell}
+        return {"V": matrix.values}, {"observed": matrix.observed}, {"V": CELL, "observed": CELL}
     stored = matrix.stored
     data = {"V_value": stored.data, "V_column": stored.indices, "V_start": stored.indptr}
     dims = {"V_value": ["stored"], "V_column": ["stored"], "V_start": ["row_edge"]}

@@ -11,7 +11,7 @@ from cli.command import run
 
 import bayesnmf as bn
 from bayesnmf.cli import rank as cli_rank
-from bayesnmf.cli.data import likelihoods_of
+from bayesnmf.cli.data import Layout, likelihoods_of
 from bayesnmf.cli.plot import PLOTS
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.methods import METHODS
@@ -76,7 +76,7 @@ def test_help_and_errors_list_the_choices(counts, verb, option, choices):
 
 
 @pytest.mark.parametrize(
-    ("likelihood", "parameter"), [("gaussian", "sigma"), ("poisson", "exposure")]
+    ("likelihood", "parameter"), [("gaussian", "sigma"), ("negative_binomial", "exposure")]
 )
 def test_known_parameters_come_from_a_file(counts, known, likelihood, parameter):
     path, table = known
@@ -85,6 +85,16 @@ def test_known_parameters_come_from_a_file(counts, known, likelihood, parameter)
     assert run("fit", counts, *QUICK, *options, "--out", out).status in (0, 1)
     stored = getattr(bn.load(out).model.likelihood, parameter)
     np.testing.assert_array_equal(np.asarray(stored), table)
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "gamma"])
+def test_an_exposure_may_be_a_column_of_a_file(counts, likelihood):
+    V = pd.read_csv(counts, index_col=0)
+    path = counts.with_name("depth.csv")
+    pd.Series(np.arange(1.0, 6), V.index, name="depth")[::-1].to_csv(path)
+    known = Layout(None, None, None).read_known(None, path)
+    resolved = likelihoods_of(likelihood, known)[likelihood].resolve(bn.data.Matrix.of(V))
+    np.testing.assert_array_equal(resolved.exposure, np.tile(np.arange(1.0, 6)[:, None], 4))
 
 
 @pytest.mark.parametrize("verb", ["fit", "compare", "rank"])
