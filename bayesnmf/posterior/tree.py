@@ -44,7 +44,8 @@ def matrix_in(tree: xr.DataTree) -> AnyMatrix:
     """Return the data of a fit as they were fitted: sparse data stay sparse."""
     if "V" in tree["observed_data"].dataset:
         return Matrix.of(table_in(tree))
-    return SparseMatrix.of(sparse_cells(tree))
+    names = (tree["posterior"].indexes[dim] for dim in CELL)
+    return SparseMatrix.of(sparse_cells(tree), **dict(zip(("rows", "columns"), names, strict=True)))
 
 
 def build_tree(
