@@ -18,6 +18,7 @@ from bayesnmf.comparison.waic import waic
 from bayesnmf.data import files
 from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
+from bayesnmf.posterior.annotations import to_anndata
 from bayesnmf.posterior.checks import check
 from bayesnmf.posterior.endings import ConvergenceWarning
 from bayesnmf.posterior.fitting import fit, resume
@@ -62,6 +63,7 @@ __all__ = [
     "report",
     "resume",
     "select_rank",
+    "to_anndata",
     "uniqueness",
     "waic",
 ]

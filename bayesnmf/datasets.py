@@ -95,9 +95,9 @@ def make_nmf(
         Share of the cells that are set to NaN, chosen at random among those that leave every row
         and column an observed cell.
     **parameters
-        Fields of the likelihood: ``exposure`` (Poisson, default 1), ``concentration``
-        (negative binomial, default 5), ``sigma`` (Gaussian, default a tenth of `mean`),
-        ``shape`` (gamma, default 10), ``precision`` (beta, default 50) and ``link``. They
+        Fields of the likelihood: ``exposure`` (Poisson, negative binomial and gamma, default 1),
+        ``concentration`` (negative binomial, default 5), ``sigma`` (Gaussian, default a tenth of
+        `mean`), ``shape`` (gamma, default 10), ``precision`` (beta, default 50) and ``link``. They
         replace those of an instance.
 
     Returns

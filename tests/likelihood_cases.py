@@ -95,6 +95,17 @@ CASES = {
         {"concentration": (0.05, 2.0, 9.9, 300.0)},
         ({"concentration": 0.4}, {"concentration": 30.0}),
     ),
+    "negative_binomial-exposure": Case(
+        NegativeBinomial(exposure=[[2.0]]),
+        lambda mean, concentration, exposure: stats.nbinom(
+            concentration, concentration / (concentration + exposure * mean)
+        ),
+        COUNTS,
+        (1e-3, 0.4, 3.0, 250.0),
+        st.integers(0, 10**5).map(float),
+        {"concentration": (0.05, 9.9, 300.0), "exposure": (0.7, 1e-3, 40.0)},
+        ({"concentration": 0.4, "exposure": 0.5}, {"concentration": 30.0, "exposure": 3.0}),
+    ),
     "gaussian": Case(
         Gaussian(),
         lambda mean, sigma: stats.norm(loc=mean, scale=sigma),
@@ -112,6 +123,15 @@ CASES = {
         st.floats(1e-9, 1e9),
         {"shape": (0.05, 1.0, 9.9, 30.0, 1e5)},
         ({"shape": 0.8}, {"shape": 20.0}),
+    ),
+    "gamma-exposure": Case(
+        Gamma(exposure=[[2.0]]),
+        lambda mean, shape, exposure: stats.gamma(shape, scale=exposure * mean / shape),
+        (1e-12, 1e-3, 0.8, 4.0, 1e6),
+        (1e-8, 0.5, 20.0),
+        st.floats(1e-9, 1e9),
+        {"shape": (0.05, 9.9, 1e5), "exposure": (0.7, 1e-3, 40.0)},
+        ({"shape": 0.8, "exposure": 0.5}, {"shape": 20.0, "exposure": 3.0}),
     ),
     "beta-cloglog": _beta("cloglog"),
     "beta-odds": _beta("odds"),

@@ -15,16 +15,19 @@ from bayesnmf.likelihoods import Beta, Gamma, Gaussian, Likelihood, NegativeBino
 SHAPE, RANK = (6, 5), 2
 
 _RNG = np.random.default_rng(8)
+_EXPOSURE = np.random.default_rng(9).uniform(0.3, 3.0, SHAPE)
 #: Every likelihood, with its parameter inferred, given, and given for each cell.
 LIKELIHOODS: dict[str, Likelihood] = {
     "poisson": Poisson(),
     "poisson-exposure": Poisson(exposure=_RNG.uniform(0.3, 3.0, SHAPE)),
     "negative_binomial": NegativeBinomial(),
     "negative_binomial-known": NegativeBinomial(concentration=3.0),
+    "negative_binomial-exposure": NegativeBinomial(exposure=_EXPOSURE),
     "gaussian": Gaussian(),
     "gaussian-known": Gaussian(sigma=_RNG.uniform(1.0, 3.0, SHAPE)),
     "gamma": Gamma(),
     "gamma-known": Gamma(shape=2.5),
+    "gamma-exposure": Gamma(shape=2.5, exposure=_EXPOSURE),
     "beta": Beta(),
     "beta-odds": Beta(link="odds"),
     "beta-known": Beta(precision=8.0),

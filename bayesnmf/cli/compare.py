@@ -61,6 +61,11 @@ def run_compare(
     exposure: cli_data.Exposure = None,
     names: cli_data.Names = None,
     header: cli_data.Header = None,
+    columns: cli_data.Columns = None,
+    separator: cli_data.Separator = None,
+    decimal: cli_data.Decimal = "point",
+    layer: cli_data.Layer = None,
+    transpose: cli_data.Transpose = False,
     read_budget: cli_data.ReadBudget = None,
     seed: cli_data.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Plot to write: .png, .pdf or .svg.")] = None,
@@ -74,7 +79,9 @@ def run_compare(
     record = as_method(method)
     for name in likelihoods.split(","):
         as_likelihood(name)  # refuses an unknown name before files are read
-    layout = cli_data.Layout(names, header, read_budget)
+    layout = cli_data.Layout(
+        names, header, columns, separator, decimal, layer, transpose, read_budget
+    )
     known = layout.read_known(sigma, exposure)
     chosen = cli_data.likelihoods_of(likelihoods, known)
     H = layout.read_reference(reference)

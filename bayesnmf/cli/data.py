@@ -16,7 +16,7 @@ from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.likelihoods import Likelihood, as_likelihood
 
 #: Endings in the help, with those that may be compressed first.
-ENDINGS = "csv, tsv, txt, mtx (or these with .gz), npy, npz or parquet"
+ENDINGS = "csv, tsv, txt, mtx (or these with .gz), npy, npz, parquet or h5ad"
 
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help=f"Matrix, rows are samples: {ENDINGS}.")]
@@ -39,6 +39,40 @@ Header = Annotated[
         show_default="recognised",
         help="Whether the first line of a text file holds column names.",
     ),
+]
+
+
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        show_default="all but the names",
+        help="Columns of data: names or numbers from 1, separated by commas; FIRST:LAST for several.",
+    ),
+]
+
+
+Separator = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIGN",
+        show_default="what the ending says",
+        help="What separates the cells of a text file: comma, semicolon, tab, space or one sign.",
+    ),
+]
+
+
+Decimal = Annotated[
+    str, typer.Option(metavar="SIGN", help="What begins the fraction of a number: point or comma.")
+]
+
+
+Layer = Annotated[str | None, typer.Option(metavar="NAME", help="h5ad: layer in the place of X.")]
+
+
+Transpose = Annotated[
+    bool,
+    typer.Option("--transpose", help="Swap rows and columns: the columns of DATA are samples."),
 ]
 
 
@@ -66,7 +100,8 @@ Exposure = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="poisson: known exposure of every cell, read as DATA and matched by names.",
+        help="poisson, negative_binomial, gamma: known exposure of every cell, or a column with one "
+        "of every row, read as DATA and matched by names.",
     ),
 ]
 
@@ -98,18 +133,50 @@ def listed(choices: Any) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
+#: Words for signs that a shell would change.
+SIGNS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "point": "."}
+
+
 @dataclass(frozen=True)
 class Layout:
-    """What the options say of data files: row names, header, and most GiB of memory."""
+    """What the options say of data files, as they are written on the command line.
 
-    names: str | None
-    header: bool | None
-    read_budget: float | None
+    Parameters
+    ----------
+    names, columns, separator, decimal, layer : str or None
+    header : bool or None
+    transpose : bool
+        Of the data alone, not of the tables of known parameters.
+    read_budget : float or None
+        GiB.
+    """
+
+    names: str | None = None
+    header: bool | None = None
+    columns: str | None = None
+    separator: str | None = None
+    decimal: str = "point"
+    layer: str | None = None
+    transpose: bool = False
+    read_budget: float | None = None
 
     def read(self, path: Path) -> Any:
-        """Read a data file."""
-        budget = None if self.read_budget is None else int(self.read_budget * 2**30)
-        read = partial(files.read, path, header=self.header, budget=budget)
+        """Read the data file."""
+        listed = None if self.columns is None else self.columns.split(",")
+        columns = None if listed is None else [column.strip() for column in listed]
+        return self._read(path, columns=columns, layer=self.layer, transpose=self.transpose)
+
+    def _read(self, path: Path, **options: Any) -> Any:
+        separator = None if self.separator is None else SIGNS.get(self.separator, self.separator)
+        read = partial(
+            files.read,
+            path,
+            header=self.header,
+            separator=separator,
+            decimal=SIGNS.get(self.decimal, self.decimal),
+            budget=None if self.read_budget is None else int(self.read_budget * 2**30),
+            **options,
+        )
         if self.names is None or self.names == "none":
             return read(names=None if self.names is None else False)
         if self.names.isdigit() and int(self.names) > 0:
@@ -126,7 +193,7 @@ class Layout:
     def read_known(self, sigma: Path | None, exposure: Path | None) -> dict[str, Any]:
         """Read the tables of known parameters, each labelled where its file is."""
         paths = {"sigma": sigma, "exposure": exposure}
-        return {name: self.read(path) for name, path in paths.items() if path is not None}
+        return {name: self._read(path) for name, path in paths.items() if path is not None}
 
 
 def require_rank(rank: int | None, reference: Path | None) -> None:

@@ -51,6 +51,11 @@ def run_fit(
     exposure: cli_data.Exposure = None,
     names: cli_data.Names = None,
     header: cli_data.Header = None,
+    columns: cli_data.Columns = None,
+    separator: cli_data.Separator = None,
+    decimal: cli_data.Decimal = "point",
+    layer: cli_data.Layer = None,
+    transpose: cli_data.Transpose = False,
     read_budget: cli_data.ReadBudget = None,
     seed: cli_data.Seed = 0,
     warmup: Annotated[
@@ -97,7 +102,9 @@ def run_fit(
     record = _method(method, options)
     priors = as_prior(prior_w, "--prior-w"), as_prior(prior_h, "--prior-h")
     as_likelihood(likelihood)  # refuses an unknown name before files are read
-    layout = cli_data.Layout(names, header, read_budget)
+    layout = cli_data.Layout(
+        names, header, columns, separator, decimal, layer, transpose, read_budget
+    )
     known = layout.read_known(sigma, exposure)
     noise = cli_data.likelihoods_of(likelihood, known)[likelihood]
     model = NMF(rank, noise, *priors, H=layout.read_reference(reference))

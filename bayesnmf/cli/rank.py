@@ -57,6 +57,11 @@ def run_rank(
     exposure: cli_data.Exposure = None,
     names: cli_data.Names = None,
     header: cli_data.Header = None,
+    columns: cli_data.Columns = None,
+    separator: cli_data.Separator = None,
+    decimal: cli_data.Decimal = "point",
+    layer: cli_data.Layer = None,
+    transpose: cli_data.Transpose = False,
     read_budget: cli_data.ReadBudget = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of kfold.")] = 5,
     replicates: Annotated[int, typer.Option(min=19, help="Replicates of the residual check.")] = 99,
@@ -77,7 +82,9 @@ def run_rank(
     _require_targets(out, plot)
     asked = None if ranks is None else parse_ranks(ranks)
     as_likelihood(likelihood)  # refuses an unknown name before files are read
-    layout = cli_data.Layout(names, header, read_budget)
+    layout = cli_data.Layout(
+        names, header, columns, separator, decimal, layer, transpose, read_budget
+    )
     known = layout.read_known(sigma, exposure)
     noise = cli_data.likelihoods_of(likelihood, known)[likelihood]
     V = layout.read(data)

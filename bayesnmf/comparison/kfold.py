@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-import scipy.sparse
 from numpy.typing import ArrayLike
 
 from bayesnmf.comparison.estimates import Estimates, Task
 from bayesnmf.comparison.folds import Scheme, make_folds
 from bayesnmf.comparison.pointwise import Pointwise, jacobian, mean_density
 from bayesnmf.comparison.refits import Fold, run_folds, served
-from bayesnmf.data import AnyMatrix, Matrix, MatrixLike, SparseMatrix
+from bayesnmf.data import AnyMatrix, MatrixLike
 from bayesnmf.data.blocks import CellBlocks
 from bayesnmf.data.labels import labels_of
-from bayesnmf.data.memory import note_expansion
+from bayesnmf.data.storage import matrix_of
 from bayesnmf.methods import Method, MethodLike, as_method
 from bayesnmf.model import Measure, Model, ModelLike, as_model
 from bayesnmf.posterior.method_record import method_of
@@ -116,12 +115,8 @@ def kfold(
     """
     require_executor(executor)
     asked, record = as_model(model), as_method(method)
-    matrix: AnyMatrix
-    if scipy.sparse.issparse(V) and record.keeps_sparse(asked, True):
-        matrix = SparseMatrix.of(V, mask)
-    else:
-        note_expansion(V, stacklevel=2)
-        matrix = Matrix.of(V, mask)
+    # Folds leave cells out, so that a method has to keep sparse data without some of them.
+    matrix = matrix_of(V, lambda masked: record.keeps_sparse(asked, True), mask)
     design = CrossValidation(n_folds, scheme, measure, executor, seed, progress)
     # Folds are arrays without names: what has names is matched here.
     return design.run(matrix, asked.matched(matrix), record, log_jacobian)

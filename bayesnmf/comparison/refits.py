@@ -79,21 +79,15 @@ class Fold:
             raise ValueError(
                 "scheme='rows' integrates a row of W out, which needs a bn.NMF; use scheme='cells'"
             )
+        likelihood = model.likelihood.matched(self.matrix)
         known = {
             name: np.broadcast_to(np.asarray(value, float), self.matrix.shape)
-            for name, value in model.likelihood.known.items()
-        }
-        part = {
-            name: value[~rows]
-            for name, value in known.items()
-            if np.ndim(model.likelihood.known[name])
+            for name, value in likelihood.known.items()
         }
         W = None if model.W is None else np.asarray(model.W)
         given = np.empty((len(rows), 0)) if W is None else W
         train = replace(
-            model,
-            likelihood=replace(model.likelihood, **part) if part else model.likelihood,
-            W=None if W is None else W[~rows],
+            model, likelihood=likelihood.at_rows(~rows), W=None if W is None else W[~rows]
         )
         fit = self._fit(self.matrix.at_rows(~rows), train)
         pointwise = Pointwise(fit, self.measure)

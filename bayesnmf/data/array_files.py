@@ -11,23 +11,20 @@ import numpy as np
 import scipy.sparse
 
 from bayesnmf.data import file_sizes
+from bayesnmf.data.mtx_names import with_names
+from bayesnmf.data.reading import Explained, Names, Reading
 from bayesnmf.data.sparse_format import from_rows, sound
-from bayesnmf.data.text import Names
 
 
-class Explained(ValueError):
-    """A failure whose message already says what is wrong."""
-
-
-def read_numpy(path: Path, names: Names, budget: int) -> Any:
+def read_numpy(path: Path, asked: Reading) -> Any:
     """Read a NumPy array, an archive that holds one, or a sparse array of SciPy."""
-    _refuse_names(path, names)
+    _refuse_names(path, asked.names)
     # Opened here, because NumPy leaves the file open where an archive is damaged.
     with path.open("rb") as file:
         archive = file.read(2) == b"PK"
         file.seek(0)
         check = file_sizes.require_npz if archive else file_sizes.require_npy
-        check(path, file, budget)
+        check(path, file, asked.budget)
         file.seek(0)
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -61,18 +58,19 @@ def _sparse(path: Path, stored: Any, file: Any) -> scipy.sparse.csr_array:
         raise
 
 
-def read_mtx(path: Path, names: Names, budget: int) -> Any:
-    """Read a Matrix Market file."""
+def read_mtx(path: Path, asked: Reading) -> Any:
+    """Read a Matrix Market file, with the names in files beside it."""
     from scipy.io import mmread
 
-    _refuse_names(path, names)
-    raw = file_sizes.contents(path, budget)
-    file_sizes.require_mtx(path, raw, budget)
+    _refuse_names(path, asked.names)
+    raw = file_sizes.contents(path, asked.budget)
+    file_sizes.require_mtx(path, raw, asked.budget)
     with warnings.catch_warnings():
         # SciPy 1.18 announces that arrays replace matrices; both are converted below.
         warnings.simplefilter("ignore", DeprecationWarning)
         loaded = mmread(io.BytesIO(raw))
-    return sound(loaded, f"{path}: it") if scipy.sparse.issparse(loaded) else loaded
+    values = sound(loaded, f"{path}: it") if scipy.sparse.issparse(loaded) else loaded
+    return values if asked.names is False else with_names(path, values, asked.budget)
 
 
 def _refuse_names(path: Path, names: Names) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,52 @@ import scipy.sparse
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from bayesnmf.data.annotated import is_annotated, unpacked
 from bayesnmf.data.faults import label, shown
+from bayesnmf.data.tables import as_frame, is_table
 
-#: What V may be: an array, a labelled table, or SciPy's sparse storage.
+
+class Annotated(Protocol):
+    """An AnnData, as far as it is used."""
+
+    @property
+    def X(self) -> Any:
+        """The main matrix, of shape (n_obs, n_vars)."""
+
+    @property
+    def layers(self) -> Any:
+        """Further matrices of that shape, by name."""
+
+    @property
+    def obs_names(self) -> pd.Index:
+        """Names of the observations, which are the rows."""
+
+    @property
+    def var_names(self) -> pd.Index:
+        """Names of the variables, which are the columns."""
+
+
+class Table(Protocol):
+    """A table of Polars or PyArrow, as far as it is used."""
+
+    @property
+    def columns(self) -> Any:
+        """The columns, or their names."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+
+
+#: What V may be: an array, a labelled table, SciPy's sparse storage, or an AnnData.
 type MatrixLike = (
-    ArrayLike | pd.DataFrame | xr.DataArray | scipy.sparse.sparray | scipy.sparse.spmatrix
+    ArrayLike
+    | pd.DataFrame
+    | xr.DataArray
+    | scipy.sparse.sparray
+    | scipy.sparse.spmatrix
+    | Annotated
+    | Table
 )
 
 
@@ -31,7 +72,7 @@ _KINDS = {"M": "dates", "m": "durations", "V": "records of several fields", "c":
 
 
 def refuse_foreign(V: Any) -> None:
-    """Raise ``TypeError`` for an object that holds a matrix but is none: a path, a dict, AnnData.
+    """Raise ``TypeError`` for an object that is no matrix: the path of a file, or a dict.
 
     Examples
     --------
@@ -50,11 +91,6 @@ def refuse_foreign(V: Any) -> None:
         raise TypeError(
             f"V is a {type(V).__name__} with the keys {keys or 'none'}{more}, not a matrix: give "
             "one of its values, or pandas.DataFrame(V) if each holds a column"
-        )
-    if all(hasattr(V, name) for name in ("X", "obs_names", "var_names")):
-        raise TypeError(
-            f"V is a {type(V).__name__}, which holds a matrix among other things: give V.to_df() "
-            "for labelled data, or V.X"
         )
 
 
@@ -85,24 +121,100 @@ def require_writable(names: pd.Index, word: str) -> None:
     )
 
 
-def unwrapped(V: Any) -> tuple[np.ndarray, Any, Any]:
-    """Split a container into its array and its row and column names (None: unnamed)."""
+def index_of(names: Any, size: int, word: str) -> pd.Index:
+    """Return names as an index, 0, 1, 2, … where there are none."""
+    if names is None:
+        return pd.RangeIndex(size)
+    index = pd.Index(names)
+    require_writable(index, word)
+    return index
+
+
+def opened(
+    V: Any, rows: Any = None, columns: Any = None, layer: str | None = None
+) -> tuple[Any, pd.Index | None, pd.Index | None]:
+    """Split a container into its values and its row and column names (None: unnamed).
+
+    Parameters
+    ----------
+    V : container
+        What :func:`bayesnmf.fit` takes.
+    rows, columns : sequence, optional
+        Names, for a container that has none.
+    layer : str, optional
+        Layer of an AnnData.
+
+    Returns
+    -------
+    values : ndarray or SciPy sparse matrix
+        Not checked, and a sparse matrix in whatever format it has.
+    row_names, column_names : pandas.Index or None
+
+    Raises
+    ------
+    ValueError
+        When V has names of its own, when there are more or fewer names than rows or columns, and for
+        an AnnData without the layer.
+    TypeError
+        For an object that is no matrix, and a layer of what is no AnnData.
+    """
+    if layer is not None and not is_annotated(V):
+        raise TypeError(f"layer={layer!r} is for an AnnData, but V is a {type(V).__name__}")
+    values, *own = _parts(V, layer)
+    names = [
+        _names_of(word, given, known, values, axis)
+        for axis, (word, given, known) in enumerate(
+            zip(("rows", "columns"), (rows, columns), own, strict=True)
+        )
+    ]
+    return values, names[0], names[1]
+
+
+def _parts(V: Any, layer: str | None) -> tuple[Any, Any, Any]:
+    """Return values and the names that a container has itself."""
+    V = as_frame(V) if is_table(V) else V
+    if isinstance(V, (pd.DataFrame, xr.DataArray)):
+        return V.to_numpy(), *_own_names(V)
+    if hasattr(V, "all_cells"):  # a SparseMatrix
+        return V.all_cells(), V.row_names, V.column_names
+    if is_annotated(V):
+        return unpacked(V, layer)
+    return V if scipy.sparse.issparse(V) else _plain_array(V), None, None
+
+
+def _own_names(V: pd.DataFrame | xr.DataArray) -> tuple[Any, Any]:
+    if isinstance(V, pd.DataFrame):
+        return V.index, V.columns
+    rows, columns = V.dims if V.ndim == 2 else (None, None)
+    return V.indexes.get(rows), V.indexes.get(columns)
+
+
+def _plain_array(V: Any) -> np.ndarray:
     if isinstance(V, np.ma.MaskedArray):
         refuse_kind(np.ma.getdata(V))
         # np.asarray would bring the masked values back.
-        return np.where(np.ma.getmaskarray(V), np.nan, np.ma.getdata(V)), None, None
-    if isinstance(V, pd.DataFrame):
-        return V.to_numpy(), V.index, V.columns
-    if isinstance(V, xr.DataArray):
-        if V.ndim != 2:
-            return V.to_numpy(), None, None
-        rows, columns = (V.indexes.get(dim) for dim in V.dims)
-        return V.to_numpy(), rows, columns
+        return np.where(np.ma.getmaskarray(V), np.nan, np.ma.getdata(V))
     refuse_foreign(V)
     try:
-        return np.asarray(V), None, None
+        return np.asarray(V)
     except ValueError:
         raise ValueError("V is a nested sequence whose rows differ in length") from None
+
+
+def _names_of(
+    word: str, given: Any, own: pd.Index | None, values: Any, axis: int
+) -> pd.Index | None:
+    """Return the names that were given, or those that V has."""
+    if given is None or values.ndim != 2:
+        return own
+    if own is not None and not own.equals(pd.RangeIndex(len(own))):
+        raise ValueError(
+            f"{word}= is for data without names, but the {word} of V have names: {label(own, 0)}, …"
+        )
+    names = pd.Index(given)
+    if len(names) != values.shape[axis]:
+        raise ValueError(f"{word} has {len(names)} names, but V has {values.shape[axis]} {word}")
+    return names
 
 
 def as_float(values: np.ndarray, row_names: Any, column_names: Any) -> np.ndarray:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bayesnmf.data import file_sizes
 from bayesnmf.data import parquet as parquet_files
 from bayesnmf.data import text as text_files
-from bayesnmf.data.array_files import Explained, read_mtx, read_numpy
-from bayesnmf.data.text import Names
+from bayesnmf.data.array_files import read_mtx, read_numpy
+from bayesnmf.data.content import describe, noted, transposed, with_columns
+from bayesnmf.data.h5ad import read_h5ad
+from bayesnmf.data.reading import Column, Explained, Names, Reading
+
+__all__ = ["READERS", "READ_BUDGET", "describe", "read"]
 
 #: A file is read only while it takes less than this many bytes of memory.
 READ_BUDGET = 4 * 2**30
-
-
-#: Key of ``DataFrame.attrs`` under which :func:`read` says what it took for names.
-_NOTE = "bayesnmf_note"
 
 
 def read(
@@ -31,6 +30,11 @@ def read(
     *,
     names: Names = None,
     header: bool | None = None,
+    separator: str | None = None,
+    decimal: str = ".",
+    columns: Sequence[Column] | None = None,
+    layer: str | None = None,
+    transpose: bool = False,
     budget: int | None = None,
 ) -> Any:
     r"""Read the data matrix that a file holds.
@@ -43,7 +47,9 @@ def read(
     - ``npy``: a NumPy array.
     - ``npz``: a SciPy sparse array as ``scipy.sparse.save_npz`` writes it, or a NumPy archive
       that holds exactly one array.
-    - ``mtx``: a Matrix Market file.
+    - ``mtx``: a Matrix Market file. Names are read from ``barcodes.tsv`` and ``features.tsv`` (or
+      ``genes.tsv``, each also with ``.gz``) beside it; barcodes become rows.
+    - ``h5ad``: an AnnData, by the package ``anndata``.
     - ``parquet``: a table; its row names are its index or, without one, its first column where
       that holds text, dates, or integers under a header such as ``sample_id``.
 
@@ -58,14 +64,30 @@ def read(
         names. Default: recognised, as Notes say. For text and parquet.
     header : bool, optional
         Whether the first line holds column names. Default: recognised. For text.
+    separator : str, optional
+        What separates the cells, one character; a space stands for any white space. Default: what
+        the ending says. For text.
+    decimal : {".", ","}, default "."
+        What stands before the fraction of a number. With a comma, a csv file is separated by whatever
+        its first line shows. For text.
+    columns : sequence of str or int, optional
+        Columns of data, in this order, by name or position; ``"A:F"`` stands for all from the first to
+        the last, and digits that are no name count from 1. Other columns may hold anything.
+        Default: all but the names.
+    layer : str, optional
+        Layer of an AnnData. Default: its X. For h5ad.
+    transpose : bool, default False
+        Whether to swap rows and columns at the end, for files whose columns are samples.
     budget : int, optional
         Most bytes of memory that the content may take. Default: :data:`READ_BUDGET`, 4 GiB.
 
     Returns
     -------
-    DataFrame, ndarray or scipy.sparse.csr_array of shape (n_rows, n_columns)
+    DataFrame, ndarray, csr_array, SparseMatrix or AnnData of shape (n_rows, n_columns)
         A labelled float64 table from text, a table from parquet, an array from npy and
-        dense npz and mtx, and a sparse array from sparse npz and mtx. :func:`describe` says what
+        dense npz and mtx, a sparse array from sparse npz and mtx, a
+        :class:`bayesnmf.data.SparseMatrix` from mtx with names, and an AnnData from h5ad.
+        :func:`describe` says what
         was taken for names and what for data. Whether the numbers suit a
         model is checked later, by :class:`bayesnmf.data.Matrix`.
 
@@ -76,7 +98,8 @@ def read(
     ValueError
         When the ending is not known (the message lists those that are), the file is empty or
         damaged, an npz holds several arrays (it lists them), an array holds pickled Python
-        objects, a sparse array is malformed, `names` is no column, the first column holds
+        objects, a sparse array is malformed, `names` or one of `columns` is no column, names beside
+        an mtx do not fit it, an h5ad has no such layer (it lists them), the first column holds
         formatted numbers such as ``"1,000"`` or durations, or a text file has a line with too few
         or too many cells, an open quote, or text among its numbers (it names the line, the column
         and the text).
@@ -132,56 +155,39 @@ def read(
         )
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a file")
-    if names is True or not (names is None or isinstance(names, (str, int, np.integer))):
-        raise TypeError(f"names must be a column, its position or False, not {names!r}")
+    asked = Reading(
+        READ_BUDGET if budget is None else budget, names, header, separator, decimal, columns, layer
+    )
+    ending = _ending(path)
+    _refuse_other_kind(path, asked, ending)
     try:
         if path.stat().st_size == 0:
             raise ValueError(f"{path} is empty")
-        return reader(path, names, header, READ_BUDGET if budget is None else budget)
+        table = reader(path, asked)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+    if columns is not None and ending not in _TEXT:
+        table = with_columns(path, table, columns)
+    return transposed(table) if transpose else table
 
 
-def describe(table: Any) -> str:
-    """Say in one line what :func:`read` took for names and what for data.
-
-    Parameters
-    ----------
-    table : DataFrame, ndarray or sparse array
-        What :func:`read` returned.
-
-    Examples
-    --------
-    >>> describe(np.ones((2, 3)))
-    'row names: none; data: 3 columns, without names'
-    """
-    known = table.attrs.get(_NOTE) if isinstance(table, pd.DataFrame) else None
-    if known is not None:
-        return str(known)
-    width = table.shape[1] if len(table.shape) == 2 else 0
-    return f"row names: none; data: {width} columns, without names"
-
-
-def _described(table: pd.DataFrame, source: str | None) -> pd.DataFrame:
-    """Note in a table which column its row names are from."""
-    rows = "none" if source is None else f"{source} ({_few(table.index)})"
-    unnamed = isinstance(table.columns, pd.RangeIndex)
-    columns = ", without names" if unnamed else f" ({_few(table.columns)})"
-    table.attrs[_NOTE] = f"row names: {rows}; data: {table.shape[1]} columns{columns}"
-    return table
-
-
-def _few(labels: pd.Index) -> str:
-    """Return the first labels, on one line and not too long."""
-    shown = [" ".join(str(label).split())[:30] for label in labels[:3]]
-    return ", ".join([*shown, "…"] if len(labels) > 3 else shown)
+def _refuse_other_kind(path: Path, asked: Reading, ending: str) -> None:
+    """Raise for an option that belongs to files of another kind."""
+    text = ending.removesuffix(".gz") in _SEPARATORS
+    for option, given, fits, owners in (
+        ("separator", asked.separator is not None, text, "text"),
+        ("decimal", asked.decimal != ".", text, "text"),
+        ("layer", asked.layer is not None, ending == "h5ad", "h5ad files"),
+    ):
+        if given and not fits:
+            raise ValueError(f"{option} is for {owners}, but {path} is read as {ending}")
 
 
 # -- how each ending is read ------------------------------------------------------------------
 
 
-#: Reads a file, given the column of the names, whether there is a header, and the budget.
-type _Reader = Callable[[Path, Names, bool | None, int], Any]
+#: Reads a file as it is asked for.
+type _Reader = Callable[[Path, Reading], Any]
 
 
 def _ending(path: Path) -> str:
@@ -190,22 +196,22 @@ def _ending(path: Path) -> str:
     return ".".join(parts) if parts[-1:] == ["gz"] else "".join(parts[-1:])
 
 
-def _read_text(
-    path: Path, names: Names, header: bool | None, budget: int, separator: str | None
-) -> pd.DataFrame:
+def _read_text(path: Path, asked: Reading, *, separator: str | None) -> pd.DataFrame:
     try:
-        raw = file_sizes.contents(path, budget)
+        raw = file_sizes.contents(path, asked.budget)
     except (EOFError, zlib.error) as error:
         raise ValueError(f"{path} is no whole gz file: {error}") from error
-    return _described(*text_files.read_table(path, raw, separator, names, header))
+    if asked.separator is not None or separator == asked.decimal:
+        separator = asked.separator
+    return noted(*text_files.read_table(path, raw, separator, asked))
 
 
-def _translated(read_file: Callable[[Path, Names, int], Any]) -> _Reader:
+def _translated(read_file: _Reader) -> _Reader:
     """Make every failure of another library one ``ValueError`` that names the file."""
 
-    def reader(path: Path, names: Names, header: bool | None, budget: int) -> Any:
+    def reader(path: Path, asked: Reading) -> Any:
         try:
-            return read_file(path, names, budget)
+            return read_file(path, asked)
         except (Explained, file_sizes.TooLarge, file_sizes.Damaged):
             raise
         except Exception as error:
@@ -221,16 +227,20 @@ def _translated(read_file: Callable[[Path, Names, int], Any]) -> _Reader:
     return reader
 
 
-def _read_parquet(path: Path, names: Names, budget: int) -> pd.DataFrame:
-    return _described(*parquet_files.read_parquet(path, names, budget))
+def _read_parquet(path: Path, asked: Reading) -> pd.DataFrame:
+    return noted(*parquet_files.read_parquet(path, asked))
 
 
 _SEPARATORS = {"csv": ",", "tsv": "\t", "txt": None}
 
 
-_TEXT: dict[str, _Reader] = {
+_PLAIN: dict[str, _Reader] = {
     ending: partial(_read_text, separator=separator) for ending, separator in _SEPARATORS.items()
 }
+
+
+#: How text is read, plain or compressed.
+_TEXT = _PLAIN | {f"{ending}.gz": reader for ending, reader in _PLAIN.items()}
 
 
 _MTX = _translated(read_mtx)
@@ -238,10 +248,11 @@ _MTX = _translated(read_mtx)
 
 #: How each ending is read.
 READERS: dict[str, _Reader] = {
-    **_TEXT,
+    **_PLAIN,
     "npy": _translated(read_numpy),
     "npz": _translated(read_numpy),
     "mtx": _MTX,
+    "h5ad": _translated(read_h5ad),
     "parquet": _translated(_read_parquet),
-    **{f"{ending}.gz": reader for ending, reader in {**_TEXT, "mtx": _MTX}.items()},
+    **{f"{ending}.gz": reader for ending, reader in {**_PLAIN, "mtx": _MTX}.items()},
 }

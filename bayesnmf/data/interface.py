@@ -73,6 +73,9 @@ class Storage(Protocol):
     def std(self) -> float:
         """Return the standard deviation of the observed cells, divided by their number."""
 
+    def observed_sum(self, values: np.ndarray) -> float:
+        """Return the sum over observed cells of an array that broadcasts to the shape of V."""
+
     def holds(self, predicate: Callable[[np.ndarray], np.ndarray]) -> bool:
         """Return whether `predicate` is True for any observed cell.
 

@@ -44,14 +44,13 @@ def held_out_pattern(
 
 
 def missing_pattern(
-    stored: scipy.sparse.csr_array, mask: Any, held_out: Any
+    stored: scipy.sparse.csr_array, mask: Any, held_out: Any, names: tuple[pd.Index, pd.Index]
 ) -> scipy.sparse.csr_array | None:
     """Collect NaN cells, masked ones and held-out ones in one pattern of ones."""
     pattern = scipy.sparse.csr_array(stored.shape)
     if np.isnan(stored.data).any():
         pattern = stored.copy()
         pattern.data = np.isnan(stored.data).astype(np.float64)
-    names = pd.RangeIndex(stored.shape[0]), pd.RangeIndex(stored.shape[1])
     if mask is not None:
         pattern = pattern + scipy.sparse.csr_array(~as_mask(mask, stored.shape, names), dtype=float)
     if held_out is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from bayesnmf.data.containers import as_float, require_writable, unwrapped
+from bayesnmf.data.containers import as_float, index_of, opened
 from bayesnmf.data.faults import describe_cell, refuse_unobserved
 from bayesnmf.data.masks import as_mask, held_out_pattern
 from bayesnmf.data.sparse_format import sound
@@ -51,21 +51,34 @@ class Matrix:
     is_sparse: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, V: Any, mask: Any = None, held_out: Any = None) -> Matrix:
+    def of(
+        cls,
+        V: Any,
+        mask: Any = None,
+        held_out: Any = None,
+        *,
+        rows: Any = None,
+        columns: Any = None,
+        layer: str | None = None,
+    ) -> Matrix:
         """Validate `V` and wrap it; a `Matrix` passes through.
 
         Parameters
         ----------
-        V : array, DataFrame, DataArray, SciPy sparse matrix or array, or Matrix
-            Shape (n_rows, n_columns), rows are samples. NaN means missing. The names of a
-            DataFrame or DataArray become the labels of every result. Float32 stays float32;
-            every other numeric type becomes float64.
+        V : array, DataFrame, DataArray, Polars or PyArrow table, SciPy sparse, AnnData, or Matrix
+            Shape (n_rows, n_columns), rows are samples. NaN means missing. Names that it has
+            become the labels of every result. Float32 stays float32; every other numeric type
+            becomes float64.
         mask : array of bool of shape (n_rows, n_columns), optional
             True where a cell is observed. Combined with NaN: a cell counts when the mask is
             True and the value is not NaN. A DataFrame or DataArray is matched by its names.
         held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
             True where a cell is to be left out: the complement of a mask, which can be sparse.
             Names are matched, as those of a mask.
+        rows, columns : sequence, optional
+            Names of the rows and columns, where `V` has none.
+        layer : str, optional
+            Layer of an AnnData. None: its X.
 
         Returns
         -------
@@ -74,7 +87,7 @@ class Matrix:
         Raises
         ------
         TypeError
-            When `V` holds something other than real numbers, or is a path, a dict or an AnnData.
+            When `V` holds something other than real numbers, or is a path or a dict.
         ValueError
             When `V` is empty or not two-dimensional, holds an infinite cell, has a row or a
             column with no observed cell, is a malformed sparse matrix, has a control character in
@@ -82,10 +95,12 @@ class Matrix:
             offending cell.
         """
         if isinstance(V, Matrix):
-            if mask is None and held_out is None:
+            if mask is held_out is rows is columns is None:
                 return V
             V = V.frame()
-        values, row_names, column_names = _dense(V)
+        values, row_names, column_names = opened(V, rows, columns, layer)
+        if scipy.sparse.issparse(values):
+            values = _expanded(values)
         values = as_float(values, row_names, column_names)
         if values.ndim != 2:
             raise ValueError(
@@ -96,8 +111,8 @@ class Matrix:
             raise ValueError(f"V is empty: its shape is {values.shape}")
         observed = ~np.isnan(values)
         names = (
-            _index(row_names, values.shape[0], "row"),
-            _index(column_names, values.shape[1], "column"),
+            index_of(row_names, values.shape[0], "row"),
+            index_of(column_names, values.shape[1], "column"),
         )
         if mask is not None:
             observed &= as_mask(mask, values.shape, names)
@@ -174,6 +189,10 @@ class Matrix:
         """Return the largest absolute value of an observed cell."""
         return float(np.abs(self.cells).max())
 
+    def observed_sum(self, values: np.ndarray) -> float:
+        """Return the sum over observed cells of an array that broadcasts to the shape of V."""
+        return float(np.broadcast_to(values, self.shape)[self.observed].sum())
+
     def filled(self, value: float) -> np.ndarray:
         """Return the values with `value` in place of every missing cell."""
         return np.where(self.observed, self.values, np.asarray(value, self.dtype))
@@ -228,10 +247,7 @@ class Matrix:
             refuse_unobserved(self.observed.any(axis=axis), names, word)
 
 
-def _dense(V: Any) -> tuple[np.ndarray, Any, Any]:
-    """Split a container into its array and its row and column names (None: unnamed)."""
-    if not scipy.sparse.issparse(V):
-        return unwrapped(V)
+def _expanded(V: Any) -> np.ndarray:
     size = 8 * math.prod(V.shape)
     if size > DENSE_BUDGET:
         raise MemoryError(
@@ -239,12 +255,5 @@ def _dense(V: Any) -> tuple[np.ndarray, Any, Any]:
             f"dense, above the budget of {DENSE_BUDGET / 2**30:.0f} GiB. Use fewer columns "
             "(features), or raise bayesnmf.data.matrix.DENSE_BUDGET."
         )
-    return sound(V).toarray(), None, None
-
-
-def _index(names: Any, size: int, word: str) -> pd.Index:
-    if names is None:
-        return pd.RangeIndex(size)
-    index = pd.Index(names)
-    require_writable(index, word)
-    return index
+    dense: np.ndarray = sound(V).toarray()
+    return dense

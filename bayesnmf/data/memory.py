@@ -12,6 +12,10 @@ import scipy.sparse
 
 from bayesnmf.data import matrix as data
 
+#: Warnings point to the first line outside.
+PACKAGE = str(Path(__file__).parent.parent)
+
+
 #: Sparse data that take more bytes than this when dense are not expanded without a word.
 NOTED = 2**28
 
@@ -68,7 +72,7 @@ def require_dense(shape: tuple[int, ...], what: str, hint: str, itemsize: int = 
         )
 
 
-def note_expansion(V: Any, *, stacklevel: int) -> None:
+def note_expansion(V: Any) -> None:
     """Warn that sparse data are about to be expanded, when they are large and fit the budget."""
     if not scipy.sparse.issparse(V):
         return
@@ -78,7 +82,8 @@ def note_expansion(V: Any, *, stacklevel: int) -> None:
             f"V of shape {V.shape} is sparse, and this model and method need it dense: it takes "
             f"{gigabytes(size)}, and so does what is computed from it. MAP and MCMC of a bayesnmf.NMF "
             "with the Poisson likelihood, or the Gaussian one without missing cells, keep it sparse",
-            stacklevel=stacklevel + 1,
+            stacklevel=2,
+            skip_file_prefixes=(PACKAGE,),
         )
 
 

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 
 from bayesnmf.data.file_sizes import Damaged, require_parquet, require_size
+from bayesnmf.data.reading import Names, Reading
 from bayesnmf.data.row_names import are_names, refuse_formatted, warn_of_later_names
-from bayesnmf.data.text import Names
 
 
-def read_parquet(path: Path, names: Names, budget: int) -> tuple[pd.DataFrame, str | None]:
+def read_parquet(path: Path, asked: Reading) -> tuple[pd.DataFrame, str | None]:
     """Read a table, and return it and the column that its row names are from; None: none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    names, budget = asked.names, asked.budget
     # An open file, since pyarrow takes the name of a folder for a data set of many files.
     with path.open("rb") as file:
         parquet = pq.ParquetFile(file)

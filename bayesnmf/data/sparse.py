@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
+from bayesnmf.data.containers import index_of, opened
 from bayesnmf.data.faults import describe_cell, refuse_unobserved
 from bayesnmf.data.masks import missing_pattern
 from bayesnmf.data.matrix import Matrix
@@ -31,7 +32,7 @@ class SparseMatrix:
     held_out : scipy.sparse.csr_array of shape (n_rows, n_columns), optional
         1 at every missing cell; none of them is stored. None: every cell is observed.
     row_names, column_names : pandas.Index
-        0, 1, 2, …: SciPy's matrices carry no names.
+        Labels; 0, 1, 2, … where none were given.
 
     Examples
     --------
@@ -49,7 +50,15 @@ class SparseMatrix:
     is_sparse: ClassVar[bool] = True
 
     @classmethod
-    def of(cls, V: Any, mask: Any = None, held_out: Any = None) -> SparseMatrix:
+    def of(
+        cls,
+        V: Any,
+        mask: Any = None,
+        held_out: Any = None,
+        *,
+        rows: Any = None,
+        columns: Any = None,
+    ) -> SparseMatrix:
         """Validate a SciPy sparse matrix and wrap it; duplicates are summed.
 
         Parameters
@@ -60,6 +69,8 @@ class SparseMatrix:
             True where a cell is observed.
         held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
             True where a cell is to be left out, whether stored in V or not.
+        rows, columns : sequence, optional
+            Names of the rows and columns, by which labelled tables are matched.
 
         Raises
         ------
@@ -71,17 +82,19 @@ class SparseMatrix:
         """
         if 0 in V.shape:
             raise ValueError(f"V is empty: its shape is {V.shape}")
+        _, *given = opened(V, rows, columns)
+        row_names, column_names = map(index_of, given, V.shape, ("row", "column"))
         stored = sound(V)
         # A copy, so that the caller's own matrix stays as it is.
         stored = scipy.sparse.csr_array(stored, dtype=np.float64, copy=V.format == "csr")
         stored.sum_duplicates()
-        missing = missing_pattern(stored, mask, held_out)
+        missing = missing_pattern(stored, mask, held_out, (row_names, column_names))
         stored.data[np.isnan(stored.data)] = 0.0  # noted as missing, and NaN times 0 is NaN
         if missing is not None:
             stored = scipy.sparse.csr_array(stored.multiply(_complement(stored, missing)))
         stored.eliminate_zeros()
         stored.sort_indices()
-        matrix = cls(_narrowed(stored), missing, *(pd.RangeIndex(size) for size in V.shape))
+        matrix = cls(_narrowed(stored), missing, row_names, column_names)
         matrix.refuse(np.isinf, "is infinite", "Replace it with a number, or NaN if missing")
         matrix._refuse_unobserved()
         return matrix
@@ -161,6 +174,13 @@ class SparseMatrix:
     def largest_size(self) -> float:
         """Return the largest absolute value of an observed cell."""
         return float(np.abs(self.stored.data).max(initial=0.0))
+
+    def observed_sum(self, values: np.ndarray) -> float:
+        """Return the sum over observed cells of an array that broadcasts to the shape of V."""
+        total = values.sum() * (self.n_rows * self.n_columns / values.size)
+        if self.held_out is not None:
+            total -= np.broadcast_to(values, self.shape)[self.held_out.nonzero()].sum()
+        return float(total)
 
     def holds(self, predicate: Callable[[np.ndarray], np.ndarray]) -> bool:
         """Return whether `predicate` is True for any observed cell."""

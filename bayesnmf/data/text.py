@@ -9,28 +9,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bayesnmf.data.row_names import are_names, is_header, refuse_formatted, warn_of_later_names
+from bayesnmf.data.reading import Names, Reading, chosen_columns
+from bayesnmf.data.row_names import (
+    are_names,
+    is_header,
+    is_word,
+    refuse_formatted,
+    warn_of_later_names,
+)
 from bayesnmf.data.text_body import Body, as_number, as_numbers, read_body
 from bayesnmf.data.text_lines import Separated
 
-#: The column of the row names: its name, its position, False for none, None to recognise it.
-type Names = str | int | None
-
 
 def read_table(
-    path: Path, raw: bytes, separator: str | None, names: Names, header: bool | None
+    path: Path, raw: bytes, separator: str | None, asked: Reading
 ) -> tuple[pd.DataFrame, str | None]:
     """Read separated text, and return its table and the column that its row names are from.
 
     Without a `separator` it is found in the first line; a space stands for any white space.
     """
-    source = Separated.of(path, raw, separator)
+    source = Separated.of(path, raw, separator, asked.decimal)
     records = source.records()
     top = next(records, None)
     if top is None:
         raise ValueError(f"{path} is empty: it holds nothing but blank lines")
     line, cells = top[0], [cell.strip() for cell in top[1]]
-    titles = _header(path, line, cells, header)
+    titles = _header(path, line, cells, asked.header)
     first = next(records, None) if titles else top
     if first is None:
         raise ValueError(f"{path} has a header (line {line}) but no line of numbers below it")
@@ -39,14 +43,37 @@ def read_table(
     if titles is not None and short:
         # Of R, whose header has no corner, or with a separator at the end of the lines below.
         titles = ["", *titles] if first[1][-1].strip() else [*titles, ""]
-    place = _place(path, names, titles, width)
-    order = [place, *(j for j in range(width) if j != place)]
+    order, names = _order(path, asked, titles, width)
     ordered = [titles[j] for j in order] if titles and len(titles) == width else titles
-    body = read_body(source, line, first[0], ordered, order)
-    ordered, body = _settled(path, ordered, short, body)
-    if ordered is None and header is None:
-        ordered, body = _numeric_header([cells[j] for j in order], body)
+    body = read_body(source, line, first[0], ordered, order, width)
+    if asked.columns is None:
+        ordered, body = _settled(path, ordered, short, body)
+    # The first column may have been read only because it might hold names.
+    unasked = asked.columns is not None and names is None
+    if ordered is None and asked.header is None:
+        ordered, body = _numeric_header([cells[j] for j in order], body, unasked)
+    if unasked:
+        names = 0 if _are_plainly_names(ordered, body) else False
+        if names is False:
+            return pd.DataFrame(body.values, columns=ordered and ordered[1:]), None
     return _table(path, ordered, names, body)
+
+
+def _order(
+    path: Path, asked: Reading, titles: list[str] | None, width: int
+) -> tuple[list[int], Names]:
+    """Return the columns to read, first the one that may hold names, and what is said of it."""
+    place = _place(path, asked.names, titles, width)
+    if asked.columns is None:
+        return [place, *(j for j in range(width) if j != place)], asked.names
+    if titles is not None and len(titles) != width:
+        raise ValueError(
+            f"{path}: the header has {len(titles)} cells, but the lines below have {width}"
+        )
+    data = chosen_columns(path, asked.columns, titles, width)
+    if asked.names is False or (asked.names is None and place in data):
+        return data, False
+    return [place, *(j for j in data if j != place)], asked.names
 
 
 def _header(path: Path, line: int, cells: list[str], header: bool | None) -> list[str] | None:
@@ -105,12 +132,15 @@ def _settled(
     return titles if not titles[0] else ["", *titles[:-1]], body
 
 
-def _numeric_header(top: list[str], body: Body) -> tuple[list[str] | None, Body]:
-    """Take the first of all lines for a header where its numbers stand out; see `is_header`."""
+def _numeric_header(top: list[str], body: Body, unasked: bool) -> tuple[list[str] | None, Body]:
+    """Take the first of all lines for a header where its numbers stand out; see `is_header`.
+
+    The first column is not looked at where it is `unasked` for.
+    """
     heads = [as_number(head) for head in body.heads]
     values = body.values
     width = values.shape[1]
-    if None not in heads and not math.isnan(heads[0]):  # type: ignore[arg-type]
+    if not unasked and None not in heads and not math.isnan(heads[0]):  # type: ignore[arg-type]
         values = np.column_stack([np.array(heads, float), values])
     if not is_header(values):
         return None, body
@@ -139,6 +169,18 @@ def _table(
         as_numbers(path, body.line(i), titles, [body.heads[i]], [0])  # raises
     table = np.column_stack([np.array(first, float), values])
     return pd.DataFrame(table, columns=titles), None
+
+
+def _are_plainly_names(titles: list[str] | None, body: Body) -> bool:
+    """Return whether a first column, which is no data, holds names."""
+    if titles is None:
+        return False
+    heads = [as_number(head) for head in body.heads]
+    texts = heads.count(None)
+    if not titles[0] or 2 * texts >= sum(bool(head) for head in body.heads) > 0:
+        return True
+    distinct = len(set(body.heads)) == len(heads)
+    return distinct and not texts and is_word(titles[0])
 
 
 def _are_names(path: Path, names: Names, titles: list[str] | None, body: Body) -> bool:

@@ -72,9 +72,14 @@ class Body:
 
 
 def read_body(
-    source: Separated, top: int, first_line: int, titles: list[str] | None, order: list[int]
+    source: Separated,
+    top: int,
+    first_line: int,
+    titles: list[str] | None,
+    order: list[int],
+    width: int,
 ) -> Body:
-    """Read all lines from `first_line` on, each as wide as `order`.
+    """Read columns of all lines from `first_line` on.
 
     Parameters
     ----------
@@ -86,7 +91,9 @@ def read_body(
     titles : list of str or None
         Names of the columns in the order that they are read.
     order : list of int
-        Columns of the file in this order. The first is the one that may hold names.
+        Columns to read, in this order. The first is the one that may hold names.
+    width : int
+        Number of cells that each line must have.
 
     Raises
     ------
@@ -96,10 +103,10 @@ def read_body(
     """
     matches = titles is None or len(titles) == len(order)
     if matches and source.text.count("\n") >= TALL:
-        body = _by_pandas(source, first_line, order)
+        body = _by_pandas(source, first_line, order, width)
         if body is not None:
             return body
-    return _line_by_line(source, top, first_line, titles, order)
+    return _line_by_line(source, top, first_line, titles, order, width)
 
 
 def as_number(cell: str) -> float | None:
@@ -135,7 +142,7 @@ def _records_from(source: Separated, first_line: int) -> Iterator[tuple[int, lis
     return (record for record in source.records() if record[0] >= first_line)
 
 
-def _by_pandas(source: Separated, first_line: int, order: list[int]) -> Body | None:
+def _by_pandas(source: Separated, first_line: int, order: list[int], width: int) -> Body | None:
     """Read plain lines quickly; None where pandas refuses, or is not strict enough.
 
     Pandas fills short lines with missing cells, ends text at a NUL character, accepts text behind
@@ -143,7 +150,8 @@ def _by_pandas(source: Separated, first_line: int, order: list[int]) -> Body | N
     others, leaves the file to :func:`_line_by_line`, which accepts it or names the bad line.
     """
     text, head, separator = source.below(first_line), order[0], source.separator
-    behind_quote = rf'(?:^|{separator}) *"(?:[^"]|"")*"(?!{separator}|\r|\n|\Z)'
+    sign = re.escape(separator)
+    behind_quote = rf'(?:^|{sign}) *"(?:[^"]|"")*"(?!{sign}|\r|\n|\Z)'
     lower = text.lower()
     if any(word in lower for word in ("\0", "true", "false")):
         return None
@@ -153,7 +161,8 @@ def _by_pandas(source: Separated, first_line: int, order: list[int]) -> Body | N
         "sep": separator,
         "header": None,
         "skipinitialspace": True,
-        "dtype": {j: str if j == head else float for j in order},
+        "decimal": source.decimal,
+        "dtype": dict.fromkeys(range(width), str) | dict.fromkeys(order[1:], float),
         "na_values": dict.fromkeys(order[1:], _SPELLINGS),
         "keep_default_na": False,
         **_EXACT,
@@ -162,27 +171,35 @@ def _by_pandas(source: Separated, first_line: int, order: list[int]) -> Body | N
         frame = pd.read_csv(io.StringIO(text), engine="c", **options)
     except (ValueError, OverflowError):
         return None
-    if frame.shape[1] != len(order):
+    # What is missing at the end of a line may be a line that is too short.
+    if frame.shape[1] != width:
+        return None
+    last = frame[width - 1]
+    if last.isna().any() or (last.dtype.kind != "f" and (last == "").any()):
         return None
     heads = [name.strip() for name in frame[head]]
-    values = frame.drop(columns=head).to_numpy(np.float64)
-    last_missing = not all(heads) if head == len(order) - 1 else np.isnan(values[:, -1]).any()
-    return None if last_missing else Body(source, first_line, heads, values, False)
+    return Body(source, first_line, heads, frame[order[1:]].to_numpy(np.float64), False)
 
 
 def _line_by_line(
-    source: Separated, top: int, first_line: int, titles: list[str] | None, order: list[int]
+    source: Separated,
+    top: int,
+    first_line: int,
+    titles: list[str] | None,
+    order: list[int],
+    width: int,
 ) -> Body:
     """Read every line, and name the first one that is bad."""
     heads: list[str] = []
-    numbers, width, last_empty = array("d"), len(order), True
+    numbers, last_empty = array("d"), True
+    as_they_are = order == list(range(width))
     for line, cells in _records_from(source, first_line):
-        if len(cells) != width or (titles is not None and len(titles) != width):
+        if len(cells) != width or (titles is not None and len(titles) != len(order)):
             than = f"line {first_line} has {width}" if heads else None
-            than = than or f"line {top} has {len(titles or order)}"
+            than = than or f"line {top} has {len(titles) if titles and not heads else width}"
             raise ValueError(f"{source.path}, line {line} has {len(cells)} cell(s), but {than}")
         last_empty = last_empty and not cells[-1].strip()
-        if order[0]:
+        if not as_they_are:
             cells = [cells[j] for j in order]  # noqa: PLW2901
         heads.append(cells[0].strip())
         numbers.extend(as_numbers(source.path, line, titles, cells[1:], order))

@@ -16,7 +16,7 @@ import numpyro.distributions as dist
 from bayesnmf.arrays import Array, ArrayLike, Parameter
 from bayesnmf.data import AnyMatrix
 from bayesnmf.data.labels import is_labelled, matched
-from bayesnmf.likelihoods.known import known_array, require_positive, same_value
+from bayesnmf.likelihoods.known import in_shape, known_array, require_positive, same_value
 from bayesnmf.likelihoods.magnitudes import fit_single_precision, refuse_magnitudes
 from bayesnmf.likelihoods.numpy_draws import draw_cells
 from bayesnmf.likelihoods.special_functions import log_linear_step, mean_derivative
@@ -104,27 +104,38 @@ class Likelihood(ABC):
     def resolve(self, matrix: AnyMatrix) -> Self:
         """Return this likelihood with known arrays checked against `matrix`."""
         changes = {
-            name: known_array(self.name, name, value, matrix)
+            name: known_array(self._described(name), value, matrix)
             for name, value in self.matched(matrix).known.items()
             if np.ndim(value)
         }
         return replace(self, **changes) if changes else self
 
     def matched(self, matrix: AnyMatrix) -> Self:
-        """Return this likelihood with labelled tables as plain arrays, in the order of `matrix`.
+        """Return this likelihood with known arrays that broadcast to the shape of `matrix`.
+
+        Labelled tables become plain arrays in the order of its names.
 
         Raises
         ------
         ValueError
-            When a table has other names than the data.
+            When a table has other names than the data, or an array another shape.
         """
         names = matrix.row_names, matrix.column_names
-        changes = {
-            name: matched(value, *names, self._described(name))
-            for name, value in self.known.items()
-            if is_labelled(value)
-        }
+        changes = {}
+        for name, value in self.known.items():
+            if np.ndim(value):
+                what = self._described(name)
+                changes[name] = in_shape(what, matched(value, *names, what), matrix.shape)
         return replace(self, **changes) if changes else self
+
+    def at_rows(self, rows: np.ndarray) -> Self:
+        """Return this likelihood for some rows of the data: a mask, or positions.
+
+        Known arrays are those that :meth:`matched` or :meth:`resolve` returns.
+        """
+        arrays = {name: np.asarray(x) for name, x in self.known.items() if np.ndim(x)}
+        parts = {name: x[rows] for name, x in arrays.items() if x.shape[0] > 1}
+        return replace(self, **parts) if parts else self
 
     def require_plain(self) -> None:
         """Raise while a labelled table waits for the data whose names it is matched by."""

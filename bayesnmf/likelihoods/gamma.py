@@ -13,6 +13,7 @@ from jax.scipy.special import gammainc, gammaincc
 from bayesnmf.arrays import Array, ArrayLike, Parameter, positive, pytree
 from bayesnmf.data import AnyMatrix
 from bayesnmf.likelihoods.base import Likelihood
+from bayesnmf.likelihoods.exposure import with_exposure
 from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
 from bayesnmf.likelihoods.numpy_draws import TINY
 from bayesnmf.likelihoods.special_functions import stirling_remainder
@@ -20,11 +21,13 @@ from bayesnmf.likelihoods.special_functions import stirling_remainder
 
 @final
 @pytree()
+@with_exposure
 @dataclass(frozen=True, eq=False)
 class Gamma(Likelihood):
     r"""Positive data with constant relative noise: gamma with mean (WH)_ij and given shape.
 
-    The coefficient of variation is ``1 / sqrt(shape)`` at every mean. Maximising it over W and
+    With an exposure the mean is ``exposure_ij (WH)_ij``. The coefficient of variation is
+    ``1 / sqrt(shape)`` at every mean. Maximising it over W and
     H minimises the Itakura-Saito divergence, the natural one for power spectrograms.
 
     Parameters
@@ -32,6 +35,8 @@ class Gamma(Likelihood):
     shape : float, optional
         Positive; 1 is exponential noise. None: inferred under an exponential prior with mean
         100.
+    exposure : float or array of shape (n_rows, n_columns), optional
+        Known positive multiplier of the mean, as of :class:`Poisson`.
 
     References
     ----------
@@ -46,22 +51,23 @@ class Gamma(Likelihood):
     """
 
     shape: Any = None
+    exposure: Any = None
 
     name: ClassVar[str] = "gamma"
     description: ClassVar[str] = "Positive values with noise in proportion to their mean."
     base_measure: ClassVar = "lebesgue"
     exponent: ClassVar[float] = 0.5
     every_cell: ClassVar[bool] = True  # its mean follows every cell, however small
-    parameters: ClassVar = ("shape",)
+    parameters: ClassVar = ("shape", "exposure")
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:
         """Return an exponential with mean 100."""
-        return {} if self.known else {"shape": dist.Exponential(0.01)}
+        return {} if self.shape is not None else {"shape": dist.Exponential(0.01)}
 
     def start(self) -> dict[str, float]:
         """Return exponential noise."""
-        return {} if self.known else {"shape": 1.0}
+        return {"shape": 1.0} if self.priors else {}
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse zero and negative cells, and values that the arithmetic cannot carry."""

@@ -14,15 +14,19 @@ from bayesnmf.arrays import Array, ArrayLike, Parameter, pytree
 from bayesnmf.data import AnyMatrix
 from bayesnmf.likelihoods.base import Likelihood
 from bayesnmf.likelihoods.counts import has_fractions, refuse_fractions
+from bayesnmf.likelihoods.exposure import with_exposure
 from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
 from bayesnmf.likelihoods.special_functions import stirling_remainder
 
 
 @final
 @pytree()
+@with_exposure
 @dataclass(frozen=True, eq=False)
 class NegativeBinomial(Likelihood):
     r"""Overdispersed counts: mean ``L = (WH)_ij`` and variance ``L + L**2 / concentration``.
+
+    With an exposure, ``L = exposure_ij (WH)_ij``.
 
     Parameters
     ----------
@@ -43,6 +47,7 @@ class NegativeBinomial(Likelihood):
     """
 
     concentration: Any = None
+    exposure: Any = None
 
     name: ClassVar[str] = "negative_binomial"
     description: ClassVar[str] = (
@@ -51,16 +56,18 @@ class NegativeBinomial(Likelihood):
     )
     base_measure: ClassVar = "counting"
     cancels: ClassVar[bool] = True
-    parameters: ClassVar = ("concentration",)
+    parameters: ClassVar = ("concentration", "exposure")
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:
         """Return an inverse gamma: ``1 / concentration`` is exponential with mean 1."""
-        return {} if self.known else {"concentration": dist.InverseGamma(1.0, 1.0)}
+        return (
+            {} if self.concentration is not None else {"concentration": dist.InverseGamma(1.0, 1.0)}
+        )
 
     def start(self) -> dict[str, float]:
         """Return a concentration at which the counts are visibly overdispersed."""
-        return {} if self.known else {"concentration": 10.0}
+        return {"concentration": 10.0} if self.priors else {}
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""

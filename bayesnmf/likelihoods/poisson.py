@@ -10,15 +10,17 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import gammaln, xlog1py, xlogy
 
-from bayesnmf.arrays import Array, ArrayLike, Parameter, pytree
-from bayesnmf.data import AnyMatrix, Matrix
+from bayesnmf.arrays import Array, ArrayLike, pytree
+from bayesnmf.data import AnyMatrix
 from bayesnmf.likelihoods.base import Likelihood
 from bayesnmf.likelihoods.counts import has_fractions, refuse_fractions
+from bayesnmf.likelihoods.exposure import is_along_one_side, with_exposure
 from bayesnmf.likelihoods.magnitudes import refuse_magnitudes
 
 
 @final
 @pytree()
+@with_exposure
 @dataclass(frozen=True, eq=False)
 class Poisson(Likelihood):
     r"""Counts with variance equal to their mean: ``V_ij ~ Poisson(exposure_ij (WH)_ij)``.
@@ -29,8 +31,9 @@ class Poisson(Likelihood):
     ----------
     exposure : float or array of shape (n_rows, n_columns), optional
         Known positive multiplier of the mean (observation time, sequencing depth,
-        mutational opportunity); an array that broadcasts, such as (n_rows, 1), is accepted. A
-        labelled table or series is matched by its names with those of V.
+        mutational opportunity). One value a row, of shape (n_rows, 1) or (n_rows,), or one a column,
+        of shape (1, n_columns), is accepted. A labelled table or series is matched by its names
+        with those of V.
 
     References
     ----------
@@ -56,8 +59,8 @@ class Poisson(Likelihood):
 
     @property
     def zeros_are_linear(self) -> bool:
-        """Whether one exposure holds for all cells: a 0 has the log mass ``-E mean``."""
-        return np.ndim(self.exposure) == 0
+        """Whether rows, or columns, have one exposure each: a 0 has the log mass ``-E mean``."""
+        return is_along_one_side(self.exposure)
 
     def check(self, matrix: AnyMatrix, *, quasi: bool = False) -> None:
         """Refuse negative cells and, unless `quasi`, fractions."""
@@ -70,55 +73,34 @@ class Poisson(Likelihood):
         """Return whether any cell is not an integer."""
         return has_fractions(matrix)
 
-    def crude_mean(self, values: np.ndarray) -> np.ndarray:
-        """Return the count per unit of exposure."""
-        return values / (1.0 if self.exposure is None else self.exposure)
-
-    def typical_mean(self, matrix: AnyMatrix) -> float:
-        """Return the mean count per unit of exposure."""
-        if self.exposure is None:
-            return super().typical_mean(matrix)
-        if not np.ndim(self.exposure):
-            return super().typical_mean(matrix) / self.exposure
-        assert isinstance(matrix, Matrix)  # no sparse storage serves per-cell arrays
-        exposure = np.broadcast_to(np.asarray(self.exposure, float), matrix.shape)
-        return float(matrix.cells.sum() / exposure[matrix.observed].sum())
-
     def simulate(self, rng: np.random.Generator, mean: np.ndarray, level: float) -> np.ndarray:
         """Return counts drawn around `mean`."""
-        return rng.poisson(mean if self.exposure is None else self.exposure * mean)
+        return rng.poisson(mean)
 
-    def distribution(self, mean: ArrayLike, exposure: ArrayLike = 1.0) -> dist.Distribution:
+    def distribution(self, mean: ArrayLike) -> dist.Distribution:
         """Return the NumPyro distribution of the counts."""
-        return dist.Poisson(exposure * mean)
+        return dist.Poisson(mean)
 
-    def log_density(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
-        """Return the log mass ``v log(E mean) - E mean - log v!`` with exposure E."""
-        expected = exposure * mean
-        return xlogy(v, expected) - expected - gammaln(v + 1.0)
+    def log_density(self, v: Array, mean: Array) -> Array:
+        """Return the log mass ``v log mean - mean - log v!``."""
+        return xlogy(v, mean) - mean - gammaln(v + 1.0)
 
-    def log_density_change(
-        self, v: Array, mean: Array, step: Array, exposure: Parameter = 1.0
-    ) -> Array:
-        """Return ``v log1p(step / mean) - E step``."""
-        return xlog1py(v, step / mean) - exposure * step
+    def log_density_change(self, v: Array, mean: Array, step: Array) -> Array:
+        """Return ``v log1p(step / mean) - step``."""
+        return xlog1py(v, step / mean) - step
 
-    def mean_terms(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
-        """Return ``v log mean - E mean``."""
-        return xlogy(v, mean) - exposure * mean
+    def mean_terms(self, v: Array, mean: Array) -> Array:
+        """Return ``v log mean - mean``."""
+        return xlogy(v, mean) - mean
 
-    def saturated(self, v: Array, exposure: Parameter = 1.0) -> Array:
-        """Return the log mass at an expected count of `v`, whatever the exposure."""
-        return self.log_density(v, v)
+    def fisher_information(self, v: Array, mean: Array) -> Array:
+        """Return ``1 / mean``."""
+        return 1.0 / mean
 
-    def fisher_information(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
-        """Return ``E / mean``."""
-        return exposure / mean
-
-    def curvature(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> Array:
+    def curvature(self, v: Array, mean: Array) -> Array:
         """Return the observed information ``v / mean**2``, which an empty cell leaves finite."""
         return v / mean / mean
 
-    def score_parts(self, v: Array, mean: Array, exposure: Parameter = 1.0) -> tuple[Array, Array]:
-        """Return ``v / mean`` and ``E``."""
-        return v / mean, exposure * jnp.ones_like(mean)
+    def score_parts(self, v: Array, mean: Array) -> tuple[Array, Array]:
+        """Return ``v / mean`` and 1."""
+        return v / mean, jnp.ones_like(mean)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import jax.numpy as jnp
@@ -41,8 +41,7 @@ class NMFCells:
 
     def at_rows(self, rows: np.ndarray) -> NMFCells:
         """Return the distribution of some rows: what the likelihood knows of every cell is cut."""
-        known = {name: x[rows] for name, x in self.likelihood.known.items() if np.ndim(x)}
-        return NMFCells(replace(self.likelihood, **known)) if known else self
+        return NMFCells(self.likelihood.at_rows(rows))
 
     def sites_at_rows(
         self, draws: dict[str, np.ndarray], rows: np.ndarray

@@ -37,7 +37,8 @@ def _written(value: Any) -> str:
     if value is None:
         return "inferred"
     if np.ndim(value):
-        return "given cell by cell"
+        lines = {(False, True): "row by row", (True, False): "column by column"}
+        return f"given {lines.get(tuple(n == 1 for n in np.shape(value)), 'cell by cell')}"
     if hasattr(value, "__dataclass_fields__"):
         return described(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

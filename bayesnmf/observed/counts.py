@@ -33,8 +33,8 @@ class Counts(NamedTuple):
     """Stored counts by rows and by columns, and the pattern of held-out cells likewise.
 
     The held-out patterns are None where there are none. `n_held_out` is the number of
-    held-out cells, `total` the sum of the counts v,
-    `log_factorials` that of ``log v!``, `perfect` that of ``v log v - v``.
+    held-out cells, `row_totals` and `column_totals` are sums of the counts v,
+    `log_factorials` is the sum of ``log v!``, `perfect` that of ``v log v - v``.
     """
 
     rows: Rows
@@ -42,7 +42,8 @@ class Counts(NamedTuple):
     held_rows: Rows | None
     held_columns: Rows | None
     n_held_out: Array
-    total: Array
+    row_totals: Array
+    column_totals: Array
     log_factorials: Array
     perfect: Array
 
@@ -173,31 +174,44 @@ class Counts(NamedTuple):
 
     def _linear(self, model: NMF, y: Array, *, axis: int) -> Array:
         """Return the expected count per unit of each entry of x, over observed cells."""
+        of_x, of_y = _exposures(model, y.dtype)[:: 1 if axis == 1 else -1]
+        y = y * of_y
         total = jnp.sum(y, axis=1, keepdims=True)
         held = self.held_rows if axis == 1 else self.held_columns
         if held is not None:
             # Every cell of a column held out but one leaves rounding of the size of the total.
             total = jnp.maximum(total - contract_values(held, y), 0.0)
-        return _exposure(model, y) * total
+        return of_x * total
 
     def _constants(self, model: NMF) -> Array:
-        return self.total * jnp.log(_exposure(model, self.total)) - self.log_factorials
+        exposures = _exposures(model, self.dtype)
+        totals = self.row_totals, self.column_totals
+        logs = (jnp.sum(v[None] * jnp.log(e)) for v, e in zip(totals, exposures, strict=True))
+        return sum(logs) - self.log_factorials
 
 
 def counts_of(matrix: SparseMatrix) -> Counts:
     """Return stored counts and held-out cells in both orders."""
     counts, times = np.unique(matrix.stored.data, return_counts=True)  # few distinct counts
     counts = counts.astype(np.float64)
-    sums = (counts, gammaln(counts + 1.0), xlogy(counts, counts) - counts)
+    sums = (gammaln(counts + 1.0), xlogy(counts, counts) - counts)
     return Counts(
         rows_of(matrix.stored),
         rows_of(matrix.stored_columns),
         None if matrix.held_out is None else rows_of(matrix.held_out),
         None if matrix.held_out is None else rows_of(matrix.held_out_columns),
         jnp.asarray(0.0 if matrix.held_out is None else float(matrix.held_out.nnz)),
+        *(jnp.asarray(matrix.stored.sum(axis=axis, dtype=np.float64)) for axis in (1, 0)),
         *(jnp.asarray(float(part @ times)) for part in sums),
     )
 
 
-def _exposure(model: NMF, like: Array) -> Array:
-    return jnp.asarray(model.likelihood.known.get("exposure", 1.0), like.dtype)
+def _exposures(model: NMF, dtype: Any) -> tuple[Array, Array]:
+    """Return the exposures of rows and of columns, whose product is that of a cell; one is 1.
+
+    A number, or an array of shape (1, n_rows) or (1, n_columns).
+    """
+    exposure = jnp.asarray(model.likelihood.known.get("exposure", 1.0), dtype)
+    one = jnp.ones((), dtype)
+    along_columns = exposure.ndim == 2 and exposure.shape[0] == 1
+    return (one, exposure) if along_columns else (exposure.T, one)

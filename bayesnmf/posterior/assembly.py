@@ -14,7 +14,7 @@ from bayesnmf.model.known import recorded_tables
 from bayesnmf.posterior.archive import MODEL_ATTRIBUTE
 from bayesnmf.posterior.components import align
 from bayesnmf.posterior.model_record import model_to_json
-from bayesnmf.posterior.tree import build_tree
+from bayesnmf.posterior.tree import build_tree, lines_of
 
 
 def assemble(
@@ -59,7 +59,9 @@ def assemble(
     }
     stats = {**draws.stats, "scale": aligned.scale, "match": aligned.similarity}
     constants = {
-        name: (["row", "column"], value) for name, value in model.known.items() if np.ndim(value)
+        name: lines_of(np.asarray(value), matrix.shape)
+        for name, value in model.known.items()
+        if np.ndim(value)
     }
     constants |= {} if model.nmf is None else recorded_tables(model.nmf)
     names = np.arange(aligned.H.shape[2]) if names is None else names

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Hashable, Sequence
 from importlib.metadata import version
 from time import perf_counter
 
 import jax
 import numpy as np
-import scipy.sparse
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from bayesnmf.data import AnyMatrix, Matrix, MatrixLike, SparseMatrix
-from bayesnmf.data.memory import note_expansion
-from bayesnmf.data.sparse_format import sound
+from bayesnmf.data import AnyMatrix, MatrixLike
+from bayesnmf.data.storage import matrix_of
 from bayesnmf.methods import MCMC, Draws, Method, MethodLike, as_method
 from bayesnmf.model import Model, ModelLike, as_model
 from bayesnmf.posterior.assembly import assemble
@@ -35,6 +34,9 @@ def fit(
     *,
     mask: ArrayLike | None = None,
     held_out: MatrixLike | None = None,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Fit:
@@ -42,12 +44,14 @@ def fit(
 
     Parameters
     ----------
-    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
-        Data; rows are samples, columns are features. NaN means missing. Names of a DataFrame or
-        DataArray label every result. Float32 data are fitted in single precision, all other
-        in double. Sparse data stay sparse under MAP and MCMC of an :class:`bayesnmf.NMF` with the
-        Poisson likelihood, or with the Gaussian one where no cell is missing; elsewhere they are expanded
-        while they fit :data:`bayesnmf.data.matrix.DENSE_BUDGET`.
+    V : array, DataFrame, DataArray, Polars or PyArrow table, SciPy sparse or AnnData
+        Data of shape (n_rows, n_columns); rows are samples, columns are features. NaN means missing.
+        Names label every result. The first column of a Polars or PyArrow table holds row names if it
+        holds text. An AnnData gives its X, or a layer, also if it is backed by a file.
+        Float32 data are fitted in single precision, all other in double. Sparse data stay sparse under MAP and MCMC of an :class:`bayesnmf.NMF` with the
+        Poisson likelihood (with one exposure, or one a row or a column), or with the Gaussian one
+        where no cell is missing; elsewhere they are expanded while they fit
+        :data:`bayesnmf.data.matrix.DENSE_BUDGET`.
     model : NMF, Program or callable
         A :class:`bayesnmf.NMF`, a zoo model from :func:`bayesnmf.load_model`, or a NumPyro
         program with sites W, H and V.
@@ -59,6 +63,10 @@ def fit(
     held_out : sparse or dense array of bool of shape (n_rows, n_columns), optional
         True where a cell is left out: the complement of a mask, which may be sparse. Names are
         matched, as those of a mask.
+    rows, columns : sequence of str or other labels, optional
+        Names of the rows and columns of an array or a sparse matrix, which has none.
+    layer : str, optional
+        The layer of an AnnData to fit, such as raw counts. None: its X.
     seed : int, default 0
         Same data, model, method and seed give the same result, bit for bit.
     progress : bool, default True
@@ -73,7 +81,7 @@ def fit(
     ------
     ValueError, TypeError
         When data, model or method do not fit together; the message names the cell or the
-        argument.
+        argument. For an AnnData without the layer, it lists the layers.
     MemoryError
         When sparse data would be expanded beyond their budget, or the draws asked for would not fit
         into the memory that is free; the message says what to ask for instead.
@@ -96,7 +104,16 @@ def fit(
     ((8, 2), (2, 6), True)
     """
     result = fit_silently(
-        V, model, method, mask=mask, held_out=held_out, seed=seed, progress=progress
+        V,
+        model,
+        method,
+        mask=mask,
+        held_out=held_out,
+        rows=rows,
+        columns=columns,
+        layer=layer,
+        seed=seed,
+        progress=progress,
     )
     warn_of_ending(result)
     return result
@@ -109,13 +126,18 @@ def fit_silently(
     *,
     mask: ArrayLike | None = None,
     held_out: MatrixLike | None = None,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Fit:
     """Fit as :func:`fit` does, for callers that say themselves what has not converged."""
     require_own_jax()
     method, model = as_method(method), as_model(model)
-    matrix = matrix_for(V, model, method, mask=mask, held_out=held_out)
+    matrix = matrix_for(
+        V, model, method, mask=mask, held_out=held_out, rows=rows, columns=columns, layer=layer
+    )
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed must be an integer, not {seed!r}")
     # Precision follows the data; nothing outside this block sees the setting.
@@ -245,13 +267,16 @@ def matrix_for(
     *,
     mask: ArrayLike | None = None,
     held_out: MatrixLike | None = None,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
 ) -> AnyMatrix:
     """Validate and wrap data, sparse where the model and the method can leave them so.
 
     Parameters
     ----------
-    V, mask, held_out :
-        As for :func:`fit`; a Matrix or SparseMatrix passes through.
+    V, mask, held_out, rows, columns, layer :
+        As for :func:`fit`; a Matrix passes through, and a SparseMatrix that may stay sparse.
     model : NMF or Program
     method : MAP, SVI or MCMC
 
@@ -259,13 +284,12 @@ def matrix_for(
     -------
     Matrix or SparseMatrix
     """
-    if isinstance(V, SparseMatrix):
-        return V
-    if scipy.sparse.issparse(V):
-        V = sound(V)  # before anything follows its indices
-        masked = mask is not None or held_out is not None
-        masked |= V.dtype.kind == "f" and bool(np.isnan(V.data).any())
-        if method.keeps_sparse(model, masked):
-            return SparseMatrix.of(V, mask, held_out)
-        note_expansion(V, stacklevel=4)
-    return Matrix.of(V, mask, held_out)
+    return matrix_of(
+        V,
+        lambda masked: method.keeps_sparse(model, masked),
+        mask,
+        held_out,
+        rows=rows,
+        columns=columns,
+        layer=layer,
+    )

@@ -12,6 +12,7 @@ import xarray as xr
 from bayesnmf import likelihoods, priors
 from bayesnmf.model import NMF, Model, Program
 from bayesnmf.posterior.structure import parsed
+from bayesnmf.posterior.tree import cells_of_known
 from bayesnmf.zoo import load_model
 from bayesnmf.zoo.load import zoo_names
 
@@ -157,5 +158,5 @@ def _instance(record: dict[str, Any], registry: dict[str, Any], arrays: xr.Datas
         if isinstance(value, dict):
             values[name] = _instance(value, priors.REGISTRY, arrays)
         elif value == "array" and arrays is not None:
-            values[name] = arrays[name].to_numpy()
+            values[name] = cells_of_known(arrays[name])
     return cls(**values)

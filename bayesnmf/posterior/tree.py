@@ -13,6 +13,9 @@ from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.labels import labels_of
 from bayesnmf.data.sparse_format import from_cells, from_rows
 
+#: Dimensions of a cell.
+CELL = ["row", "column"]
+
 
 def sparse_cells(tree: xr.DataTree) -> scipy.sparse.csr_array:
     """Return the cells of a fit of sparse data, with NaN stored where held out."""
@@ -41,7 +44,8 @@ def matrix_in(tree: xr.DataTree) -> AnyMatrix:
     """Return the data of a fit as they were fitted: sparse data stay sparse."""
     if "V" in tree["observed_data"].dataset:
         return Matrix.of(table_in(tree))
-    return SparseMatrix.of(sparse_cells(tree))
+    names = (tree["posterior"].indexes[dim] for dim in CELL)
+    return SparseMatrix.of(sparse_cells(tree), **dict(zip(("rows", "columns"), names, strict=True)))
 
 
 def build_tree(
@@ -79,13 +83,25 @@ def build_tree(
     return tree
 
 
+def lines_of(value: np.ndarray, shape: tuple[int, int]) -> tuple[list[str], np.ndarray]:
+    """Return the dimensions of a known array and its values, without those that it is repeated along."""
+    repeated = tuple(axis for axis in (0, 1) if value.shape[axis] != shape[axis])
+    return [dim for axis, dim in enumerate(CELL) if axis not in repeated], value.squeeze(repeated)
+
+
+def cells_of_known(array: xr.DataArray) -> np.ndarray:
+    """Return a known array as it was, from a group ``constant_data``: it broadcasts to cells."""
+    values = array.to_numpy()
+    repeated = tuple(axis for axis, dim in enumerate(CELL) if dim not in array.dims)
+    return np.expand_dims(values, repeated) if set(array.dims) < set(CELL) else values
+
+
 def _stored(
     matrix: AnyMatrix,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
     """Return observed data, the mask, and the dimensions of both."""
     if isinstance(matrix, Matrix):
-        cell = ["row", "column"]
-        return {"V": matrix.values}, {"observed": matrix.observed}, {"V": cell, "observed": cell}
+        return {"V": matrix.values}, {"observed": matrix.observed}, {"V": CELL, "observed": CELL}
     stored = matrix.stored
     data = {"V_value": stored.data, "V_column": stored.indices, "V_start": stored.indptr}
     dims = {"V_value": ["stored"], "V_column": ["stored"], "V_start": ["row_edge"]}

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from bayesnmf.data import Matrix, MatrixLike
 from bayesnmf.data.labels import labels_of
-from bayesnmf.data.memory import note_expansion
+from bayesnmf.data.storage import matrix_of
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.methods import MAP, Method, MethodLike, as_method
 from bayesnmf.model import NMF
@@ -154,8 +154,8 @@ def settings_of(
         raise ValueError(f"unknown criterion {criterion!r}; valid: auto, kfold, loo")
     if criterion == "auto":
         criterion = "kfold" if record.name == "map" else "loo"
-    note_expansion(V, stacklevel=3)
-    matrix = Matrix.of(V, mask)
+    matrix = matrix_of(V, lambda masked: False, mask)
+    assert isinstance(matrix, Matrix)
     n_known = number_known(W, "W") + number_known(H, "H")
     model = NMF(n_known + 1, likelihood, prior_W, prior_H, W=W, H=H).matched(matrix)
     return Settings(matrix, model, record, criterion, **others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from cli.command import run
 
 import bayesnmf as bn
 from bayesnmf.cli import rank as cli_rank
-from bayesnmf.cli.data import likelihoods_of
+from bayesnmf.cli.data import Layout, likelihoods_of
 from bayesnmf.cli.plot import PLOTS
 from bayesnmf.likelihoods import REGISTRY as LIKELIHOODS
 from bayesnmf.methods import METHODS
@@ -76,7 +77,7 @@ def test_help_and_errors_list_the_choices(counts, verb, option, choices):
 
 
 @pytest.mark.parametrize(
-    ("likelihood", "parameter"), [("gaussian", "sigma"), ("poisson", "exposure")]
+    ("likelihood", "parameter"), [("gaussian", "sigma"), ("negative_binomial", "exposure")]
 )
 def test_known_parameters_come_from_a_file(counts, known, likelihood, parameter):
     path, table = known
@@ -85,6 +86,16 @@ def test_known_parameters_come_from_a_file(counts, known, likelihood, parameter)
     assert run("fit", counts, *QUICK, *options, "--out", out).status in (0, 1)
     stored = getattr(bn.load(out).model.likelihood, parameter)
     np.testing.assert_array_equal(np.asarray(stored), table)
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "gamma"])
+def test_an_exposure_may_be_a_column_of_a_file(counts, likelihood):
+    V = pd.read_csv(counts, index_col=0)
+    path = counts.with_name("depth.csv")
+    pd.Series(np.arange(1.0, 6), V.index, name="depth")[::-1].to_csv(path)
+    known = Layout().read_known(None, path)
+    resolved = likelihoods_of(likelihood, known)[likelihood].resolve(bn.data.Matrix.of(V))
+    np.testing.assert_array_equal(resolved.exposure, np.tile(np.arange(1.0, 6)[:, None], 4))
 
 
 @pytest.mark.parametrize("verb", ["fit", "compare", "rank"])
@@ -141,6 +152,44 @@ def test_the_header_can_be_refused(tmp_path, no_fit):
     for options, rows in (((), 2), (("--no-header",), 3)):
         fitted = run("fit", data, *QUICK, *options, "--out", tmp_path / "fit.nc")
         assert f"{rows} rows x 4 columns" in fitted.out
+
+
+@pytest.mark.parametrize("verb", ["fit", "compare", "rank"])
+def test_text_of_other_conventions_is_read_as_told(tmp_path, no_fit, monkeypatch, verb):
+    monkeypatch.setattr(cli_rank, "select_rank", fitting.fit)
+    data = tmp_path / "data.csv"
+    data.write_text("gene;kind;S1;S2;S3\nTP53;x;3,5;1,5;2\nMYC;y;4;1;7\n")
+    options = [
+        "--columns",
+        "S1,4:5",
+        "--separator",
+        "semicolon",
+        "--decimal",
+        "comma",
+        "--transpose",
+    ]
+    needed = {"fit": (*QUICK, "--out", tmp_path / "fit.nc"), "compare": ("--rank", 1), "rank": ()}
+    told = run(
+        verb,
+        data,
+        *needed[verb],
+        *options,
+        *(("--likelihoods", "gamma,gaussian") if verb == "compare" else ("--likelihood", "gamma")),
+    )
+    assert "row names: the header (S1, S2, S3); data: 2 columns (TP53, MYC)" in told.out
+    assert told.err == "bayesnmf: enough\n"
+
+
+def test_the_layer_of_an_h5ad_is_chosen(tmp_path, no_fit):
+    V, path = np.ones((4, 3)), tmp_path / "data.h5ad"
+    anndata.AnnData(-V, layers={"raw": 2 * V}).write_h5ad(path)
+    options = (*QUICK, "--out", tmp_path / "fit.nc")
+    told = run("fit", path, *options, "--layer", "raw")
+    assert "row names: obs_names (0, 1, 2, …); data: 3 columns (0, 1, 2)" in told.out
+    assert (
+        "without the layer 'counts': it has 'raw'"
+        in run("fit", path, *options, "--layer", "counts").error()
+    )
 
 
 def test_the_size_budget_can_be_set(counts, no_fit):

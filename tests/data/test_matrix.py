@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -253,7 +252,6 @@ def test_errors_use_the_names():
         ),
         (Path("counts.mtx"), "V is the name of a file"),
         ({"A": [1, 2], "B": [3, 4]}, "V is a dict with the keys 'A', 'B', not a matrix"),
-        (SimpleNamespace(X=np.ones((2, 2)), obs_names=[], var_names=[]), r"give V\.to_df\(\)"),
         (
             pd.DataFrame({"tissue": ["skin", "lung"], "dose": [1, 2]}, ["p1", "p2"]),
             r"V\[0, 0\] = 'skin' \(row 'p1', column 'tissue'\) .* Drop columns of text",

@@ -24,8 +24,7 @@ def simulate(case: Case, missing: bool) -> tuple[np.ndarray, np.ndarray, dict, n
     # Known parameters may differ from cell to cell.
     low, high = (case.ordinary[i] for i in (0, -1))
     parameters = {k: rng.uniform(low[k], high[k], (8, 7)) for k in low}
-    if name_of_parameter := next(iter(case.likelihood.priors), None):
-        parameters = {name_of_parameter: low[name_of_parameter]}
+    parameters |= {name: low[name] for name in case.likelihood.priors}
     V = case.law(W @ H, **parameters).rvs(size=(8, 7), random_state=rng).astype(float)
     observed = rng.random((8, 7)) > 0.3 if missing else np.ones((8, 7), bool)
     return V, observed, parameters, rng
