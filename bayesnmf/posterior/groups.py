@@ -70,10 +70,45 @@ def makes(name: str) -> Callable[[Maker], Maker]:
     return register
 
 
-def arviz_tree(
-    fit: Fit, groups: Sequence[str] | str, num_samples: int | None, seed: int
+def to_arviz(
+    fit: Fit, groups: Sequence[str] | str = ALL, num_samples: int | None = None, *, seed: int = 0
 ) -> xr.DataTree:
-    """Return a tree for ArviZ's functions; see :meth:`bayesnmf.Fit.to_arviz`."""
+    """Return a tree with the groups that ArviZ's functions ask for.
+
+    The groups ``posterior``, ``sample_stats``, ``observed_data`` and ``constant_data`` are always
+    there. The dimension "component" is called "k", a name that ArviZ does not use itself.
+
+    Parameters
+    ----------
+    groups : sequence of str, default all
+        Any of ``log_likelihood``; ``log_prior``, of the factors as they were sampled, before rows of
+        H were scaled; ``posterior_predictive``; ``prior`` and ``prior_predictive``, of as many draws.
+    num_samples : int, optional
+        At most this many draws over all chains, evenly spaced in each. None: all.
+    seed : int, default 0
+        Seed of what is drawn.
+
+    Returns
+    -------
+    xarray.DataTree
+        The observed cells of V are one dimension, "cell", with coordinates row and column. Their
+        values and replicates are integers where the likelihood is of counts.
+
+    Raises
+    ------
+    ValueError
+        For a MAP estimate, an unknown group, fewer draws than chains, or a fit without its model.
+    MemoryError
+        When draws x cells would not fit into memory.
+
+    Examples
+    --------
+    >>> import bayesnmf as bn
+    >>> V, _, _ = bn.datasets.make_nmf(4, 3, 1, "poisson", seed=1)
+    >>> fit = bn.fit(V, bn.NMF(1), bn.SVI(num_steps=50, num_samples=30), progress=False)
+    >>> dict(fit.to_arviz("log_likelihood", 10)["log_likelihood"].sizes)
+    {'chain': 1, 'draw': 10, 'cell': 12}
+    """
     names = _require_names(groups)
     if fit.method == "map":
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +14,7 @@ from numpy.typing import ArrayLike
 from bayesnmf.data import AnyMatrix
 from bayesnmf.markup import fragment
 from bayesnmf.model import Model
-from bayesnmf.posterior import archive, clusters, component_names, table_files, tables
-from bayesnmf.posterior.groups import ALL, arviz_tree
+from bayesnmf.posterior import archive, clusters, component_names, groups, table_files, tables
 from bayesnmf.posterior.means import mean_of_all, mean_of_cells
 from bayesnmf.posterior.sampler_state import SamplerState, with_state
 from bayesnmf.posterior.summary import summary_table
@@ -244,47 +242,6 @@ class Fit:
         """
         return summary_table(self.mass, self.H, ci_prob, top)
 
-    def to_arviz(
-        self, groups: Sequence[str] | str = ALL, num_samples: int | None = None, *, seed: int = 0
-    ) -> xr.DataTree:
-        """Return a tree with the groups that ArviZ's functions ask for.
-
-        The groups ``posterior``, ``sample_stats``, ``observed_data`` and ``constant_data`` are always
-        there. The dimension "component" is called "k", a name that ArviZ does not use itself.
-
-        Parameters
-        ----------
-        groups : sequence of str, default all
-            Any of ``log_likelihood``; ``log_prior``, of the factors as they were sampled, before rows of
-            H were scaled; ``posterior_predictive``; ``prior`` and ``prior_predictive``, of as many draws.
-        num_samples : int, optional
-            At most this many draws over all chains, evenly spaced in each. None: all.
-        seed : int, default 0
-            Seed of what is drawn.
-
-        Returns
-        -------
-        xarray.DataTree
-            The observed cells of V are one dimension, "cell", with coordinates row and column. Their
-            values and replicates are integers where the likelihood is of counts.
-
-        Raises
-        ------
-        ValueError
-            For a MAP estimate, an unknown group, fewer draws than chains, or a fit without its model.
-        MemoryError
-            When draws x cells would not fit into memory.
-
-        Examples
-        --------
-        >>> import bayesnmf as bn
-        >>> V, _, _ = bn.datasets.make_nmf(4, 3, 1, "poisson", seed=1)
-        >>> fit = bn.fit(V, bn.NMF(1), bn.SVI(num_steps=50, num_samples=30), progress=False)
-        >>> dict(fit.to_arviz("log_likelihood", 10)["log_likelihood"].sizes)
-        {'chain': 1, 'draw': 10, 'cell': 12}
-        """
-        return arviz_tree(self, groups, num_samples, seed)
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to ``.nc`` (HDF5 netCDF) or ``.zarr``; :func:`bayesnmf.load` reads it.
 
@@ -309,6 +266,7 @@ class Fit:
     to_frame = tables.to_frame
     to_csv = table_files.to_csv
     rename = component_names.rename
+    to_arviz = groups.to_arviz
 
     @property
     def _facts(self) -> str:
