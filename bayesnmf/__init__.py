@@ -22,6 +22,7 @@ from bayesnmf.posterior.annotations import to_anndata
 from bayesnmf.posterior.checks import check
 from bayesnmf.posterior.endings import ConvergenceWarning
 from bayesnmf.posterior.fitting import fit, resume
+from bayesnmf.posterior.new_rows import transform
 from bayesnmf.posterior.reference_match import match
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import uniqueness
@@ -64,6 +65,7 @@ __all__ = [
     "resume",
     "select_rank",
     "to_anndata",
+    "transform",
     "uniqueness",
     "waic",
 ]

@@ -24,6 +24,7 @@ def assemble(
     attrs: dict[str, Any],
     scale: np.ndarray | None = None,
     names: np.ndarray | None = None,
+    fixed: bool = False,
 ) -> xr.DataTree:
     """Scale, match and label draws, and return them as a tree.
 
@@ -39,6 +40,8 @@ def assemble(
         What was moved from H into W before; None: nothing.
     names : ndarray of shape (component,), optional
         Names of the components; None: 0, 1, 2, …
+    fixed : bool, default False
+        Whether components keep the places that they have, and are not matched.
 
     Returns
     -------
@@ -46,6 +49,7 @@ def assemble(
         Without the attribute ``converged`` where only a diagnosis of the draws can tell.
     """
     known = 0 if model.nmf is None else model.nmf.n_known
+    known = draws.sites["H"].shape[2] if fixed else known
     aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"), scale, known)
     dims = {
         **model.site_dims(matrix),

@@ -45,9 +45,9 @@ def random_scales(model: NMF, matrix: AnyMatrix) -> tuple[float, float]:
     # A half-normal of scale s has mean s sqrt(2 / pi); K products of two make one cell.
     share = float(mean / model.n_components * np.pi / 2)
     known = model.H if model.H is not None else model.W
-    if known is None:
+    size = 0.0 if known is None else float(np.mean(known) * np.sqrt(np.pi / 2))
+    if size == 0:  # nothing is known, or that components are empty
         return np.sqrt(share), np.sqrt(share)
-    size = float(np.mean(known) * np.sqrt(np.pi / 2))
     return (share / size, size) if model.H is not None else (size, share / size)
 
 

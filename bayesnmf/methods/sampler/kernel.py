@@ -128,21 +128,23 @@ class NMFKernel(MCMCKernel):
             raise ValueError("the structured sampler starts at given values: pass init_params")
         model, data = model_args
         # Of definite type, like one that is read from a file: a weak one would compile the loop again.
-        return _init(model, data, rng_key, jnp.asarray(num_warmup, int), init_params)
+        return start_chain(model, data, rng_key, jnp.asarray(num_warmup, int), init_params)
 
     def sample(self, state: NMFState, model_args: Any, model_kwargs: Any) -> NMFState:
         """Return the state after one step."""
         model, data = model_args
-        step = partial(_step, self.plan, model, data)
+        step = partial(step_chain, self.plan, model, data)
         if jnp.ndim(state.i) < jnp.ndim(state.accept_prob):
             step = jax.vmap(step, in_axes=(_BATCHED,), out_axes=_BATCHED)
         return lax.cond(state.i < state.end, step, lambda state: state, state)
 
 
 @jax.jit
-def _init(
+def start_chain(
     model: NMF, data: Sampled, key: Array, num_warmup: Array, values: dict[str, Array]
 ) -> NMFState:
+    """Return the state of a chain at given values; of a batch of chains where they have one."""
+
     def start(key: Array, values: dict[str, Array]) -> NMFState:
         parameters = {
             name: values[name] for name in (*model.likelihood.priors, *model.hyper_priors)
@@ -160,7 +162,7 @@ def _init(
     return jax.vmap(start, out_axes=_BATCHED)(key, values)
 
 
-def _step(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
+def step_chain(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
     """Do one sweep and learn from it in warm-up; afterwards `thin` sweeps."""
     key, key_sweeps = jax.random.split(state.rng_key)
     warming = state.i < state.num_warmup
