@@ -15,7 +15,7 @@ import numpyro.distributions as dist
 
 from bayesnmf.arrays import Array, ArrayLike, Parameter
 from bayesnmf.data import AnyMatrix
-from bayesnmf.data.labels import is_labelled, matched
+from bayesnmf.data.labels import is_labelled
 from bayesnmf.likelihoods.known import in_shape, known_array, require_positive, same_value
 from bayesnmf.likelihoods.magnitudes import fit_single_precision, refuse_magnitudes
 from bayesnmf.likelihoods.numpy_draws import draw_cells
@@ -89,8 +89,8 @@ class Likelihood(ABC):
     @property
     def known(self) -> dict[str, Any]:
         """Return the parameters that are given, by name: numbers or per-cell arrays."""
-        given = (name for name in self.parameters if getattr(self, name) is not None)
-        return {name: getattr(self, name) for name in given}
+        values = {name: getattr(self, name) for name in self.parameters}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def priors(self) -> dict[str, dist.Distribution]:
@@ -120,31 +120,22 @@ class Likelihood(ABC):
         ValueError
             When a table has other names than the data, or an array another shape.
         """
-        names = matrix.row_names, matrix.column_names
-        changes = {}
-        for name, value in self.known.items():
-            if np.ndim(value):
-                what = self._described(name)
-                changes[name] = in_shape(what, matched(value, *names, what), matrix.shape)
+        arrays = {name: value for name, value in self.known.items() if np.ndim(value)}
+        changes = {name: in_shape(self._described(name), x, matrix) for name, x in arrays.items()}
         return replace(self, **changes) if changes else self
 
     def at_rows(self, rows: np.ndarray) -> Self:
-        """Return this likelihood for some rows of the data: a mask, or positions.
-
-        Known arrays are those that :meth:`matched` or :meth:`resolve` returns.
-        """
-        arrays = {name: np.asarray(x) for name, x in self.known.items() if np.ndim(x)}
-        parts = {name: x[rows] for name, x in arrays.items() if x.shape[0] > 1}
+        """Return this likelihood, which is matched with the data, for some rows: a mask, or positions."""
+        parts = {name: x[rows] for name, x in self.known.items() if np.ndim(x) and len(x) > 1}
         return replace(self, **parts) if parts else self
 
     def require_plain(self) -> None:
         """Raise while a labelled table waits for the data whose names it is matched by."""
-        for name, value in self.known.items():
-            if is_labelled(value):
-                raise ValueError(
-                    f"{self._described(name)} is a labelled table, which is matched with the names "
-                    "of V: call model.resolve(V) first"
-                )
+        for name in (name for name, value in self.known.items() if is_labelled(value)):
+            raise ValueError(
+                f"{self._described(name)} is a labelled table, which is matched with the names of V: "
+                "call model.resolve(V) first"
+            )
 
     def _described(self, name: str) -> str:
         return f"the {name} of the {self.name.replace('_', ' ')} likelihood"
@@ -152,8 +143,8 @@ class Likelihood(ABC):
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return all(same_value(a, b) for a, b in pairs)
+        names = [field.name for field in fields(self)]
+        return all(same_value(getattr(self, name), getattr(other, name)) for name in names)
 
     def __hash__(self) -> int:
         values = (getattr(self, f.name) for f in fields(self))

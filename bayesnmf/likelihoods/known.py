@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bayesnmf.arrays import ArrayLike
 from bayesnmf.data import AnyMatrix, Matrix
-from bayesnmf.data.labels import is_labelled
+from bayesnmf.data.labels import is_labelled, matched
 
 
 def require_positive(what: str, value: Any) -> Any:
@@ -43,24 +42,24 @@ def same_value(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def in_shape(what: str, value: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
+def in_shape(what: str, value: Any, matrix: AnyMatrix) -> np.ndarray:
     """Return a known parameter as an array of two dimensions that broadcasts to the shape of V.
 
-    One value a row may be of shape (n_rows, 1) or (n_rows,), one a column of shape (1, n_columns)
+    A labelled table is put in the order of V's names. One value a row may be of shape (n_rows, 1) or (n_rows,), one a column of shape (1, n_columns)
     or (n_columns,).
 
     Raises
     ------
     ValueError
-        When it has another shape, or one dimension where V has as many rows as columns.
+        When it has other names or another shape, or one dimension where V has as many rows as columns.
 
     Examples
     --------
-    >>> in_shape("the exposure", [2.0, 3.0, 4.0], (3, 2)).shape
+    >>> in_shape("the exposure", [2.0, 3.0, 4.0], Matrix.of(np.ones((3, 2)))).shape
     (3, 1)
     """
-    array = np.asarray(value)
-    n_rows, n_columns = shape
+    array = np.asarray(matched(value, matrix.row_names, matrix.column_names, what))
+    n_rows, n_columns = shape = matrix.shape
     if array.ndim == 1:
         if len(array) == n_rows == n_columns > 1:
             raise ValueError(
