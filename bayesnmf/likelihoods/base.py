@@ -42,9 +42,8 @@ class Likelihood(ABC):
     log_concave: ClassVar[bool] = False
     #: A value inside the support, standing in for missing cells so that no NaN is computed.
     placeholder: ClassVar[float] = 1.0
-    #: Exponent of the multiplicative update.
+    #: Exponent of the multiplicative update, and whether it is proven never to increase the objective.
     exponent: ClassVar[float] = 1.0
-    #: Whether the multiplicative update is proven never to increase the objective.
     majorises: ClassVar[bool] = True
     #: Largest power of a value, or of its inverse, that the arithmetic forms; with room to spare.
     power: ClassVar[float] = 2.5
