@@ -13,6 +13,7 @@ from bayesnmf.comparison.compare import compare
 from bayesnmf.comparison.kfold import kfold
 from bayesnmf.comparison.loo import loo
 from bayesnmf.comparison.modes import modes
+from bayesnmf.comparison.row_scores import score
 from bayesnmf.comparison.scores import loo_score
 from bayesnmf.comparison.waic import waic
 from bayesnmf.data import files
@@ -40,6 +41,7 @@ __all__ = [
     "MCMC",
     "NMF",
     "SVI",
+    "BayesianNMF",
     "ConvergenceWarning",
     "Fit",
     "RankSelection",
@@ -63,12 +65,22 @@ __all__ = [
     "priors",
     "report",
     "resume",
+    "score",
     "select_rank",
     "to_anndata",
     "transform",
     "uniqueness",
     "waic",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the estimator when it is asked for: it needs scikit-learn, which takes half a second."""
+    if name == "BayesianNMF":
+        from bayesnmf.estimator import BayesianNMF
+
+        return BayesianNMF
+    raise AttributeError(f"module 'bayesnmf' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

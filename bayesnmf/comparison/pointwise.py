@@ -63,6 +63,8 @@ class Pointwise:
         likelihood of counts the probability of the unit interval around each count.
     wanted : CellBlocks, optional
         Cells to evaluate. None: the observed cells of the fit.
+    one_draw : bool, default False
+        Whether a MAP estimate may stand for one draw.
 
     Raises
     ------
@@ -82,9 +84,11 @@ class Pointwise:
     fit: Fit
     measure: Measure | None = None
     wanted: CellBlocks | None = None
+    one_draw: bool = False
 
     def __post_init__(self) -> None:
-        require_draws(self.fit)
+        if not self.one_draw:
+            require_draws(self.fit)
         if self.measure not in (None, "counting", "lebesgue"):
             raise ValueError(
                 f"unknown measure {self.measure!r}; valid: counting, lebesgue, or None for the "

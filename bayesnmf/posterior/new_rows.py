@@ -46,7 +46,8 @@ def transform(
     fit : Fit
         Result of :func:`bayesnmf.fit` of a :class:`bayesnmf.NMF`.
     V_new : array, DataFrame, DataArray or SciPy sparse of shape (n_new_rows, n_columns)
-        New rows; NaN means missing. Columns are matched by name with those of the fit.
+        New rows; NaN means missing. Columns are matched by name with those of the fit; where they have
+        no names, they are taken by position.
     num_samples : int, default 400
         Draws of H over all chains, evenly spaced in each; at most all of them are used.
     seed : int, default 0
@@ -74,9 +75,10 @@ def transform(
     >>> transform(fit, V[8:]).W.shape
     (4, 2)
     """
-    begin, learned = perf_counter(), _learned(fit, num_samples)
+    begin, learned = perf_counter(), learned_from(fit, num_samples)
     method = MCMC() if fit.method != "map" else MAP()
     matrix = matrix_of(V_new, lambda masked: method.keeps_sparse(learned.model, masked))
+    matrix = learned.with_names(matrix)
     model = learned.for_rows(matrix, known)
     with jax.enable_x64(matrix.dtype == np.float64):
         model.likelihood.check(matrix, quasi=fit.method == "map")
@@ -92,7 +94,7 @@ def transform(
 
 
 @dataclass(frozen=True)
-class _Learned:
+class Learned:
     """Some draws of a fit, all but W.
 
     Parameters
@@ -115,20 +117,30 @@ class _Learned:
         likelihood = _likelihood_of(self.model.likelihood, matrix, known)
         return record(NMF, **{**vars(self.model), "likelihood": likelihood, "W": None, "H": None})
 
-    def in_order_of(self, matrix: AnyMatrix) -> np.ndarray:
-        """Return H with its columns in the order of new rows."""
+    def with_names(self, matrix: AnyMatrix) -> AnyMatrix:
+        """Return new rows with the fit's names of columns where they have none of their own."""
         n_columns, columns = self.H.shape[-1], self.fit.tree["posterior"].indexes["column"]
         if matrix.n_columns != n_columns:
             raise ValueError(
                 f"the new rows have {matrix.n_columns} columns, but the fit has {n_columns}: give a value, "
                 "or NaN, for every column of the fit, and no other"
             )
-        places = pd.DataFrame([np.arange(n_columns)], columns=columns)
+        unnamed = matrix.column_names.equals(pd.RangeIndex(n_columns))
+        return replace(matrix, column_names=columns) if unnamed else matrix
+
+    def order_in(self, matrix: AnyMatrix) -> np.ndarray:
+        """Return which column of the fit each column of the new rows is."""
+        columns = self.fit.tree["posterior"].indexes["column"]
+        places = pd.DataFrame([np.arange(len(columns))], columns=columns)
         order = matched(places, None, matrix.column_names, "the fit", owner="the new rows")
-        return self.H[..., np.asarray(order).reshape(-1)].astype(matrix.dtype)
+        return np.asarray(order).reshape(-1)
+
+    def in_order_of(self, matrix: AnyMatrix) -> np.ndarray:
+        """Return H with its columns in the order of new rows."""
+        return self.H[..., self.order_in(matrix)].astype(matrix.dtype)
 
 
-def _learned(fit: Fit, num_samples: int) -> _Learned:
+def learned_from(fit: Fit, num_samples: int) -> Learned:
     """Return some draws of a fit, evenly spaced in each chain."""
     require_one_mode(fit)
     model = require_model(fit, "transforming new rows").nmf
@@ -142,7 +154,7 @@ def _learned(fit: Fit, num_samples: int) -> _Learned:
         for name, x in posterior.data_vars.items()
         if name not in ("W", "H")
     }
-    return _Learned(kept, model, original_factors(kept)[1], others)
+    return Learned(kept, model, original_factors(kept)[1], others)
 
 
 def _likelihood_of(
@@ -163,7 +175,7 @@ def _likelihood_of(
     return replace(likelihood, **known).resolve(matrix) if known else likelihood
 
 
-def _drawn(learned: _Learned, model: NMF, matrix: AnyMatrix, seed: int) -> Draws:
+def _drawn(learned: Learned, model: NMF, matrix: AnyMatrix, seed: int) -> Draws:
     """Draw W given each draw of all else."""
     key_start, key_rows = jax.random.split(jax.random.key(seed))
     start, _ = random_start(model, matrix, key_start)
@@ -180,7 +192,7 @@ def _drawn(learned: _Learned, model: NMF, matrix: AnyMatrix, seed: int) -> Draws
     return Draws(sites, {"lp": np.asarray(lp).reshape(lead)}, learned.fit.converged, message)
 
 
-def _best(learned: _Learned, model: NMF, matrix: AnyMatrix, seed: int) -> Draws:
+def _best(learned: Learned, model: NMF, matrix: AnyMatrix, seed: int) -> Draws:
     """Find the MAP estimate of W given that of all else."""
     H = learned.in_order_of(matrix)[0]
     others = {name: x[0].astype(matrix.dtype) for name, x in learned.others.items()}
