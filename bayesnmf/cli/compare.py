@@ -75,7 +75,7 @@ def run_compare(
         require_target(out, IMAGES)
     if criterion not in CRITERIA:  # found now, rather than after the fits
         raise ValueError(f"unknown --criterion {criterion!r}; valid: {', '.join(CRITERIA)}")
-    cli_data.require_rank(rank, reference)
+    cli_data.require_rank(rank, reference, "compare")
     record = as_method(method)
     for name in likelihoods.split(","):
         as_likelihood(name)  # refuses an unknown name before files are read

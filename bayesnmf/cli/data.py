@@ -196,11 +196,12 @@ class Layout:
         return {name: self._read(path) for name, path in paths.items() if path is not None}
 
 
-def require_rank(rank: int | None, reference: Path | None) -> None:
+def require_rank(rank: int | None, reference: Path | None, verb: str) -> None:
     """Raise when neither a number of components is given nor known ones."""
     if rank is None and reference is None:
         raise ValueError(
-            "--rank is missing: give the number of components, or known ones by --reference"
+            "--rank is missing: give the number of components, or known ones by --reference (see "
+            f"bayesnmf {verb} --help)"
         )
 
 

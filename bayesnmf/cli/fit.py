@@ -85,7 +85,7 @@ def run_fit(
     was interrupted. With 1 the result is saved. With 130 the draws so far are saved, if any.
     """
     require_target(out, RESULTS)
-    cli_data.require_rank(rank, reference)
+    cli_data.require_rank(rank, reference, "fit")
     options = {
         "--warmup": ("num_warmup", warmup),
         "--samples": ("num_samples", samples),

@@ -175,7 +175,7 @@ def _with_data(tree, data):
     posterior = {name: tree[f"posterior/{name}"].to_numpy() for name in ("W", "H")}
     dims = {"W": ["row", "component"], "H": ["component", "column"]}
     stats = {name: x.to_numpy() for name, x in tree["sample_stats"].data_vars.items()}
-    made = build_tree(data, posterior, dims, stats, {})
+    made = build_tree(data, posterior, dims, stats, {}, np.arange(3))
     made.attrs = tree.attrs
     return made
 
