@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from promotion import promotion
 ROOT = Path(__file__).resolve().parent.parent
 #: One line a memory map of this process, and the number of them that is taken for many.
 MAPS, MAX_MAPS = Path("/proc/self/maps"), 20_000
+TESTS = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,15 +70,16 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def forget_compiled_programs() -> Iterator[None]:
-    """Free compiled programs after a module when they are many, for the sake of Linux.
+    """Free compiled programs after a test when they are many, for the sake of Linux.
 
     Every one holds memory maps, of which a process may have 65,530; past that XLA crashes. What
-    the next module needs again comes from the compilation cache on disk, though not its traces.
+    the next test needs again comes from the compilation cache on disk, though not its traces. Maps are
+    counted after every tenth test, since that takes some milliseconds.
     """
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MAX_MAPS:
+    if next(TESTS) % 10 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MAX_MAPS:
         jax.clear_caches()
 
 

@@ -19,6 +19,7 @@ from bayesnmf import BayesianNMF
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.mark.long
 @parametrize_with_checks([BayesianNMF(1, random_state=0, tol=1e-8)])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)

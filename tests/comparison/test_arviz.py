@@ -27,7 +27,14 @@ pytestmark = [
         "ignore:divide by zero encountered:RuntimeWarning:arviz_stats",
     )
 ]
-every_likelihood = pytest.mark.parametrize("name", small.PLAIN)
+#: `make test-long` has the others, which take the same way through the code.
+every_likelihood = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("poisson", "gaussian") else pytest.mark.long)
+        for name in small.PLAIN
+    ],
+)
 only_counts = pytest.mark.parametrize("name", ["poisson", "negative_binomial"])
 #: With missing cells, and without.
 forms = pytest.mark.parametrize("form", ["missing", "complete"])

@@ -31,7 +31,11 @@ def table(name="poisson", missing=0.0):
 @pytest.mark.parametrize(
     ("name", "method", "n_components"),
     [
-        *((name, method, 3) for name in small.PLAIN for method in small.METHODS),
+        *(
+            pytest.param(name, method, 3, marks=[] if method == "map" else pytest.mark.long)
+            for name in small.PLAIN
+            for method in small.METHODS
+        ),
         *((name, "map", 2) for name in small.PLAIN),
         ("poisson", "svi", 2),
         ("poisson", "mcmc", 2),

@@ -33,7 +33,13 @@ def test_a_map_estimate_gives_the_rows_of_the_fit_back(name):
 
 
 @pytest.mark.statistical
-@every_likelihood
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("poisson", "gaussian") else pytest.mark.long)
+        for name in small.PLAIN
+    ],
+)
 def test_ranks_of_the_truth_are_uniform(name):
     """Given H and the parameters, the true W of each row is like the draws of it."""
     n_rows, n_draws, rng = 200, 40, np.random.default_rng(4)
