@@ -66,7 +66,7 @@ def test_a_row_and_a_cell_of_rank_one(shape):
 def test_a_row_that_the_fit_has_not_seen():
     fit, _, h = poisson_fit(1.5)
     v = np.array([9.0, 0.0, np.nan, 30.0, 2.0, 1.0])
-    ours = Integral(Pointwise(fit)).new_line(v, {}, 0)
+    ours = Integral(Pointwise(fit)).new_line(v, {}, 0, np.empty(0))
     close(ours, log_evidence(v, h, 1.5, 0.7))
 
 

@@ -39,7 +39,7 @@ def table(name="poisson", missing=0.0):
         *((name, "map", 2) for name in small.PLAIN),
         ("poisson", "svi", 2),
         ("poisson", "mcmc", 2),
-        ("gaussian", "mcmc", 2),
+        pytest.param("gaussian", "mcmc", 2, marks=pytest.mark.long),
     ],
 )
 def test_they_keep_their_values_their_order_and_their_names(name, method, n_components):
@@ -80,8 +80,17 @@ def test_known_columns_of_W_are_known_rows_of_the_transposed_data(name, method):
     np.testing.assert_allclose(whole[..., :2], expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("solver", ["newton", "accelerated", "mu"])
-@pytest.mark.parametrize("storage", ["dense", "masked", "sparse", "sparse, masked"])
+@pytest.mark.parametrize(
+    ("solver", "storage"),
+    [
+        *(("newton", storage) for storage in ("dense", "masked", "sparse", "sparse, masked")),
+        *(
+            pytest.param(solver, storage, marks=pytest.mark.long)
+            for solver in ("accelerated", "mu")
+            for storage in ("dense", "sparse, masked")
+        ),
+    ],
+)
 def test_a_map_refit_is_poisson_regression_of_every_row(solver, storage):
     V, H = table(missing=0.2 if "masked" in storage else 0.0), reference()[COLUMNS].to_numpy()
     given = V
@@ -107,8 +116,10 @@ def test_a_map_refit_is_poisson_regression_of_every_row(solver, storage):
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("kernel", ["structured", "nuts"])
-@pytest.mark.parametrize("shape", [0.6, 1.0])
+@pytest.mark.parametrize(
+    ("kernel", "shape"),
+    [("structured", 0.6), pytest.param("structured", 1.0, marks=pytest.mark.long), ("nuts", 1.0)],
+)
 def test_one_known_component_has_an_exact_posterior(kernel, shape):
     """Of Poisson counts: W_i is gamma, of shape a + sum v and rate b + sum h."""
     V, h = table().to_numpy().copy(), reference(1)[COLUMNS].to_numpy() + 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import bayesnmf as bn
 from bayesnmf.rank import ard as rank_ard
@@ -28,7 +29,7 @@ def test_the_range_ends_above_the_components_that_are_left():
 def test_no_component_left_says_nothing(monkeypatch):
     class Empty:
         def active(self):
-            return np.zeros(3, bool)
+            return xr.DataArray(np.zeros(3, bool), dims="component")
 
     monkeypatch.setattr(rank_ard.fitting, "fit_silently", lambda *_, **__: Empty())
     found = automatic_range(settings(np.ones((14, 5))))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 FIT = """
@@ -21,6 +22,7 @@ print(len(jax.local_devices()))
 """
 
 
+@pytest.mark.long
 def test_draws_do_not_depend_on_the_number_of_devices(tmp_path):
     found = []
     for number in (1, 2):
