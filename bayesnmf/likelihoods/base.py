@@ -38,8 +38,7 @@ class Likelihood(ABC):
     description: ClassVar[str] = "A likelihood of your own."
     #: Name of a likelihood for the same data with more noise; empty where there is none.
     overdispersed_alternative: ClassVar[str] = ""
-    #: Whether the log density is concave in the mean.
-    log_concave: ClassVar[bool] = False
+    log_concave: ClassVar[bool] = False  #: Whether the log density is concave in the mean.
     #: A value inside the support, standing in for missing cells so that no NaN is computed.
     placeholder: ClassVar[float] = 1.0
     #: Exponent of the multiplicative update, and whether it is proven never to increase the objective.
