@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,9 +11,11 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from bayesnmf.comparison.row_scores import score
+from bayesnmf.data.storage import matrix_of
 from bayesnmf.likelihoods import Likelihood, as_likelihood
 from bayesnmf.methods import MAP, Method, as_method
 from bayesnmf.model import NMF
+from bayesnmf.model.known import takes_negative_values
 from bayesnmf.posterior.divergence import divergence_of
 from bayesnmf.posterior.fitting import fit_silently
 from bayesnmf.posterior.new_rows import transform
@@ -177,7 +178,7 @@ class BayesianNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan",
         )
-        if as_likelihood(self._likelihood()).name not in ("gaussian",):
+        if not takes_negative_values(as_likelihood(self._likelihood())):
             check_non_negative(X, f"{type(self).__name__} (input X)")
         return X
 
@@ -195,7 +196,7 @@ class BayesianNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         method = as_method(self.method)
         if method == MAP():
             return map_of(self.solver, self.init, self.max_iter, self.tol)
-        return replace(method)
+        return method
 
     def _priors(self, X: Any, likelihood: str | Likelihood) -> list[str | Prior]:
         """Return the priors of W and H."""
@@ -204,8 +205,9 @@ class BayesianNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if self.beta_loss is not None or alpha:
             penalties = Penalties(self.alpha_W, self.alpha_H, self.l1_ratio)
             default = penalties.priors(*X.shape)
-        elif as_method(self.method).name == "map" and _is_quasi(X, likelihood):
-            default = ("flat", "flat")
+        elif as_method(self.method).name == "map":
+            quasi = as_likelihood(likelihood).is_quasi(matrix_of(X, lambda masked: True))
+            default = ("flat", "flat") if quasi else default
         given = (self.prior_W, self.prior_H)
         return [own if prior is None else prior for prior, own in zip(given, default, strict=True)]
 
@@ -216,12 +218,3 @@ class BayesianNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.input_tags.positive_only = self.likelihood != "gaussian"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _is_quasi(X: Any, likelihood: str | Likelihood) -> bool:
-    """Return whether X holds fractions where the likelihood describes counts."""
-    values = getattr(X, "data", X) if hasattr(X, "tocsr") else X
-    values = np.asarray(values)
-    return as_likelihood(likelihood).base_measure == "counting" and bool(
-        np.any(values[np.isfinite(values)] % 1)
-    )

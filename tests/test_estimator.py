@@ -90,6 +90,13 @@ def test_losses_are_scikit_learns(loss):
     assert ours.reconstruction_err_ <= theirs.reconstruction_err_ * (1 + 1e-3)
 
 
+def test_what_may_be_negative_is_up_to_the_likelihood():
+    X = counts() - 1.0
+    assert np.isfinite(BayesianNMF(2, likelihood="gaussian", random_state=0).fit_transform(X)).all()
+    with pytest.raises(ValueError, match="Negative values"):
+        BayesianNMF(2).fit(X)
+
+
 def test_penalties_are_scikit_learns():
     X, options = counts(), {"alpha_W": 0.02, "l1_ratio": 1.0, "beta_loss": "kullback-leibler"}
     theirs = ScikitNMF(2, solver="mu", max_iter=5000, tol=1e-8, random_state=0, **options)

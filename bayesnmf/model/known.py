@@ -183,7 +183,7 @@ def require_consistent(model: NMF) -> None:
 def require_reached(model: NMF, matrix: AnyMatrix) -> None:
     """Raise when V is not zero where every component is known to be: no weight explains that."""
     whole = model.n_known == model.n_components
-    if not whole or _explains_all(model.likelihood):
+    if not whole or takes_negative_values(model.likelihood):
         return
     factor, names = ("H", matrix.column_names) if model.H is not None else ("W", matrix.row_names)
     table = matched_known(getattr(model, factor), factor, matrix)  # type: ignore[arg-type]
@@ -233,8 +233,8 @@ def _refuse_transposed(table: Any, factor: str, matrix: AnyMatrix, what: str) ->
         raise ValueError(f"{what}, has the names of V's {word} in its {other}: give it transposed")
 
 
-def _explains_all(likelihood: Likelihood) -> bool:
-    """Return whether a mean of 0 can have any value, as under Gaussian noise."""
+def takes_negative_values(likelihood: Likelihood) -> bool:
+    """Return whether cells may be negative, as under Gaussian noise; a mean of 0 then explains any value."""
     parameters = dict.fromkeys(likelihood.parameters, 1.0)
     support = likelihood.distribution(np.ones((1, 1)), **parameters).support
     return bool(np.all(support(np.full((1, 1), -1.0))))
