@@ -38,7 +38,7 @@ class Line:
     ----------
     likelihood : Likelihood
         Without its known parameters.
-    shape : float
+    shape : array of shape (n_components,)
         Shape of the gamma prior on the entries that are integrated out.
     v : array of shape (n_cells,)
         The cells; any value in the support where one is missing.
@@ -140,7 +140,7 @@ def _as_row(x: Array) -> Array:
 def _log_prior(shape: Array, rate: Array, z: Array) -> Array:
     """Return the log density of z = log w, of shape (point, component), under gamma priors."""
     constant = jnp.sum(shape * jnp.log(rate) - gammaln(shape))
-    return jnp.sum(shape * z - rate[None, :] * jnp.exp(z), axis=-1) + constant
+    return jnp.sum(shape[None, :] * z - rate[None, :] * jnp.exp(z), axis=-1) + constant
 
 
 def _center_and_root(line: Line, draw: FactorDraw) -> tuple[Array, Array]:
@@ -178,7 +178,7 @@ def _center_and_root(line: Line, draw: FactorDraw) -> tuple[Array, Array]:
 
     begin = jnp.asarray(0), jnp.log(draw.start), jnp.asarray(jnp.inf, draw.start.dtype)
     _, z, _ = lax.while_loop(moving, step, begin)
-    return z, jnp.linalg.cholesky(slope_and_information(z)[2] + identity * shape)
+    return z, jnp.linalg.cholesky(slope_and_information(z)[2] + identity * shape[None, :])
 
 
 def _student(key: Array, points: Array, center: Array, root: Array) -> tuple[Array, Array]:

@@ -15,6 +15,7 @@ from bayesnmf.comparison.pointwise import Pointwise
 from bayesnmf.model import NMF, Model
 from bayesnmf.posterior.original import original_factors
 from bayesnmf.posterior.result import Fit
+from bayesnmf.priors import EntrywiseGamma, Prior
 
 #: Importance draws for each draw of the other factor: for a cell, whose density is the ratio of two
 #: integrals over the same points, and for a whole line.
@@ -59,7 +60,6 @@ class Integral:
         draws = np.arange(pointwise.n_draws) if draws is None else draws
         self.discretised, self.seed = pointwise.discretised, seed
         self.likelihood, known = split_known(model.likelihood)
-        self.shape = float((model.prior_W if factor == "W" else model.prior_H).shape)
         #: Cells of a line of V, and the known parameters of all cells.
         self.cells = pointwise.cells.row if factor == "W" else pointwise.cells.column
         shape = pointwise.cells.shape
@@ -76,6 +76,9 @@ class Integral:
         self.given, self.drawn = drawn[0, :, :first], drawn[:, :, first:]
         self.beside, self.other = other[:, :first], other[:, first:]
         self.parameters = _parameter_draws(pointwise.fit, model, draws)
+        #: Shapes and rates of the prior, of shape (component, line) and (draw, component, line); a size of 1
+        #: along the lines stands for all.
+        self.shapes = _prior_shapes(model, factor)[first:]
         self.rates = _prior_rates(pointwise.fit, model, factor, draws)[:, first:]
 
     def line(self, line: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,16 +91,23 @@ class Integral:
         """
         known = {name: x[line] for name, x in self.known.items()}
         offset = self._offset(self.given[line])
-        return self._predict(line, self.cells(line), self._starts(line), None, known, offset)
+        prior = _at(self.shapes, line), _at(self.rates, line)
+        return self._predict(line, self.cells(line), self._starts(line), None, known, offset, prior)
 
     def cell(self, line: int, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Return log densities of one cell given the other factor and the rest of its line."""
         known = {name: x[line] for name, x in self.known.items()}
         offset = self._offset(self.given[line])
-        return self._predict(line, self.cells(line), self._starts(line), position, known, offset)
+        starts, prior = self._starts(line), (_at(self.shapes, line), _at(self.rates, line))
+        return self._predict(line, self.cells(line), starts, position, known, offset, prior)
 
     def new_line(
-        self, v: np.ndarray, known: dict[str, np.ndarray], number: int, given: np.ndarray
+        self,
+        v: np.ndarray,
+        known: dict[str, np.ndarray],
+        number: int,
+        given: np.ndarray,
+        prior: Prior | None = None,
     ) -> np.ndarray:
         """Return log densities, on the measure asked for, of a line that the fit has not seen.
 
@@ -111,9 +121,16 @@ class Integral:
             Tells its importance draws from those of other lines.
         given : ndarray of shape (n_known,)
             Its known entries of the factor.
+        prior : Prior, optional
+            Of its other entries, where those of the fit say nothing of it.
         """
-        prior_mean = self.shape / self.rates
-        return self._predict(number, v, prior_mean, None, known, self._offset(given))[0]
+        shape, rates = _at(self.shapes, 0), _at(self.rates, 0)
+        if isinstance(prior, EntrywiseGamma):
+            own = prior.of_components(len(given))
+            shape = np.broadcast_to(np.ravel(own.shape), shape.shape)
+            rates = np.broadcast_to(np.ravel(own.rate), rates.shape) if np.ndim(own.rate) else rates
+        offset = self._offset(given)
+        return self._predict(number, v, shape / rates, None, known, offset, (shape, rates))[0]
 
     def _offset(self, given: np.ndarray) -> np.ndarray:
         """Return what known components add to the mean of a line, of shape (draw, cell)."""
@@ -130,6 +147,7 @@ class Integral:
         position: int | None,
         known: dict[str, np.ndarray],
         offset: np.ndarray,
+        prior: tuple[np.ndarray, np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predict the cell at `position` given the others, or the whole line given nothing."""
         observed = ~np.isnan(v)
@@ -146,9 +164,9 @@ class Integral:
         with jax.enable_x64(True):
             key = jax.random.fold_in(jax.random.key(self.seed), number)
             keys = jax.random.split(key, len(self.other))
-            cells = (self.shape, v, observed if alone else given, target, known)
+            cells = (prior[0], v, observed if alone else given, target, known)
             line = Line(self.likelihood, *jax.tree.map(jnp.asarray, cells))
-            drawn = (self.rates, self.other, offset, start, self.parameters, keys)
+            drawn = (prior[1], self.other, offset, start, self.parameters, keys)
             draws = FactorDraw(*jax.tree.map(jnp.asarray, drawn))
             densities = predict_line(line, draws, jnp.asarray(points), **options)
             values, *fitted = (np.asarray(x) for x in densities)
@@ -188,12 +206,24 @@ def _parameter_draws(fit: Fit, model: NMF, draws: np.ndarray) -> dict[str, np.nd
     }
 
 
+def _at(terms: np.ndarray, line: int) -> np.ndarray:
+    """Return the prior's terms of one line."""
+    return terms[..., line if terms.shape[-1] > 1 else 0]
+
+
+def _prior_shapes(model: NMF, factor: Literal["W", "H"]) -> np.ndarray:
+    """Return the shape of the prior of each component's entries, of shape (component, 1 or line)."""
+    shape = np.asarray((model.prior_W if factor == "W" else model.prior_H).shape, float)
+    n_lines = shape.shape[1] if shape.ndim else 1
+    return np.broadcast_to(shape, (model.n_components, n_lines))
+
+
 def _prior_rates(fit: Fit, model: NMF, factor: Literal["W", "H"], draws: np.ndarray) -> np.ndarray:
-    """Return the rate of the prior on each component's entries, of shape (draw, component)."""
-    shape = len(draws), fit.n_components
+    """Return the rate of the prior of each component's entries, of shape (draw, component, 1 or line)."""
     site = "rate" if "rate" in model.hyper_priors else f"rate_{factor}"
     if site not in model.hyper_priors:
         prior = model.prior_W if factor == "W" else model.prior_H
-        return np.broadcast_to(np.asarray(prior.rate), shape).astype(float)
+        rate = np.atleast_2d(np.asarray(prior.rate, float))
+        return np.broadcast_to(rate, (len(draws), fit.n_components, rate.shape[1]))
     rates = fit.tree["posterior"][site].to_numpy().reshape(-1, fit.n_components)
-    return rates[draws].astype(float)
+    return rates[draws][..., None].astype(float)

@@ -196,7 +196,7 @@ def _restricted(fit: Fit, chains: np.ndarray) -> Fit:
         group[name].to_numpy()
         for group, name in ((posterior, "W"), (posterior, "H"), (stats, "lp"), (stats, "scale"))
     )
-    aligned = align(W, H, lp, scale, fit.n_known)
+    aligned = align(W, H, lp, scale, fit.n_identified)
     for name, draws in posterior.data_vars.items():
         dims = [str(dim) for dim in draws.dims[2:]]
         posterior[name] = draws.copy(data=reordered(draws.to_numpy(), dims, aligned.order))
@@ -204,7 +204,7 @@ def _restricted(fit: Fit, chains: np.ndarray) -> Fit:
     stats["match"] = stats["match"].copy(data=aligned.similarity)
     tree = named(
         xr.DataTree.from_dict(groups),
-        carried(posterior.indexes["component"], H, aligned.H, fit.n_known),
+        carried(posterior.indexes["component"], H, aligned.H, fit.n_identified),
     )
     # The verdict on all chains is not that on these.
     kept = fit.tree.attrs.keys() - {"converged", "message"}

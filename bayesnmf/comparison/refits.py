@@ -87,7 +87,10 @@ class Fold:
         W = None if model.W is None else np.asarray(model.W)
         given = np.empty((len(rows), 0)) if W is None else W
         train = replace(
-            model, likelihood=likelihood.at_rows(~rows), W=None if W is None else W[~rows]
+            model,
+            likelihood=likelihood.at_rows(~rows),
+            prior_W=model.prior_W.of_entries_at(~rows),
+            W=None if W is None else W[~rows],
         )
         fit = self._fit(self.matrix.at_rows(~rows), train)
         pointwise = Pointwise(fit, self.measure)
@@ -96,7 +99,8 @@ class Fold:
         for row in np.flatnonzero(rows):
             v = new.row(int(row))
             cells = {name: value[row] for name, value in known.items()}
-            density = integral.new_line(v, cells, int(row), given[row])
+            prior = model.prior_W.of_entries_at(np.array([row]))
+            density = integral.new_line(v, cells, int(row), given[row], prior)
             elpd.append(mean_density(density[None])[0])
         return np.array(elpd), pointwise.n_draws, fit.converged
 

@@ -15,8 +15,9 @@ import numpyro.distributions as dist
 
 from bayesnmf.arrays import Array, ArrayLike, Parameter
 from bayesnmf.data import AnyMatrix
+from bayesnmf.data.given import require_positive, same_value
 from bayesnmf.data.labels import is_labelled
-from bayesnmf.likelihoods.known import in_shape, known_array, require_positive, same_value
+from bayesnmf.likelihoods.known import in_shape, known_array
 from bayesnmf.likelihoods.magnitudes import fit_single_precision, refuse_magnitudes
 from bayesnmf.likelihoods.numpy_draws import draw_cells
 from bayesnmf.likelihoods.special_functions import log_linear_step, mean_derivative

@@ -229,7 +229,7 @@ class MAP:
             )
         if self.space == "log":
             notes.append("This is the MAP estimate in log space")
-        elif min(model.prior_W.shape, model.prior_H.shape) < 1:
+        elif min(np.min(model.prior_W.shape), np.min(model.prior_H.shape)) < 1:
             notes.append("Under a prior with shape below 1 the MAP estimate is taken in log space")
         return ". ".join([text, *notes])
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayesnmf.markup import fragment
 from bayesnmf.model.interface import Description
+from bayesnmf.priors import Prior
 
 if TYPE_CHECKING:
     from bayesnmf.model.nmf import NMF
@@ -29,8 +30,13 @@ def described(part: Any) -> str:
         value = getattr(part, entry.name)
         # An exposure that is not given is none.
         if not (value is None and entry.name == "exposure"):
-            values.append(f"{entry.name} = {_written(value)}")
+            written = "entry by entry" if _is_table(part, value) else _written(value)
+            values.append(f"{entry.name} = {written}")
     return f"{type(part).__name__}({', '.join(values)})"
+
+
+def _is_table(part: Any, value: Any) -> bool:
+    return isinstance(part, Prior) and bool(np.ndim(value))
 
 
 def _written(value: Any) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from bayesnmf.data import AnyMatrix
 from bayesnmf.data.labels import component_names, labels_of, matched
 from bayesnmf.likelihoods import Likelihood
+from bayesnmf.model.entrywise import named_components, tells_apart
 from bayesnmf.priors import ARD, Prior
 from bayesnmf.priors.rates import resolve_rates, resolve_rates_beside
 
@@ -105,6 +106,8 @@ class HasKnown:
     """What a model says of its known components, which are its fields W and H."""
 
     n_components: int
+    prior_W: Prior
+    prior_H: Prior
     W: Any
     H: Any
 
@@ -124,16 +127,31 @@ class HasKnown:
         return self.n_known_W + self.n_known_H
 
     @property
-    def component_names(self) -> np.ndarray:
-        """Labels of the components: names of known ones, and numbers after them.
+    def n_identified(self) -> int:
+        """Number of components that keep their places: known ones, or all where priors tell them apart.
 
-        All of one kind: where a known component has a text for a name, numbers are text too.
+        Of a model that is matched with its data.
         """
+        apart = tells_apart(self.prior_W, self.n_known_W) or tells_apart(
+            self.prior_H, self.n_known_H
+        )
+        return self.n_components if apart else self.n_known
+
+    @property
+    def component_names(self) -> np.ndarray:
+        """Labels of the components: names of known ones and of priors' tables, numbers for others.
+
+        All of one kind: where one component has a text for a name, numbers are text too.
+        """
+        names: list[Any] = list(range(self.n_components))
+        free = named_components(self)  # type: ignore[arg-type]
+        if free is not None and len(free) == self.n_components - self.n_known:
+            names[self.n_known :] = free
         for factor in ("W", "H"):
-            names = component_names(getattr(self, factor), AXES[factor])
-            if names is not None:
-                return labels_of(pd.Index([*names, *range(len(names), self.n_components)]))
-        return np.arange(self.n_components)
+            known = component_names(getattr(self, factor), AXES[factor])
+            if known is not None:
+                names[: len(known)] = known
+        return labels_of(pd.Index(names))
 
 
 def count_components(n_components: Any, known: KnownTables) -> int:
@@ -175,8 +193,8 @@ def require_consistent(model: NMF) -> None:
     labels = pd.Index(model.component_names)
     if not labels.is_unique:
         raise ValueError(
-            f"a known component has the name {labels[labels.duplicated()][0]!r}, which is the number "
-            "of a free component: give it another name"
+            f"two components have the name {labels[labels.duplicated()][0]!r}: give one another name "
+            "(free components are numbered)"
         )
 
 

@@ -14,10 +14,11 @@ from numpyro import handlers
 
 from bayesnmf.arrays import Array, pytree, record
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
+from bayesnmf.data.given import same_value
 from bayesnmf.likelihoods import Likelihood, as_likelihood
-from bayesnmf.likelihoods.known import same_value
 from bayesnmf.model.cells import NMFCells
 from bayesnmf.model.describe import described_nmf, html_of, recorded_nmf
+from bayesnmf.model.entrywise import matched_prior
 from bayesnmf.model.factors import draw_factors
 from bayesnmf.model.interface import Description, Measure
 from bayesnmf.model.known import (
@@ -40,8 +41,7 @@ class NMF(HasKnown):
     """Bayesian non-negative matrix factorisation: a likelihood times priors on W and H.
 
     ``V_ij ~ likelihood((WH)_ij)`` with ``W_ik ~ prior_W`` and ``H_kj ~ prior_H``. The instance
-    is a NumPyro program: it can be called under any handler, and given to ``NUTS``, ``SVI`` or
-    ``Predictive``.
+    is a NumPyro program, for any handler, ``NUTS``, ``SVI`` and ``Predictive``.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ class NMF(HasKnown):
         :mod:`bayesnmf.likelihoods`.
     prior_W, prior_H : str or Prior, default "gamma"
         "gamma", "exponential", "ard" (excess components empty out), "flat" (MAP only), or an
-        instance from :mod:`bayesnmf.priors`. Where a prior has a hyper-prior, each component's rate
-        is a further unknown: site "rate_W" or "rate_H", or "rate" where ARD on both factors ties them.
-
+        instance from :mod:`bayesnmf.priors`, whose tables are matched with V by name. Where a prior has a
+        hyper-prior, each component's rate is a further unknown: site "rate_W" or "rate_H", or "rate" where
+        ARD on both factors ties them.
     W, H : DataFrame, DataArray or array, optional
         Known components, of shape (row, known component) or (known component, column): they are
         given, and only their weights in the other factor are inferred. They come first; the other
@@ -158,12 +158,9 @@ class NMF(HasKnown):
         return {name: hyper for name, hyper in found.items() if hyper is not None}
 
     def with_rates(self, rates: Mapping[str, Array]) -> NMF:
-        """Return this model given the rates: their sites' values become plain gamma priors.
+        """Return this model given `rates`, of shape (component,), by the names of :attr:`hyper_priors`.
 
-        Parameters
-        ----------
-        rates : mapping of str to array of shape (component,)
-            A value of each site of :attr:`hyper_priors`; further names are ignored.
+        Priors become plain gamma priors; further names are ignored.
         """
         names = self.hyper_priors
         priors = {"prior_W": self.prior_W, "prior_H": self.prior_H}
@@ -206,10 +203,15 @@ class NMF(HasKnown):
 
         Unlike :meth:`resolve` it leaves open what depends on the values of the data.
         """
-        likelihood = self.likelihood.matched(matrix)
-        W, H = matched_known(self.W, "W", matrix), matched_known(self.H, "H", matrix)
-        same = likelihood is self.likelihood and W is self.W and H is self.H
-        return self if same else replace(self, likelihood=likelihood, W=W, H=H)
+        found = {
+            "likelihood": self.likelihood.matched(matrix),
+            "prior_W": matched_prior(self, "W", matrix),
+            "prior_H": matched_prior(self, "H", matrix),
+            "W": matched_known(self.W, "W", matrix),
+            "H": matched_known(self.H, "H", matrix),
+        }
+        same = all(value is vars(self)[name] for name, value in found.items())
+        return self if same else replace(self, **found)
 
     def check(self, matrix: AnyMatrix, *, draws: bool) -> None:
         """Raise when `matrix` or a prior does not suit this model.

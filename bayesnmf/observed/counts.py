@@ -27,6 +27,7 @@ from bayesnmf.observed.sparse_ops import (
 )
 from bayesnmf.observed.stored_rows import Rows, rows_of
 from bayesnmf.priors import Prior
+from bayesnmf.priors.base import padded
 
 
 class Counts(NamedTuple):
@@ -122,6 +123,7 @@ class Counts(NamedTuple):
         rate, log_coefficient = prior.penalty_terms(x[first:], log_space)
         linear = jnp.broadcast_to(self._linear(model, y, axis=axis), x.shape)
         penalised = linear.at[first:].add(rate) if first else linear + rate
+        log_coefficient = padded(log_coefficient, first)
         stored, floor = self.rows if axis == 1 else self.columns, floor_of(x.dtype)
         new, slope, log_sum = sweep(stored, x, y, penalised, log_coefficient, floor, first)
         return Improved(new, slope[first:], jnp.sum(log_sum) - jnp.sum(linear * x))

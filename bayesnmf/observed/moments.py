@@ -27,6 +27,7 @@ from bayesnmf.observed.products import contract
 from bayesnmf.observed.sparse_ops import contract_values
 from bayesnmf.observed.stored_rows import Rows, rows_of
 from bayesnmf.priors import Prior
+from bayesnmf.priors.base import padded
 
 
 class Moments(NamedTuple):
@@ -114,7 +115,7 @@ class Moments(NamedTuple):
         # In units of the variance the objective is x' G x / 2 - p' x + rate x - c log x.
         lifted = variance * rate
         target = projected.at[first:].add(-lifted) if first else projected - lifted
-        coefficient = variance * log_coefficient
+        coefficient = jnp.broadcast_to(variance * padded(log_coefficient, first), x.shape)
         slope = gram @ x - target - coefficient / off_zero(x)
 
         def update(k: Array, x: Array) -> Array:
@@ -122,13 +123,12 @@ class Moments(NamedTuple):
             curvature = lax.dynamic_index_in_dim(row, k, keepdims=False)
             old = lax.dynamic_index_in_dim(x, k, keepdims=False)
             pulled = lax.dynamic_index_in_dim(target, k, keepdims=False)
+            pull = lax.dynamic_index_in_dim(coefficient, k, keepdims=False)
             half = 0.5 * (pulled - row @ x + curvature * old)
-            root = jnp.sqrt(half * half + coefficient * curvature)
+            root = jnp.sqrt(half * half + pull * curvature)
             new = jnp.where(half >= 0, half + root, 0.0) / positive(curvature)
             # The other form of the root keeps its digits where half is negative.
-            new = jnp.where(
-                (half < 0) & (coefficient > 0), coefficient / positive(root - half), new
-            )
+            new = jnp.where((half < 0) & (pull > 0), pull / positive(root - half), new)
             new = jnp.where(curvature > 0, new, old)
             return lax.dynamic_update_index_in_dim(x, new, k, 0)
 

@@ -90,7 +90,8 @@ def sweep(
     """Do one sweep of coordinate descent on every row; see :func:`bayesnmf.observed.sparse_ops.sweep`."""
     x, y, linear = _row_major(x), _row_major(y), _row_major(linear)
     out, slope, total = np.empty_like(x), np.empty_like(x), np.zeros(len(x), x.dtype)
-    penalty = (linear, float(log_coefficient), int(known))
+    coefficient = np.broadcast_to(np.asarray(log_coefficient, x.dtype), x.T.shape).T
+    penalty = (linear, coefficient, int(known))
     arguments = (x, y, penalty, float(floor), (out, slope, total))
     _share(row_loops.sweep_rows, (starts, values, indices), arguments)
     return out.T, slope.T, total

@@ -132,19 +132,19 @@ def sweep_rows(  # type: ignore[no-untyped-def]
                 share = part[j] / mean[j]
                 first_moment += counts[j] * share
                 second_moment += counts[j] * share * share
-            slope[i, k] = linear[i, k] - first_moment - log_coefficient / max(entry, floor)
+            slope[i, k] = linear[i, k] - first_moment - log_coefficient[i, k] / max(entry, floor)
             out[i, k] = _coordinate(
-                entry, linear[i, k], log_coefficient, first_moment, second_moment
+                entry, linear[i, k], log_coefficient[i, k], first_moment, second_moment
             )
             change = out[i, k] - entry
             for j in range(size):
                 # Relative to where it began, so that cancellation leaves nothing negative.
                 mean[j] = max(mean[j] + change * part[j], 1e-14 * before[j])
         if not _downhill(
-            x[i], out[i], linear[i], log_coefficient, counts[:size], mean, before, floor
+            x[i], out[i], linear[i], log_coefficient[i], counts[:size], mean, before, floor
         ):
             _multiplicative_row(
-                x[i], out[i], linear[i], log_coefficient, known, counts[:size], before, block
+                x[i], out[i], linear[i], log_coefficient[i], known, counts[:size], before, block
             )
 
 
@@ -203,9 +203,9 @@ def _downhill(x, new, linear, log_coefficient, counts, mean, before, floor):  # 
         change = new[k] - x[k]
         slope += linear[k] * change
         value += linear[k] * change
-        if log_coefficient > 0.0:
-            slope -= log_coefficient * change / max(new[k], floor)
-            value -= log_coefficient * math.log(max(new[k], floor) / max(x[k], floor))
+        if log_coefficient[k] > 0.0:
+            slope -= log_coefficient[k] * change / max(new[k], floor)
+            value -= log_coefficient[k] * math.log(max(new[k], floor) / max(x[k], floor))
     for j in range(len(counts)):
         slope -= counts[j] * (mean[j] - before[j]) / mean[j]
     if slope <= 0.0:  # convex: still falling at the end of the step, so lower than at its start
@@ -221,4 +221,5 @@ def _multiplicative_row(x, new, linear, log_coefficient, known, counts, before, 
         numerator = 0.0
         for j in range(len(counts)):
             numerator += counts[j] / before[j] * block[k, j]
-        new[k] = (x[k] * numerator + log_coefficient) / linear[k] if linear[k] > 0.0 else x[k]
+        pull = x[k] * numerator + log_coefficient[k]
+        new[k] = pull / linear[k] if linear[k] > 0.0 else x[k]

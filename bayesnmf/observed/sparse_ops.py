@@ -119,8 +119,8 @@ def sweep(
     y : array of shape (component, column)
     linear : array of shape (component, row)
         Positive: the sums of y over the observed cells, and the rate of the prior.
-    log_coefficient : scalar
-        c, the coefficient of ``log x`` in the log posterior, at least 0.
+    log_coefficient : array
+        c, a number or an array that broadcasts to the shape of `x`: the coefficient of ``log x`` in the log posterior, at least 0.
     floor : float
         Least value of L.
     known : int, default 0
@@ -200,14 +200,14 @@ def _plain_sweep(
     known: int,
 ) -> tuple[Array, Array, Array]:
     values, before = rows.values.astype(x.dtype), _product(rows, x, y, floor)
-    of_cell = _row_of_cell(rows)
+    of_cell, log_coefficient = _row_of_cell(rows), jnp.broadcast_to(log_coefficient, x.shape)
 
     def update(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         new, slope, mean = state
         part = y[k, rows.indices]
         share = part / mean
         first, second = _sum_rows(rows, jnp.stack([values * share, values * share * share]))
-        entry = _coordinate(x[k], linear[k], log_coefficient, first, second)
+        entry = _coordinate(x[k], linear[k], log_coefficient[k], first, second)
         mean = jnp.maximum(mean + (entry - x[k])[of_cell] * part, 1e-14 * before)
         return new.at[k].set(entry), slope.at[k].set(linear[k] - first), mean
 

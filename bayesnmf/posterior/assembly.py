@@ -10,6 +10,7 @@ import xarray as xr
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods import Draws
 from bayesnmf.model import Model
+from bayesnmf.model.entrywise import recorded_priors
 from bayesnmf.model.known import recorded_tables
 from bayesnmf.posterior.archive import MODEL_ATTRIBUTE
 from bayesnmf.posterior.components import align
@@ -48,7 +49,7 @@ def assemble(
     xarray.DataTree
         Without the attribute ``converged`` where only a diagnosis of the draws can tell.
     """
-    known = 0 if model.nmf is None else model.nmf.n_known
+    known = 0 if model.nmf is None else model.nmf.n_identified
     known = draws.sites["H"].shape[2] if fixed else known
     aligned = align(draws.sites["W"], draws.sites["H"], draws.stats.get("lp"), scale, known)
     dims = {
@@ -67,7 +68,8 @@ def assemble(
         for name, value in model.known.items()
         if np.ndim(value)
     }
-    constants |= {} if model.nmf is None else recorded_tables(model.nmf)
+    if model.nmf is not None:
+        constants |= recorded_tables(model.nmf) | recorded_priors(model.nmf)
     names = np.arange(aligned.H.shape[2]) if names is None else names
     tree = build_tree(matrix, posterior, dims, stats, constants, names)
     tree.attrs.update(attrs)

@@ -236,7 +236,9 @@ def _with_names_of(fit: Fit, tree: xr.DataTree) -> xr.DataTree:
     """Return a tree of more draws whose components have the names that they had."""
     before = fit.tree["posterior/H"]
     after = tree["posterior/H"].to_numpy()[:, : before.sizes["draw"]]
-    return named(tree, carried(before.indexes["component"], before.to_numpy(), after, fit.n_known))
+    return named(
+        tree, carried(before.indexes["component"], before.to_numpy(), after, fit.n_identified)
+    )
 
 
 def _joined(fit: Fit, more: Draws) -> tuple[Draws, np.ndarray]:

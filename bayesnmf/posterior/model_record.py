@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import xarray as xr
 
 from bayesnmf import likelihoods, priors
 from bayesnmf.model import NMF, Model, Program
 from bayesnmf.posterior.structure import parsed
-from bayesnmf.posterior.tree import cells_of_known
+from bayesnmf.posterior.tree import cells_of_known, prior_array
 from bayesnmf.zoo import load_model
 from bayesnmf.zoo.load import zoo_names
 
@@ -136,8 +136,8 @@ def model_from_json(
     model = NMF(
         n_components,
         _instance(record["likelihood"], classes, arrays),
-        _instance(record["prior_W"], priors.REGISTRY, arrays),
-        _instance(record["prior_H"], priors.REGISTRY, arrays),
+        _prior(record["prior_W"], "W", arrays),
+        _prior(record["prior_H"], "H", arrays),
         **_known(record.get("known", {}), arrays),
     )
     return Known(model)
@@ -149,6 +149,19 @@ def _known(record: dict[str, int], arrays: xr.Dataset | None) -> dict[str, Any]:
     if factors and arrays is None:
         raise ValueError("its known components are missing")
     return {factor: arrays[f"known_{factor}"].to_numpy() for factor in factors}  # type: ignore[index]
+
+
+def _prior(record: dict[str, Any], factor: Literal["W", "H"], arrays: xr.Dataset | None) -> Any:
+    """Return a prior, whose tables are matched with V already."""
+    fields = [name for name, value in record.items() if value == "array"]
+    if not fields:
+        return _instance(record, priors.REGISTRY, arrays)
+    if arrays is None:
+        raise ValueError("the tables of its priors are missing")
+    numbers = dict.fromkeys(fields, 1.0)
+    prior = _instance(record | numbers, priors.REGISTRY, arrays)
+    tables = {name: prior_array(arrays[f"prior_{factor}_{name}"]) for name in fields}
+    return priors.EntrywiseGamma(**{**vars(prior), **tables})
 
 
 def _instance(record: dict[str, Any], registry: dict[str, Any], arrays: xr.Dataset | None) -> Any:

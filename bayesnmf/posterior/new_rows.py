@@ -114,6 +114,12 @@ class Learned:
 
     def for_rows(self, matrix: AnyMatrix, known: dict[str, ArrayLike]) -> NMF:
         """Return the model of new rows."""
+        shape, rate = self.model.prior_W.shape, self.model.prior_W.rate
+        if any(np.ndim(x) == 2 and np.shape(x)[1] > 1 for x in (shape, rate)):
+            raise ValueError(
+                "prior_W of the fit has a table over its own rows, which says nothing of new ones: fit with "
+                "a prior that is the same for all rows"
+            )
         likelihood = _likelihood_of(self.model.likelihood, matrix, known)
         return record(NMF, **{**vars(self.model), "likelihood": likelihood, "W": None, "H": None})
 

@@ -18,7 +18,7 @@ from bayesnmf.posterior import archive, clusters, component_names, groups, table
 from bayesnmf.posterior.means import mean_of_all, mean_of_cells
 from bayesnmf.posterior.sampler_state import SamplerState, with_state
 from bayesnmf.posterior.summary import summary_table
-from bayesnmf.posterior.tree import matrix_in, table_in
+from bayesnmf.posterior.tree import matrix_in, table_in, tells_components_apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ class Fit:
         All 0 unless the chains of MCMC have found different factorisations; see
         :func:`bayesnmf.modes`.
         """
-        return clusters.modes_in(self.tree, self.n_known)
+        return clusters.modes_in(self.tree, self.n_identified)
 
     @property
     def _one_mode(self) -> xr.Dataset:
@@ -190,6 +190,11 @@ class Fit:
     def n_known(self) -> int:
         """Number of components that were given; they come first."""
         return max(self.known.values())
+
+    @property
+    def n_identified(self) -> int:
+        """Number of components that keep their places: known ones, or all where priors tell them apart."""
+        return self.n_components if tells_components_apart(self.tree) else self.n_known
 
     @property
     def known(self) -> dict[str, int]:

@@ -110,3 +110,28 @@ def _stored(
     held = matrix.held_out.tocoo()
     constant = {"held_out_row": held.row, "held_out_column": held.col}
     return data, constant, dims | {name: ["held_out"] for name in constant}
+
+
+def prior_array(array: xr.DataArray) -> np.ndarray:
+    """Return a prior's array as algorithms hold it, component first, from a group ``constant_data``."""
+    single = tuple(axis for axis, n in enumerate(_prior_dims(array)) if n == 0)
+    return np.expand_dims(array.to_numpy(), single)
+
+
+def tells_components_apart(tree: xr.DataTree) -> bool:
+    """Return whether the priors of a fit differ between components that are not known."""
+    if "constant_data" not in tree:
+        return False
+    held = tree["constant_data"].dataset
+    for factor in ("W", "H"):
+        known = held[f"known_{factor}"].sizes["known"] if f"known_{factor}" in held else 0
+        for name in (f"prior_{factor}_shape", f"prior_{factor}_rate"):
+            array = prior_array(held[name])[known:] if name in held else np.zeros((0, 1))
+            if len(array) > 1 and np.ptp(array, axis=0).any():
+                return True
+    return False
+
+
+def _prior_dims(array: xr.DataArray) -> tuple[int, int]:
+    """Return which dimensions a prior's array has: that of components, and that of entries."""
+    return int("component" in array.dims), int(bool({"row", "column"} & set(array.dims)))

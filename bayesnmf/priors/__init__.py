@@ -5,9 +5,9 @@ from __future__ import annotations
 from bayesnmf.priors.ard import ARD
 from bayesnmf.priors.base import Prior
 from bayesnmf.priors.flat import Flat
-from bayesnmf.priors.gamma import Exponential, Gamma, _shown
+from bayesnmf.priors.gamma import EntrywiseGamma, Exponential, Gamma, _shown
 
-__all__ = ["ARD", "REGISTRY", "Exponential", "Flat", "Gamma", "Prior", "as_prior"]
+__all__ = ["ARD", "REGISTRY", "EntrywiseGamma", "Exponential", "Flat", "Gamma", "Prior", "as_prior"]
 
 
 #: Every prior by name. A new class here inherits every test that the others have.

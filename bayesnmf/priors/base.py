@@ -1,7 +1,9 @@
 """What a prior has to offer: its distribution, and its part of densities and derivatives.
 
 Every prior here is a gamma distribution of each entry, of shape a and rate b (the flat one with a = 1
-and b = 0), so its mathematics is written once. Factors are component first: (component, row).
+and b = 0), so its mathematics is written once. Factors are component first: (component, row). Shape and rate
+are numbers, or arrays: a rate of shape (component,), or either of two dimensions that broadcast to the
+factor's.
 """
 
 from __future__ import annotations
@@ -59,38 +61,44 @@ class Prior(ABC):
 
         `shape` is that of the factor, and `axis` the axis along which its components run.
         """
-        if np.ndim(self.rate) == 0:
+        if np.ndim(self.rate) == np.ndim(self.shape) == 0:
             return self.distribution()
-        rate = jnp.expand_dims(jnp.asarray(self.rate), 1 - axis)
-        return dist.Gamma(self.shape, jnp.broadcast_to(rate, shape))
+        terms = (_by_component(jnp.asarray(x)) for x in (self.shape, self.rate))
+        return dist.Gamma(*(jnp.broadcast_to(x.T if axis else x, shape) for x in terms))
 
     def of_components(self, first: int) -> Prior:
         """Return the prior of the components from `first` on."""
-        if first == 0 or np.ndim(self.rate) == 0:
+        if first == 0 or np.ndim(self.rate) == np.ndim(self.shape) == 0:
             return self
-        return record(type(self), **{**vars(self), "rate": self.rate[first:]})
+        terms = {"shape": self.shape, "rate": self.rate}
+        parts = {name: x[first:] for name, x in terms.items() if np.ndim(x) and len(x) > 1}
+        return record(type(self), **{**vars(self), **parts})
+
+    def of_entries_at(self, index: np.ndarray) -> Prior:
+        """Return the prior of some entries of each component: itself where all entries are alike."""
+        return self
 
     # -- mathematics, once the rate is given ------------------------------------------------------
 
     def terms(self, like: Array) -> tuple[Array, Array]:
         """Return shape and rate, which broadcast against a factor of the precision of `like`."""
-        rate = jnp.asarray(self.rate, like.dtype).reshape(-1, 1)
-        return jnp.asarray(self.shape, like.dtype).reshape(1, 1), rate
+        shape, rate = (jnp.asarray(x, like.dtype) for x in (self.shape, self.rate))
+        return jnp.atleast_2d(_by_component(shape)), jnp.atleast_2d(_by_component(rate))
 
     def log_coefficient(self, like: Array, log_space: bool) -> Array:
         """Return c of the objective's part ``rate x - c log x``, which no rate enters.
 
         c is ``shape - 1``, or ``shape`` for the MAP estimate in log space, whose Jacobian adds
-        one. A prior with shape below 1 has infinite density at 0, so its MAP estimate is always
-        taken in log space, where it is finite and positive.
+        one. An entry whose prior has a shape below 1 has infinite density at 0, so its MAP estimate is
+        always taken in log space, where it is finite and positive.
         """
         shape = jnp.asarray(self.shape, like.dtype)
         return shape if log_space else jnp.where(shape < 1.0, shape, shape - 1.0)
 
     def penalty_terms(self, x: Array, log_space: bool) -> tuple[Array, Array]:
         """Return rate and coefficient c of the objective's part ``rate x - c log x``."""
-        rate = jnp.asarray(self.rate, x.dtype)
-        return (rate[:, None] if rate.ndim else rate), self.log_coefficient(x, log_space)
+        rate = _by_component(jnp.asarray(self.rate, x.dtype))
+        return rate, self.log_coefficient(x, log_space)
 
     def penalty(self, x: Array, log_space: bool) -> Array:
         """Return the prior's part of the objective."""
@@ -119,4 +127,31 @@ class Prior(ABC):
         With ``x ~ Gamma(a, b)`` for n entries and ``b ~ Gamma(c, d)``, the rate given the entries is
         ``Gamma(c + n a, d + sum x)``.
         """
-        return x.shape[1] * jnp.asarray(self.shape, x.dtype), jnp.sum(x, axis=1)
+        shape = jnp.asarray(self.shape, x.dtype)
+        return (total(shape, x)[:, 0] if shape.ndim else x.shape[1] * shape), jnp.sum(x, axis=1)
+
+
+def total(term: Array, x: Array) -> Array:
+    """Return the sum of a prior's term over the entries of each component, of shape () or (component or 1, 1).
+
+    Parameters
+    ----------
+    term : array
+        A number, or an array that broadcasts to the shape of `x`.
+    x : array of shape (component, row)
+    """
+    if jnp.ndim(term) == 0:
+        return x.shape[1] * term
+    return (x.shape[1] // term.shape[1]) * jnp.sum(term, axis=1, keepdims=True)
+
+
+def padded(term: Array, first: int) -> Array:
+    """Return a term of the components from `first` on with zeros for those before it."""
+    if jnp.ndim(term) == 0 or first == 0 or len(term) == 1:
+        return term
+    return jnp.concatenate([jnp.zeros((first, term.shape[1]), term.dtype), term])
+
+
+def _by_component(x: Array) -> Array:
+    """Return one value a component as a column; numbers and arrays of two dimensions stay as they are."""
+    return x[:, None] if x.ndim == 1 else x

@@ -63,7 +63,7 @@ def laplace_at(
     """
     W, H = (np.asarray(sites[name], float) for name in ("W", "H"))
     weight = np.where(kept, np.asarray(_weight(model.likelihood, *fitted(sites), values)), 0.0)
-    shape_W = np.broadcast_to(model.prior_W.shape, W.shape)
+    shape_W = np.broadcast_to(np.transpose(model.prior_W.shape), W.shape)
     shape_H = np.broadcast_to(model.prior_H.shape, H.shape).T
     a, b = model.n_known_W, model.n_known_H
     root_W, used_W = _free_blocks(W, H, weight, shape_W, a)

@@ -20,6 +20,7 @@ from bayesnmf.data.storage import matrix_of
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.methods import MAP, Method, MethodLike, as_method
 from bayesnmf.model import NMF
+from bayesnmf.model.entrywise import require_alike
 from bayesnmf.model.known import number_known, recorded_tables
 from bayesnmf.posterior.method_record import method_to_record
 from bayesnmf.posterior.model_record import model_to_json
@@ -157,7 +158,9 @@ def settings_of(
     matrix = matrix_of(V, lambda masked: False, mask)
     assert isinstance(matrix, Matrix)
     n_known = number_known(W, "W") + number_known(H, "H")
-    model = NMF(n_known + 1, likelihood, prior_W, prior_H, W=W, H=H).matched(matrix)
+    model = NMF(n_known + 1, likelihood, prior_W, prior_H, W=W, H=H)
+    require_alike(model)
+    model = model.matched(matrix)
     return Settings(matrix, model, record, criterion, **others)
 
 

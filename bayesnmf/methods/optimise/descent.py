@@ -17,6 +17,7 @@ from bayesnmf.model import NMF
 from bayesnmf.model.rates import at_optimal_rates
 from bayesnmf.observed.interface import Improved, Observed
 from bayesnmf.priors import Prior
+from bayesnmf.priors.base import total
 
 #: Steps between updates of the likelihood's parameters.
 PARAMETER_STRIDE = 3
@@ -89,12 +90,16 @@ def _map(
         prior, first = at_optimal_rates(model, W, H).prior_W, model.n_known_W
         of_W = update(x=W, y=H, prior=prior.of_components(first), axis=1, first=first)
         new_W, log_densities = of_W.x, [of_W.log_density]
-        residual = _residual(model.prior_W, W[first:], of_W.slope, H[first:], log_space)
+        residual = _residual(
+            prior.of_components(first), W[first:], of_W.slope, H[first:], log_space
+        )
     if model.n_known_H < len(H):
         prior, first = at_optimal_rates(model, new_W, H).prior_H, model.n_known_H
         of_H = update(x=H, y=new_W, prior=prior.of_components(first), axis=0, first=first)
         new_H, log_densities = of_H.x, [*log_densities, of_H.log_density]
-        other = _residual(model.prior_H, H[first:], of_H.slope, new_W[first:], log_space)
+        other = _residual(
+            prior.of_components(first), H[first:], of_H.slope, new_W[first:], log_space
+        )
         residual = jnp.maximum(residual, other)
     # The first update's density is that of the point itself.
     value = penalty(model, W, H, parameters, log_space=log_space) - log_densities[0]
@@ -150,7 +155,7 @@ def balance(model: NMF, W: Array, H: Array, log_space: bool) -> tuple[Array, Arr
         for prior in (given.prior_W, given.prior_H)
     )
     A, B = jnp.sum(rate_W * W, axis=1), jnp.sum(rate_H * H, axis=1)
-    P = W.shape[1] * pull_W - H.shape[1] * pull_H
+    P = jnp.ravel(total(pull_W, W) - total(pull_H, H))
     tiny = jnp.finfo(W.dtype).tiny
     penalised = (P + jnp.sqrt(P * P + 4 * A * B)) / jnp.maximum(2 * A, tiny)
     free = jnp.sqrt(jnp.sum(H, axis=1) / jnp.maximum(jnp.sum(W, axis=1), tiny))
@@ -206,9 +211,11 @@ def certificate(
     slope_W, slope_H = _slopes(model, data, point, log_space)
     (a, b), residual = (model.n_known_W, model.n_known_H), jnp.zeros((), W.dtype)
     if a < len(W):
-        residual = _residual(model.prior_W, W[a:], slope_W[a:], H[a:], log_space)
+        prior = model.prior_W.of_components(a)
+        residual = _residual(prior, W[a:], slope_W[a:], H[a:], log_space)
     if b < len(H):
-        other = _residual(model.prior_H, H[b:], slope_H[b:], W[b:], log_space)
+        prior = model.prior_H.of_components(b)
+        other = _residual(prior, H[b:], slope_H[b:], W[b:], log_space)
         residual = jnp.maximum(residual, other)
     return _resolved(residual, objective, data.rounding(model, parameters), data.n_cells)
 

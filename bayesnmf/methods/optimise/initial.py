@@ -12,6 +12,8 @@ from bayesnmf.arrays import floor_of
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.labels import component_names, matched
 from bayesnmf.model import NMF
+from bayesnmf.model.entrywise import tells_apart
+from bayesnmf.priors import EntrywiseGamma
 
 #: Entries below this share of the largest count as zero in a start from singular vectors.
 NEGLIGIBLE = 1e-6
@@ -33,7 +35,32 @@ def random_start(model: NMF, matrix: AnyMatrix, key: jax.Array) -> Start:
     shape_W, shape_H = (matrix.n_rows, k), (k, matrix.n_columns)
     W = scale_W * jnp.abs(jax.random.normal(key_W, shape_W, matrix.dtype))
     H = scale_H * jnp.abs(jax.random.normal(key_H, shape_H, matrix.dtype))
-    return np.asarray(W), np.asarray(H)
+    return in_place(model, matrix, (np.asarray(W), np.asarray(H)))
+
+
+def in_place(model: NMF, matrix: AnyMatrix, start: Start) -> Start:
+    """Move a start to the priors' means where these tell components apart, so that each begins in its place.
+
+    A factor whose prior is alike for all components stays as it is, but for its scale.
+    """
+    means = [
+        np.broadcast_to(np.asarray(prior.entry_means), factor.T.shape)
+        if isinstance(prior, EntrywiseGamma) and tells_apart(prior, known)
+        else None
+        for prior, factor, known in (
+            (model.prior_W, start[0], model.n_known_W),
+            (model.prior_H, start[1].T, model.n_known_H),
+        )
+    ]
+    if all(mean is None for mean in means):
+        return start
+    W = start[0] if means[0] is None else means[0].T.astype(matrix.dtype)
+    H = start[1] if means[1] is None else means[1].astype(matrix.dtype)
+    mean = max(model.likelihood.typical_mean(matrix), floor_of(matrix.dtype))
+    ratio = mean / max(float(np.mean(W @ H)), floor_of(matrix.dtype))
+    if means[0] is None:
+        return (W * ratio).astype(matrix.dtype), H
+    return W, (H * ratio).astype(matrix.dtype) if means[1] is None else H
 
 
 def random_scales(model: NMF, matrix: AnyMatrix) -> tuple[float, float]:
@@ -86,7 +113,7 @@ def nndsvd_start(model: NMF, matrix: AnyMatrix) -> Start:
     average = max(average, floor_of(matrix.dtype))
     for factor in (W, H):
         factor[factor < NEGLIGIBLE * factor.max()] = average
-    return W.astype(matrix.dtype), H.astype(matrix.dtype)
+    return in_place(model, matrix, (W.astype(matrix.dtype), H.astype(matrix.dtype)))
 
 
 def given_start(model: NMF, matrix: AnyMatrix, factors: tuple[Any, Any]) -> Start:

@@ -48,9 +48,9 @@ def _information(prior: Prior, w: Array, packed: Array, known: int) -> Array:
     first, second = pairs(n_components)
     place = np.zeros((n_components, n_components), int)
     place[first, second] = place[second, first] = np.arange(len(first))
-    shape, _ = prior.terms(w)
+    shape, _ = prior.of_components(known).terms(w)
     identity = jnp.eye(n_components - known, dtype=w.dtype)
-    return jnp.moveaxis(packed[place[known:, known:]], -1, 0) + shape[None] * identity[None]
+    return jnp.moveaxis(packed[place[known:, known:]], -1, 0) + shape.T[:, None] * identity[None]
 
 
 def _whitening(information: Array) -> Array:

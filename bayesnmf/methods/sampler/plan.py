@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 
@@ -76,7 +78,7 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
         Truncated normal draws where they apply: Gaussian noise of one sigma, exponential priors
         and no missing cell; else Hamiltonian moves.
     """
-    exponential = model.prior_W.shape == 1.0 and model.prior_H.shape == 1.0
+    exponential = bool(np.all(model.prior_W.shape == 1.0) and np.all(model.prior_H.shape == 1.0))
     # A stable step shrinks with the fourth root of the number of unknowns; a trajectory is to
     # be as long in any problem.
     known, (n_rows, n_columns) = (model.n_known_W, model.n_known_H), data.shape

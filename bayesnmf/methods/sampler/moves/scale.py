@@ -1,8 +1,8 @@
 """Scale moves: ``W_k -> c W_k``, ``H_k -> H_k / c``, drawn exactly.
 
 WH does not change, so only the priors speak: c has the density
-``c^(p - 1) exp(-alpha c - beta / c)`` with ``p = n a_w - m a_h``, ``alpha = b_w sum W_k`` and
-``beta = b_h sum H_k``, a generalised inverse Gaussian.
+``c^(p - 1) exp(-alpha c - beta / c)``, a generalised inverse Gaussian. There p is the sum of the prior's
+shapes over W_k less that over H_k, ``alpha = sum b_w W_k`` and ``beta = sum b_h H_k``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
+from bayesnmf.priors.base import total
 
 #: Proposals of one draw, each accepted more often than every other time. When all are rejected the
 #: scale stays. That leaves its distribution invariant too: whether they are does not depend on
@@ -44,7 +45,7 @@ def scale_move(model: NMF, position: Position, uniform: Array) -> Position:
     (shape_W, rate_W), (shape_H, rate_H) = (
         prior.of_components(first).terms(position.W) for prior in (model.prior_W, model.prior_H)
     )
-    order = position.W.shape[1] * shape_W[0, 0] - position.H.shape[1] * shape_H[0, 0]
+    order = (total(shape_W, position.W) - total(shape_H, position.H))[:, 0]
     alpha = jnp.sum(rate_W * jnp.exp(position.W), axis=1)
     beta = jnp.sum(rate_H * jnp.exp(position.H), axis=1)
     shift, found = log_gig(uniform, jnp.broadcast_to(order, alpha.shape), alpha, beta)

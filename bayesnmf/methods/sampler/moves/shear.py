@@ -53,7 +53,13 @@ def shear_move(
     if exponential:
         t = truncated_exponential(uniform[1, :n_pairs], rate, lower, upper)
     else:
-        shapes = [p.terms(position.W)[0] - 1.0 for p in (model.prior_W, model.prior_H)]
+        shapes = [
+            _of_components(prior.terms(x)[0], x)[moved] - 1.0
+            for prior, x, moved in (
+                (model.prior_W, position.W, second),
+                (model.prior_H, position.H, first),
+            )
+        ]
 
         def log_density(t: Array) -> Array:
             logs = (_sheared(*takes, t), _sheared(*gives, -t))
@@ -71,12 +77,16 @@ def _shear_rate(model: NMF, position: Position, first: Array, second: Array) -> 
     """Return by how much the log prior falls, per unit of t, in its linear terms."""
     W, H = position.W, position.H
     rate_W, rate_H = (
-        jnp.broadcast_to(prior.terms(x)[1][:, 0], x.shape[:1])
+        _of_components(prior.terms(x)[1], x)
         for prior, x in ((model.prior_W, W), (model.prior_H, H))
     )
-    rate = rate_W[second] * jnp.sum(jnp.exp(W[first]), axis=1)
-    rate -= rate_H[first] * jnp.sum(jnp.exp(H[second]), axis=1)
-    return rate
+    rate = jnp.sum(rate_W[second] * jnp.exp(W[first]), axis=1)
+    return rate - jnp.sum(rate_H[first] * jnp.exp(H[second]), axis=1)
+
+
+def _of_components(term: Array, x: Array) -> Array:
+    """Return a prior's term with a row for every component of `x`."""
+    return jnp.broadcast_to(term, (len(x), term.shape[1]))
 
 
 def _sheared(x: Array, other: Array, t: Array) -> Array:
