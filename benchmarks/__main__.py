@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import agreement, alarms, calibration, comparison, mcmc, rank, refit, sparse
+from benchmarks import agreement, alarms, calibration, comparison, gpu, mcmc, rank, refit, sparse
 from benchmarks import map as dense
 
 
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--folded", type=int, default=1, help="data sets to cross-validate")
     command.add_argument("--out", type=Path, default=Path("comparison.jsonl"), help="to append to")
     refit.add_arguments(commands.add_parser("refit", help="exposures to known signatures"))
+    gpu.add_arguments(commands.add_parser("gpu", help="a GPU against the processors beside it"))
     return parser
 
 
@@ -77,6 +78,8 @@ def main() -> None:
             rank.run(
                 arguments.truth, arguments.datasets, arguments.noise, arguments.out, arguments.plot
             )
+        case "gpu":
+            gpu.run(arguments)
         case "refit":
             refit.run(arguments)
         case "alarms":
