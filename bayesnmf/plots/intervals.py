@@ -51,8 +51,15 @@ def bounds_of(factor: xr.DataArray, ci_prob: float) -> np.ndarray | None:
     tails = tails_of(ci_prob)
     if not has_draws(factor):
         return None
-    # Numbers in one piece of memory for each entry are sorted several times as fast.
     draws = factor.to_numpy().reshape(-1, *factor.shape[2:])
+    if draws.ndim == 3:  # one component at a time, since a sort copies
+        parts = [_quantiles(draws[:, k], tails) for k in range(draws.shape[1])]
+        return np.stack(parts, axis=1)
+    return _quantiles(draws, tails)
+
+
+def _quantiles(draws: np.ndarray, tails: tuple[float, float]) -> np.ndarray:
+    # Numbers in one piece of memory for each entry are sorted several times as fast.
     return np.quantile(np.ascontiguousarray(np.moveaxis(draws, 0, -1)), tails, axis=-1)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesnmf.plots.canvas import figure_for, size_of, whole
 from bayesnmf.plots.colours import component_colour
-from bayesnmf.plots.intervals import described, draw_intervals
+from bayesnmf.plots.intervals import bounds_of, described, draw_intervals
 from bayesnmf.plots.names import shown
 from bayesnmf.plots.profiles import Profiles
 from bayesnmf.plots.text_sizes import MONOSPACE, escaped, fitting, width_of
@@ -74,8 +74,8 @@ def top_columns(
     """
     if top != int(top) or top < 1:
         raise ValueError(f"top must be a whole number of columns, 1 or more, not {top}")
-    rows = Profiles.of(fit, ci_prob)
-    n_components, top = len(rows.mean), min(int(top), len(rows.names))
+    parts = _leading(fit, int(top), ci_prob)
+    n_components, top = len(parts), len(parts[0].names)
     abreast = 2 if n_components == 4 else min(N_ABREAST, n_components)
     n_down = -(-n_components // abreast)
     figure = figure_for(figure, PANEL * abreast + 0.5, n_down * (COLUMN * top + REST) + 0.3)
@@ -83,14 +83,25 @@ def top_columns(
     abreast = int(np.clip(width // NARROWEST, 1, abreast))
     n_down = -(-n_components // abreast)
     panel = width / abreast
-    titles = component_titles(fit, ci_prob, panel - min(_longest(rows.names), panel / 2) - GAP)
-    for k, title in enumerate(titles):
+    names = min(max(_longest(part.names) for part in parts), panel / 2)
+    titles = component_titles(fit, ci_prob, panel - names - GAP)
+    for k, (part, title) in enumerate(zip(parts, titles, strict=True)):
         axes = figure.add_subplot(n_down, abreast, k + 1)
-        _draw_panel(axes, rows, k, top, (panel, height / n_down))
+        _draw_panel(axes, part, component_colour(k), (panel, height / n_down))
         axes.set_title(title, loc="left", fontsize=SIZE, parse_math=False)
-    choices = (f"weight in H ({described(rows.bounds, ci_prob)})", "weight in H")
+    choices = (f"weight in H ({described(parts[0].bounds, ci_prob)})", "weight in H")
     figure.supxlabel(fitting(choices, 0.95 * width, SIZE), fontsize=SIZE)
     return whole(figure)
+
+
+def _leading(fit: Fit, top: int, ci_prob: float) -> list[Profiles]:
+    """Return the leading columns of each component; intervals of the others are not computed."""
+    mean, draws, parts = fit.H, fit.tree["posterior"].dataset["H"], []
+    for k, row in enumerate(mean.to_numpy()):
+        order = np.argsort(-row, kind="stable")[:top]
+        bounds = bounds_of(draws.isel(component=k, column=order), ci_prob)
+        parts.append(Profiles(row[order], bounds, mean["column"].to_numpy()[order]))
+    return parts
 
 
 def _longest(names: np.ndarray) -> float:
@@ -99,16 +110,15 @@ def _longest(names: np.ndarray) -> float:
     return width_of(longest, SIZE, MONOSPACE) / 72
 
 
-def _draw_panel(axes: Axes, rows: Profiles, k: int, top: int, room: tuple[float, float]) -> None:
+def _draw_panel(axes: Axes, part: Profiles, colour: str, room: tuple[float, float]) -> None:
     from bayesnmf.plots.ticks import name_ticks, number_ticks
 
-    order = np.argsort(-rows.mean[k], kind="stable")[:top]
-    places = np.arange(top)
-    axes.barh(places, rows.mean[k, order], color=component_colour(k))
-    if rows.bounds is not None:
-        draw_intervals(axes, places, rows.bounds[:, k, order], lying=True)
+    places = np.arange(len(part.names))
+    axes.barh(places, part.mean, color=colour)
+    if part.bounds is not None:
+        draw_intervals(axes, places, part.bounds, lying=True)
     axes.set_xlim(left=0)
-    axes.set_ylim(top - 0.4, -0.6)
+    axes.set_ylim(len(places) - 0.4, -0.6)
     number_ticks(axes.xaxis, most=5)
-    name_ticks(axes.yaxis, rows.names[order], max(room[1] - REST, 0.1), depth=0.5 * room[0])
+    name_ticks(axes.yaxis, part.names, max(room[1] - REST, 0.1), depth=0.5 * room[0])
     axes.spines[["top", "right"]].set_visible(False)

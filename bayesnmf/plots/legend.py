@@ -20,8 +20,10 @@ SIZE, HANDLE = 8.0, 34.0
 BESIDE, SHORT = 0.3, 10
 
 
-def add_legend(axes: Axes, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """Explain components; beside the axes the last one is on top, as in a stack.
+def add_legend(
+    axes: Axes, handles: Sequence[Any], names: Sequence[str], *, upwards: bool = False
+) -> None:
+    """Explain components.
 
     Parameters
     ----------
@@ -30,6 +32,8 @@ def add_legend(axes: Axes, handles: Sequence[Any], names: Sequence[str]) -> None
         One a component.
     names : sequence of str
         Their names, as a figure can show them.
+    upwards : bool, default False
+        Whether the last one is on top beside the axes, as in a stack.
     """
     width, height = (72 * inches for inches in size_of(axes.figure))
     options: dict[str, Any] = {"frameon": False, "fontsize": SIZE}
@@ -37,9 +41,9 @@ def add_legend(axes: Axes, handles: Sequence[Any], names: Sequence[str]) -> None
     fits_beside = entry <= BESIDE * width and len(names) * LINE * 1.3 * SIZE <= 0.8 * height
     if fits_beside:
         labels = [escaped(name) for name in names]
-        axes.legend(
-            handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.0, 0.5), **options
-        )
+        step = -1 if upwards else 1
+        options |= {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        axes.legend(handles[::step], labels[::step], **options)
         return
     if entry > 0.4 * width:
         names = [shown(name, SHORT) for name in names]

@@ -56,7 +56,7 @@ def draw_stack(
             if np.ptp(bounds[:, k], axis=0).max() > 1e-9:  # all shares sum to 1
                 draw_intervals(axes, x + offsets[k], bounds[:, k])
     axes.set_xlim(-0.6, len(x) - 0.4)
-    add_legend(axes, handles, weights.names)
+    add_legend(axes, handles, weights.names, upwards=True)
     return _finished(axes, rows, False, words)
 
 

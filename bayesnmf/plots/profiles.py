@@ -102,7 +102,7 @@ def components(
 
 @dataclass(frozen=True)
 class Profiles:
-    """The rows of H as they are drawn.
+    """Rows of H as they are drawn, or one row, without the dimension of components.
 
     Parameters
     ----------
