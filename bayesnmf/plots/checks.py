@@ -7,29 +7,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnmf.plots.canvas import axes_for, figure_for, size_of, whole
+from bayesnmf.plots.colours import component_colour
+from bayesnmf.plots.text_sizes import fitting
+from bayesnmf.plots.titles import SIZE
 from bayesnmf.posterior.result import Fit
+from bayesnmf.posterior.summary import tails_of
 from bayesnmf.predictive.checks import PredictiveChecks
 from bayesnmf.predictive.checks import ppc as check_by_replicates
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bayesnmf.plots.canvas import AnyFigure
 
-#: Panels side by side, and letters on a line below them.
-N_ABREAST, LINE = 3, 105
+
+#: Panels side by side at most, inches that each needs, and letters of a note on an inch.
+N_ABREAST, PANEL, LETTERS = 3, 2.0, 14
+
+
+#: Width of a figure of its own, height of a row of panels, and of a line of a note.
+WIDTH, ROW, NOTE = 7.5, 1.5, 0.2
 
 
 #: Replicates of a statistic that differ by a smaller share of it differ by rounding only.
 SAME = 1e-9
 
 
-def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
+def ppc(
+    checks: PredictiveChecks | Fit, *, figure: AnyFigure | None = None, **options: Any
+) -> Figure:
     """Draw each statistic of replicated data with that of the data.
 
     Parameters
     ----------
     checks : PredictiveChecks or Fit
         Result of :func:`bayesnmf.ppc`, or a fit, which is checked first.
+    figure : matplotlib Figure or SubFigure, optional
+        An empty one to draw into. None: a new one.
     **options
         Of :func:`bayesnmf.ppc`, for a fit.
 
@@ -51,12 +67,17 @@ def ppc(checks: PredictiveChecks | Fit, **options: Any) -> Figure:
     """
     checks = _checked(checks, options)
     drawn = [name for name in checks.table.index if _varies(checks.replicated[name])]
-    figure = _histograms(checks, drawn) if drawn else _empty()
-    if len(drawn) < len(checks.table):
-        note = _without_panel(checks, drawn)
-        figure.set_figheight(figure.get_figheight() + 0.2 * len(note.splitlines()))
-        figure.supxlabel(note, fontsize=8)
-    return figure
+    n_lines = len(_without_panel(checks, drawn, WIDTH).splitlines())
+    height = ROW * -(-len(drawn) // N_ABREAST) if drawn else 1.2
+    figure = figure_for(figure, WIDTH, height + NOTE * n_lines)
+    if drawn:
+        _histograms(figure, checks, drawn)
+    else:
+        figure.text(0.5, 0.7, "No statistic differs between replicates.", ha="center", fontsize=10)
+    if n_lines:
+        note = _without_panel(checks, drawn, size_of(figure)[0])
+        figure.supxlabel(note, fontsize=8, parse_math=False)
+    return whole(figure)
 
 
 def _varies(values: np.ndarray) -> bool:
@@ -67,32 +88,25 @@ def _varies(values: np.ndarray) -> bool:
     return bool(SAME * largest < width < np.inf and width > np.finfo(float).tiny)
 
 
-def _histograms(checks: PredictiveChecks, names: list[str]) -> Figure:
-    from bayesnmf.figures import new_figure
+def _histograms(figure: AnyFigure, checks: PredictiveChecks, names: list[str]) -> None:
+    from bayesnmf.plots.ticks import number_ticks
 
-    n_down = -(-len(names) // N_ABREAST)
-    figure = new_figure(7.5, 1.5 * n_down)
+    width, _ = size_of(figure)
+    abreast = int(np.clip(width // PANEL, 1, N_ABREAST))
+    n_down = -(-len(names) // abreast)
     for number, name in enumerate(names, 1):
-        axes = figure.add_subplot(n_down, N_ABREAST, number)
-        axes.hist(checks.replicated[name], density=True, color="C0", alpha=0.75)
+        axes = figure.add_subplot(n_down, abreast, number)
+        axes.hist(checks.replicated[name], density=True, color=component_colour(0), alpha=0.75)
         axes.plot(checks.observed[name].mean(), 0, "o", color="black", clip_on=False, zorder=3)
-        axes.set_title(f"{name}, p = {checks.table['p'][name]:.3g}", fontsize=9)
+        p_value = f"p = {checks.table['p'][name]:.3g}"
+        titles = (f"{name}, {p_value}", f"{name}\n{p_value}")
+        axes.set_title(fitting(titles, 0.95 * width / abreast, SIZE), fontsize=SIZE)
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="x", labelsize=7)
-        axes.locator_params(axis="x", nbins=4)
-    return figure
+        number_ticks(axes.xaxis, most=4)
 
 
-def _empty() -> Figure:
-    from bayesnmf.figures import new_figure
-
-    figure = new_figure(7.5, 1.2)
-    figure.text(0.5, 0.7, "No statistic differs between replicates.", ha="center", fontsize=10)
-    return figure
-
-
-def _without_panel(checks: PredictiveChecks, drawn: list[str]) -> str:
+def _without_panel(checks: PredictiveChecks, drawn: list[str], inches: float) -> str:
     """Say which statistics have no panel, and why."""
     same, unbounded = [], []
     for name in checks.table.index.difference(drawn, sort=False):
@@ -106,11 +120,15 @@ def _without_panel(checks: PredictiveChecks, drawn: list[str]) -> str:
         said.append(f"The same in all replicates: {', '.join(same)}.")
     if unbounded:
         said.append(f"Not finite in some replicates: {', '.join(unbounded)}.")
-    return "\n".join(textwrap.fill(text, LINE) for text in said)
+    return "\n".join(textwrap.fill(text, max(int(LETTERS * inches), 20)) for text in said)
 
 
 def residual_spectrum(
-    checks: PredictiveChecks | Fit, *, ci_prob: float = 0.9, **options: Any
+    checks: PredictiveChecks | Fit,
+    *,
+    ci_prob: float = 0.9,
+    ax: Axes | None = None,
+    **options: Any,
 ) -> Figure:
     """Draw the leading singular values of the Pearson residual against those of replicates.
 
@@ -123,6 +141,8 @@ def residual_spectrum(
         Result of :func:`bayesnmf.ppc`, or a fit, which is checked first.
     ci_prob : float, default 0.9
         Probability of the equal-tailed band of the replicates.
+    ax : matplotlib Axes, optional
+        Axes to draw into. None: those of a new figure.
     **options
         Of :func:`bayesnmf.ppc`, for a fit.
 
@@ -131,27 +151,27 @@ def residual_spectrum(
     matplotlib.figure.Figure
         The data's values (posterior means) as dots; of the replicates the mean and a band.
     """
-    from bayesnmf.figures import new_figure
+    from bayesnmf.plots.ticks import number_ticks
 
-    if not 0 < ci_prob < 1:
-        raise ValueError(f"ci_prob must lie between 0 and 1, not {ci_prob}")
+    tails = tails_of(ci_prob)
     checks = _checked(checks, options)
     replicated, observed = checks.replicated_spectrum, checks.observed_spectrum.mean(axis=0)
-    order = np.arange(1, len(observed) + 1)
-    low, high = np.quantile(replicated, (0.5 - ci_prob / 2, 0.5 + ci_prob / 2), axis=0)
-    figure = new_figure(6, 3.2)
-    axes = figure.subplots()
-    band = f"replicates, {100 * ci_prob:g} %"
-    axes.fill_between(order, low, high, color="C0", alpha=0.3, linewidth=0, label=band)
-    axes.plot(order, replicated.mean(axis=0), color="C0", linewidth=1, label="replicates, mean")
+    order, colour = np.arange(1, len(observed) + 1), component_colour(0)
+    axes = axes_for(ax, 6, 3.2)
+    band, line = f"replicates, {100 * ci_prob:g} %", "replicates, mean"
+    bounds = np.quantile(replicated, tails, axis=0)
+    axes.fill_between(order, *bounds, color=colour, alpha=0.3, linewidth=0, label=band)
+    axes.plot(order, replicated.mean(axis=0), color=colour, linewidth=1, label=line)
     axes.plot(order, observed, "o-", color="black", linewidth=0.8, markersize=4, label="data")
-    axes.set_xlabel("singular value of the Pearson residual, in order")
+    labels = ("singular value of the Pearson residual, in order", "singular value, in order")
+    axes.set_xlabel(fitting(labels, size_of(axes)[0], 10))
     axes.set_ylabel("singular value")
     axes.set_ylim(bottom=0)
-    axes.locator_params(axis="x", integer=True)
+    number_ticks(axes.xaxis, integer=True, most=9)
+    number_ticks(axes.yaxis)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    return figure
+    return whole(axes)
 
 
 def _checked(checks: PredictiveChecks | Fit, options: dict[str, Any]) -> PredictiveChecks:

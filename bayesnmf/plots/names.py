@@ -1,4 +1,4 @@
-"""Names of rows, columns and models as figures and pages can show them."""
+"""Names of rows, columns and models, and numbers, as figures and pages can show them."""
 
 from __future__ import annotations
 
@@ -38,3 +38,14 @@ def shown(name: Any, limit: int = IN_FIGURE) -> str:
         return text
     tail = (limit - 1) // 3
     return f"{text[: limit - 1 - tail]}…{text[-tail:] if tail else ''}"
+
+
+def format_number(value: float) -> str:
+    """Write a number without an exponent, to four digits or to the unit.
+
+    Examples
+    --------
+    >>> format_number(83848.6), format_number(1.23456)
+    ('83,849', '1.235')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

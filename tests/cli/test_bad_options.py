@@ -94,7 +94,8 @@ def test_file_that_is_no_result_is_refused(tmp_path, verb, content):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ("--kind pie", "unknown --kind 'pie'; valid: components, reconstruction"),
+        ("--kind pie", "unknown --kind 'pie'; valid: components, top_columns, signatures,"),
+        ("--kind signatures", "columns of V are not among the 96 channels"),
         ("--out map.jpg", "must end in .png or .pdf or .svg"),
     ],
 )

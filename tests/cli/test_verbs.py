@@ -42,6 +42,13 @@ def test_plot_writes_the_kind_and_the_name_that_are_asked_for(map_file):
     assert image.read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("kind", ["top_columns", "loadings"])
+def test_plot_draws_every_kind(map_file, kind):
+    image = map_file.with_name(f"{map_file.stem}-{kind}.png")
+    assert run("plot", map_file, "--kind", kind) == (0, f"{image}\n", "")
+    assert image.read_bytes().startswith(PNG)
+
+
 @pytest.mark.numpyro_promotion
 def test_check_has_exit_status_1_where_it_cannot_judge(counts):
     fit_file = counts.with_name("fit.nc")
