@@ -16,6 +16,7 @@ from bayesnmf.comparison.modes import modes
 from bayesnmf.comparison.row_scores import score
 from bayesnmf.comparison.scores import loo_score
 from bayesnmf.comparison.waic import waic
+from bayesnmf.compilation_cache import enable_compilation_cache
 from bayesnmf.data import files
 from bayesnmf.methods import MAP, MCMC, SVI
 from bayesnmf.model import NMF
@@ -48,6 +49,7 @@ __all__ = [
     "check",
     "compare",
     "datasets",
+    "enable_compilation_cache",
     "files",
     "fit",
     "kfold",

@@ -5,7 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import agreement, alarms, calibration, comparison, gpu, mcmc, rank, refit, sparse
+from benchmarks import (
+    agreement,
+    alarms,
+    calibration,
+    comparison,
+    gpu,
+    mcmc,
+    new_rows,
+    rank,
+    refit,
+    sparse,
+)
 from benchmarks import map as dense
 
 
@@ -48,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--folded", type=int, default=1, help="data sets to cross-validate")
     command.add_argument("--out", type=Path, default=Path("comparison.jsonl"), help="to append to")
     refit.add_arguments(commands.add_parser("refit", help="exposures to known signatures"))
+    new_rows.add_arguments(commands.add_parser("new_rows", help="intervals of rows not seen"))
     gpu.add_arguments(commands.add_parser("gpu", help="a GPU against the processors beside it"))
     return parser
 
@@ -78,6 +90,8 @@ def main() -> None:
             rank.run(
                 arguments.truth, arguments.datasets, arguments.noise, arguments.out, arguments.plot
             )
+        case "new_rows":
+            new_rows.run(arguments)
         case "gpu":
             gpu.run(arguments)
         case "refit":
