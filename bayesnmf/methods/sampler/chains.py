@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
+from threading import Thread
 from typing import Any, NamedTuple
 
 import jax
@@ -73,6 +75,35 @@ def begin(
     num_chains = jnp.shape(values["W"])[0]
     keys = jax.random.split(key, num_chains)
     return NMFKernel().init(keys, num_warmup, values, (model, data), {})
+
+
+def compile_beside(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> Thread:
+    """Compile what advances chains in a thread of its own, while the caller looks for their start.
+
+    Parameters
+    ----------
+    plan, model, data
+        Those of :func:`draw_chunks`.
+    like : NMFState
+        Shapes and types of the state.
+
+    Returns
+    -------
+    threading.Thread
+        Join it before chains are advanced, which would compile the same program again.
+    """
+    wide = jax.config.jax_enable_x64
+
+    def compile_it() -> None:
+        # What is wrong here is wrong again when chains are advanced, where it can be told.
+        with suppress(Exception), jax.enable_x64(wide):
+            group = jax.eval_shape(lambda state: _groups(state)[0], like)
+            _advance.lower(plan, model, data, group).compile()
+
+    # Several devices compile for themselves.
+    thread = Thread(target=compile_it if len(jax.local_devices()) == 1 else None)
+    thread.start()
+    return thread
 
 
 def draw_chunks(
@@ -143,6 +174,13 @@ def _groups(state: NMFState) -> list[NMFState]:
     """Return the chains that are advanced together: one on CPUs, a device's share elsewhere."""
     num_chains, devices = len(state.rng_key), jax.local_devices()
     number = num_chains if devices[0].platform == "cpu" else min(len(devices), num_chains)
+    return _split(state, number=number)
+
+
+@partial(jax.jit, static_argnames="number")
+def _split(state: NMFState, *, number: int) -> list[NMFState]:
+    """Return the chains in so many groups; one program, where each slice would be one of its own."""
+    num_chains = len(state.rng_key)
     cuts = np.linspace(0, num_chains, number + 1).round().astype(int)
 
     def cut(first: int, last: int) -> NMFState:
@@ -156,10 +194,16 @@ def _merged(groups: list[NMFState]) -> NMFState:
     """Return the state of all chains."""
     if len(groups) == 1:
         return groups[0]
-    home = jax.local_devices()[0]
+    if len(jax.local_devices()) > 1:
+        groups = [jax.device_put(group, jax.local_devices()[0]) for group in groups]
+    return _joined(groups)
+
+
+@jax.jit
+def _joined(groups: list[NMFState]) -> NMFState:
+    """Return the state of the chains of several groups."""
     parts = [
-        {name: x for name, x in jax.device_put(group, home)._asdict().items() if name not in SHARED}
-        for group in groups
+        {name: x for name, x in group._asdict().items() if name not in SHARED} for group in groups
     ]
     return groups[0]._replace(**jax.tree.map(lambda *x: jnp.concatenate(x), *parts))
 

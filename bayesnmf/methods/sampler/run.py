@@ -38,12 +38,15 @@ def sample_structured(
 ) -> Run:
     """Run chains, each from an optimum of its own; Ctrl-C ends the run with the draws made so far."""
     key_optima, key_chains = jax.random.split(key)
+    data = observe_for_sampling(model, matrix)
+    like = _state_like(model, matrix, data, num_chains)
+    compiling = chains.compile_beside(plan_for(model, data), model, data, like)
     optima = log_maps(model, matrix, key_optima, num_chains, progress)
     values = {
         name: jnp.stack([jnp.asarray(optimum[name]) for optimum in optima]) for name in optima[0]
     }
-    data = observe_for_sampling(model, matrix)
     state = chains.begin(model, data, values, key_chains, num_warmup)
+    compiling.join()
     return _draw(model, data, state, num_samples, progress)
 
 
@@ -57,6 +60,13 @@ def resume_structured(
     progress: bool,
 ) -> Run:
     """Continue from the state of an earlier run: its draws are those of one longer run."""
+    data = observe_for_sampling(model, matrix)
+    like = _state_like(model, matrix, data, num_chains)
+    return _draw(model, data, _unpacked(state, like), num_samples, progress)
+
+
+def _state_like(model: NMF, matrix: AnyMatrix, data: Sampled, num_chains: int) -> NMFState:
+    """Return the shapes and types of the state of chains."""
     k = model.n_components
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(model.likelihood.priors, ())
     shapes |= dict.fromkeys(model.hyper_priors, (k,))
@@ -65,9 +75,11 @@ def resume_structured(
         name: jax.ShapeDtypeStruct((num_chains, *shape), matrix.dtype)
         for name, shape in shapes.items()
     }
-    data, key = observe_for_sampling(model, matrix), jax.random.key(0)
-    like = jax.eval_shape(lambda values: chains.begin(model, data, values, key, 0), values)
-    return _draw(model, data, _unpacked(state, like), num_samples, progress)
+    key = jax.random.key(0)
+    like: NMFState = jax.eval_shape(
+        lambda values: chains.begin(model, data, values, key, 0), values
+    )
+    return like
 
 
 def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress: bool) -> Run:

@@ -234,6 +234,28 @@ def test_the_second_run_of_the_same_shapes_compiles_nothing():
     assert compiled == again
 
 
+def test_what_is_compiled_beside_is_what_chains_run():
+    model, matrix, data, plan = setting()
+    state = chains.begin(model, data, starts(model, matrix, 2), jax.random.key(0), 30)
+    jax.clear_caches()
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
+    chains.compile_beside(plan, model, data, like).join()
+    compiled = []
+
+    def listen(event, seconds, **about):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(str(about))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        next(iter(chains.draw_chunks(plan, model, data, state, 5)))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert "jit(" in "".join(compiled)
+    assert "_advance" not in "".join(compiled)
+    assert len(compiled) < 8, compiled  # each takes tens of milliseconds
+
+
 def _with_state(given, seed=0):
     model, matrix, data, plan = given
     state = chains.begin(model, data, starts(model, matrix, 2), jax.random.key(seed), 30 + seed)
