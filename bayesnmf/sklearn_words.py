@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayesnmf.likelihoods import Gaussian, Likelihood
+from bayesnmf.likelihoods.losses import LOSSES
 from bayesnmf.methods import MAP
 from bayesnmf.priors import Exponential, Flat, Prior
 
-#: The likelihood behind each loss, by its name and by its number.
-LOSSES: dict[Any, str] = {
-    "frobenius": "gaussian",
-    2: "gaussian",
-    "kullback-leibler": "poisson",
-    1: "poisson",
-    "itakura-saito": "gamma",
-    0: "gamma",
-}
+#: The losses that scikit-learn also takes by number, the beta of the beta divergence.
+NUMBERS = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
 
 
 #: The solver here that is nearest to scikit-learn's.
@@ -63,11 +57,12 @@ def likelihood_of(beta_loss: Any) -> str | Likelihood:
     >>> likelihood_of("kullback-leibler")
     'poisson'
     """
-    if beta_loss not in LOSSES:
+    loss = NUMBERS.get(beta_loss, beta_loss)
+    if loss not in LOSSES:
         raise ValueError(
             f"unknown beta_loss {beta_loss!r}; valid: frobenius (2), kullback-leibler (1), itakura-saito (0)"
         )
-    name = LOSSES[beta_loss]
+    name = LOSSES[loss]
     # Half the squared error is the negative log density of noise of standard deviation 1.
     return Gaussian(sigma=1.0) if name == "gaussian" else name
 

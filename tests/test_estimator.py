@@ -131,7 +131,7 @@ def test_fractions_do_not_empty_components():
         ({"beta_loss": 1, "likelihood": "gamma"}, "both say what the noise is"),
         ({"alpha_W": 0.1}, "asks for an l2 penalty"),
         ({"init": "custom"}, r"use method=bayesnmf.MAP\(init"),
-        ({"likelihood": "kullback-leibler"}, "unknown likelihood"),
+        ({"likelihood": "kullback-leibler"}, "use likelihood='poisson'"),
         ({"n_components": 0}, "at least 1"),
     ],
 )
