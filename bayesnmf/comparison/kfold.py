@@ -24,6 +24,7 @@ from bayesnmf.methods import Method, MethodLike, as_method
 from bayesnmf.model import Measure, Model, ModelLike, as_model
 from bayesnmf.posterior.method_record import method_of
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import showing
 from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
@@ -136,11 +137,13 @@ def kfold_of_fit(
     pointwise, method = Pointwise(fit, measure), method_of(fit)
     design = CrossValidation(n_folds, scheme, measure, executor, seed, progress)
     matrix = served(pointwise.matrix, pointwise.model, method)
-    result = design.run(matrix, pointwise.model, method)
-    if scheme != "rows":
+    with showing(progress) as shown:
+        result = design.run(matrix, pointwise.model, method)
+        tiles = pointwise.tiles(progress=shown) if scheme != "rows" else ()
         lppd = np.full(pointwise.cells.shape, np.nan)
-        for tile in pointwise.tiles(progress=progress):
+        for tile in tiles:
             lppd[tile.rows, tile.columns] = mean_density(tile.values)
+    if scheme != "rows":
         p_i = lppd[pointwise.cells.observed] - result.elpd_i.to_numpy()
         result.p_kfold_i = result.elpd_i.copy(data=p_i).rename("p_kfold_i")
         result.p = float(p_i.sum())
@@ -170,9 +173,8 @@ class CrossValidation:
         folds = make_folds(
             cells.observed, self.n_folds, self.scheme, np.random.default_rng(self.seed)
         )
-        results = run_folds(
-            self._refits(folds, matrix, model, method), self.executor, self.progress
-        )
+        with showing(self.progress) as shown:
+            results = run_folds(self._refits(folds, matrix, model, method), self.executor, shown)
         estimates = self._estimates(folds, cells.observed, [x for x, *_ in results], offset)
         attrs = result_attributes(
             None,

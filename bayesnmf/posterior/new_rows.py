@@ -29,6 +29,7 @@ from bayesnmf.posterior.requirements import require_model, require_one_mode
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.thinning import kept_draws, with_draws
 from bayesnmf.posterior.verdict import finished
+from bayesnmf.progress import Silent
 
 
 def transform(
@@ -199,7 +200,7 @@ def _best(learned: Learned, model: NMF, matrix: AnyMatrix, seed: int) -> Draws:
     given = given_draw(model, jnp.asarray(H), {name: jnp.asarray(x) for name, x in others.items()})
     method = method_of(learned.fit)
     assert isinstance(method, MAP)
-    found = replace(method, init="random").run(given, matrix, jax.random.key(seed), False)
+    found = replace(method, init="random").run(given, matrix, jax.random.key(seed), Silent())
     sites = {"W": found.sites["W"], "H": H[None, None]}
     sites |= {name: x[None, None] for name, x in others.items()}
     return replace(found, sites=sites)

@@ -21,6 +21,7 @@ from bayesnmf.methods import MAP, MethodLike
 from bayesnmf.posterior.output_files import RESULTS, require_target
 from bayesnmf.posterior.result import Fit
 from bayesnmf.priors import Prior
+from bayesnmf.progress import Part, Progress, showing
 from bayesnmf.rank.ard import automatic_range, kept_by_ard
 from bayesnmf.rank.at_map import measure_at_map
 from bayesnmf.rank.measures import MEASURED, Measures, folds_of, measure_draws
@@ -137,20 +138,22 @@ def select_rank(
     )
     if save_to is not None:
         require_target(Path(save_to), RESULTS, "save_to")
-    found = automatic_range(settings) if isinstance(ranks, str) and ranks == "auto" else None
-    asked = as_ranks(
-        ranks if found is None else found.ranks, settings.matrix.shape, settings.model.n_known
-    )
     done = _earlier(settings, resume_from)
-    keeper = _Keeper(save_to)
-    interrupted = _sweep(settings, asked, done, keeper, progress)
-    finished = _finished(asked, done)
-    notes = [found.note] if found is not None else []
-    if interrupted:
-        left = ", ".join(str(rank) for rank in asked if rank not in done)
-        notes.append(f"Interrupted before rank {left}: continue with resume_from")
-    else:
-        _count_by_ard(settings, finished)
+    keeper, notes = _Keeper(save_to), []
+    with showing(progress) as shown:
+        if isinstance(ranks, str) and ranks == "auto":
+            shown.stage("ranks to try", 1)
+            ranks, note = automatic_range(settings)
+            notes.append(note)
+        asked = as_ranks(ranks, settings.matrix.shape, settings.model.n_known)
+        interrupted = _sweep(settings, asked, done, keeper, shown)
+        finished = _finished(asked, done)
+        if interrupted:
+            left = ", ".join(str(rank) for rank in asked if rank not in done)
+            notes.append(f"Interrupted before rank {left}: continue with resume_from")
+        else:
+            shown.stage("components that ARD keeps", 1)
+            _count_by_ard(settings, finished)
     selection = _selected(settings, finished, notes)
     keeper.save(selection)
     return selection
@@ -183,28 +186,24 @@ def _sweep(
     asked: list[int],
     done: dict[int, Measures],
     keeper: _Keeper,
-    progress: bool,
+    progress: Progress,
 ) -> bool:
     """Measure the ranks that are not done, and return whether Ctrl-C left any."""
-    from tqdm.auto import tqdm
-
     waiting = [rank for rank in asked if rank not in done]
-    with tqdm(total=len(waiting), desc="ranks", disable=not progress, leave=False) as bar:
-        for rank in waiting:
-            bar.set_description(f"rank {rank}")
-            try:
-                measures = _measure(settings, rank, done, progress)
-                if measures.fit.interrupted:
-                    # A sampler keeps the draws made so far, which are no fair measure of a rank.
-                    raise KeyboardInterrupt
-                done[rank] = measures
-                if keeper.path is not None:
-                    keeper.save(_selected(settings, _finished(asked, done), []))
-            except KeyboardInterrupt:
-                if not _finished(asked, done):
-                    raise
-                break
-            bar.update()
+    for number, rank in enumerate(waiting):
+        progress.stage(f"rank {rank}", len(waiting), number)
+        try:
+            measures = _measure(settings, rank, done, Part(progress))
+            if measures.fit.interrupted:
+                # A sampler keeps the draws made so far, which are no fair measure of a rank.
+                raise KeyboardInterrupt
+            done[rank] = measures
+            if keeper.path is not None:
+                keeper.save(_selected(settings, _finished(asked, done), []))
+        except KeyboardInterrupt:
+            if not _finished(asked, done):
+                raise
+            break
     return len(_finished(asked, done)) < len(asked)
 
 
@@ -212,7 +211,9 @@ def _finished(asked: list[int], done: dict[int, Measures]) -> dict[int, Measures
     return {rank: done[rank] for rank in asked if rank in done}
 
 
-def _measure(settings: Settings, rank: int, done: dict[int, Measures], progress: bool) -> Measures:
+def _measure(
+    settings: Settings, rank: int, done: dict[int, Measures], progress: Progress
+) -> Measures:
     begin = perf_counter()
     if isinstance(settings.method, MAP):
         smaller = [other for other in done if other < rank]
