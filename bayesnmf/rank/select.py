@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +41,9 @@ def select_rank(
     W: ArrayLike | None = None,
     H: ArrayLike | None = None,
     mask: ArrayLike | None = None,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
     criterion: Criterion = "auto",
     n_folds: int = 5,
     n_replicates: int = 99,
@@ -59,8 +62,8 @@ def select_rank(
 
     Parameters
     ----------
-    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
-        Data; NaN means missing. Sparse data are expanded.
+    V : array, table, SciPy sparse or AnnData of shape (n_rows, n_columns)
+        Data, as for :func:`bayesnmf.fit`; NaN means missing. Sparse data are expanded.
     ranks : iterable of int or "auto", optional
         Ranks to try, in any order; one of them is returned. None: 1 to 10, or to the smaller side
         of V. "auto": 1 to two more than the number of components that automatic relevance
@@ -75,8 +78,8 @@ def select_rank(
     W, H : DataFrame, DataArray or array, optional
         Known components, as for :class:`bayesnmf.NMF`. A rank is then the number of free components
         beside them, from 0.
-    mask : array of bool of shape (n_rows, n_columns), optional
-        True where a cell is observed.
+    mask, rows, columns, layer : optional
+        As for :func:`bayesnmf.fit`: observed cells, names for data without, the layer of an AnnData.
     criterion : {"auto", "kfold", "loo"}, default "auto"
         Where the elpd comes from. "auto": "kfold" for "map", "loo" for draws.
     n_folds : int, default 5
@@ -129,6 +132,9 @@ def select_rank(
         prior_W,
         prior_H,
         criterion,
+        rows=rows,
+        columns=columns,
+        layer=layer,
         W=W,
         H=H,
         n_folds=n_folds,
