@@ -18,8 +18,14 @@ NUMBERS = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
 SOLVERS = {"mu": "mu", "cd": "newton"}
 
 
-#: The start here that is nearest to scikit-learn's.
-STARTS = {None: "random", "random": "random", "nndsvd": "nndsvd", "nndsvda": "nndsvd"}
+#: The start here that is nearest to scikit-learn's. Its default is nndsvda alone; random starts beside
+#: it cost little, and the best optimum is kept.
+STARTS: dict[str | None, Any] = {
+    None: ["nndsvd", "random"],
+    "random": "random",
+    "nndsvd": "nndsvd",
+    "nndsvda": "nndsvd",
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,15 @@ def likelihood_of(beta_loss: Any) -> str | Likelihood:
     return Gaussian(sigma=1.0) if name == "gaussian" else name
 
 
-def map_of(solver: str, init: Any, max_iter: int, tol: float) -> MAP:
+def map_of(solver: str, init: Any, max_iter: int, tol: float, *, has_vectors: bool) -> MAP:
     """Return a MAP estimate with scikit-learn's options.
+
+    Parameters
+    ----------
+    solver, init, max_iter, tol :
+        As for :class:`bayesnmf.BayesianNMF`.
+    has_vectors : bool
+        Whether the data have more singular vectors than there are components, which nndsvd needs.
 
     Raises
     ------
@@ -81,4 +94,5 @@ def map_of(solver: str, init: Any, max_iter: int, tol: float) -> MAP:
             "use method=bayesnmf.MAP(init=(W, H))"
         )
     chosen: Any = SOLVERS.get(solver, solver)
-    return MAP(solver=chosen, init=STARTS[init], max_iter=max_iter, tol=tol)  # type: ignore[arg-type]
+    start: Any = STARTS[init] if init is not None or has_vectors else "random"
+    return MAP(solver=chosen, init=start, max_iter=max_iter, tol=tol)
