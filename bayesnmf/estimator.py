@@ -17,7 +17,7 @@ from bayesnmf.methods import MAP, Method, as_method
 from bayesnmf.model import NMF
 from bayesnmf.model.known import takes_negative_values
 from bayesnmf.posterior.divergence import divergence_of
-from bayesnmf.posterior.fitting import fit_silently
+from bayesnmf.posterior.fitting import fit
 from bayesnmf.posterior.new_rows import transform
 from bayesnmf.priors import Prior
 from bayesnmf.sklearn_words import Penalties, likelihood_of, map_of
@@ -48,7 +48,8 @@ class BayesianNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     solver : {"auto", "newton", "accelerated", "mu", "cd"}, default "auto"
         As for :class:`bayesnmf.MAP`; "cd" is "newton" here.
     init : {None, "random", "nndsvd", "nndsvda"}, default None
-        None is "random".
+        None: the best of "nndsvd" and random starts; "random" where there are as many components as
+        rows or columns.
     alpha_W : float, default 0.0
     alpha_H : float or "same", default "same"
     l1_ratio : float, default 0.0
@@ -121,11 +122,11 @@ class BayesianNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the components of X, of shape (n_samples, n_features); NaN means missing."""
         X = self._validated(X, reset=True)
-        likelihood, method = self._likelihood(), self._method()
+        likelihood, method = self._likelihood(), self._method(X)
         model = NMF(self.n_components, likelihood, *self._priors(X, likelihood))
         names = getattr(self, "feature_names_in_", None)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.fit_ = fit_silently(X, model, method, seed=self._seed, columns=names)
+        self.fit_ = fit(X, model, method, seed=self._seed, columns=names, progress=False)
         self.components_ = self.fit_.H.to_numpy()
         draws = self.fit_.tree["posterior/H"].to_numpy().reshape(-1, *self.components_.shape)
         single = np.nan if len(draws) == 1 else 1.0
@@ -192,14 +193,22 @@ class BayesianNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         return likelihood_of(self.beta_loss)
 
-    def _method(self) -> Method:
+    def _method(self, X: Any) -> Method:
         method = as_method(self.method)
         if method == MAP():
-            return map_of(self.solver, self.init, self.max_iter, self.tol)
+            has_vectors = self.n_components < min(X.shape)
+            return map_of(self.solver, self.init, self.max_iter, self.tol, has_vectors=has_vectors)
         return method
 
     def _priors(self, X: Any, likelihood: str | Likelihood) -> list[str | Prior]:
-        """Return the priors of W and H."""
+        """Return the priors of W and H.
+
+        Values that are no counts are only an objective under a likelihood of counts. Multiply them by c,
+        and that objective is multiplied by c, while a gamma prior, whose rate follows the scale
+        of the data, stays as strong as it was. TF-IDF adds up to about nine a document, whatever the
+        number of words. So the weight of the prior would be an accident of the scale: in most texts it
+        outweighs the data, and the MAP estimate leaves one component. A flat prior has no such weight.
+        """
         default: tuple[str | Prior, str | Prior] = ("gamma", "gamma")
         alpha = self.alpha_W or (self.alpha_H != "same" and self.alpha_H)
         if self.beta_loss is not None or alpha:

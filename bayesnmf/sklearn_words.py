@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayesnmf.likelihoods import Gaussian, Likelihood
+from bayesnmf.likelihoods.losses import LOSSES
 from bayesnmf.methods import MAP
 from bayesnmf.priors import Exponential, Flat, Prior
 
-#: The likelihood behind each loss, by its name and by its number.
-LOSSES: dict[Any, str] = {
-    "frobenius": "gaussian",
-    2: "gaussian",
-    "kullback-leibler": "poisson",
-    1: "poisson",
-    "itakura-saito": "gamma",
-    0: "gamma",
-}
+#: The losses that scikit-learn also takes by number, the beta of the beta divergence.
+NUMBERS = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
 
 
 #: The solver here that is nearest to scikit-learn's.
 SOLVERS = {"mu": "mu", "cd": "newton"}
 
 
-#: The start here that is nearest to scikit-learn's.
-STARTS = {None: "random", "random": "random", "nndsvd": "nndsvd", "nndsvda": "nndsvd"}
+#: The start here that is nearest to scikit-learn's. Its default is nndsvda alone; random starts beside
+#: it cost little, and the best optimum is kept.
+STARTS: dict[str | None, Any] = {
+    None: ["nndsvd", "random"],
+    "random": "random",
+    "nndsvd": "nndsvd",
+    "nndsvda": "nndsvd",
+}
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,25 @@ def likelihood_of(beta_loss: Any) -> str | Likelihood:
     >>> likelihood_of("kullback-leibler")
     'poisson'
     """
-    if beta_loss not in LOSSES:
+    loss = NUMBERS.get(beta_loss, beta_loss)
+    if loss not in LOSSES:
         raise ValueError(
             f"unknown beta_loss {beta_loss!r}; valid: frobenius (2), kullback-leibler (1), itakura-saito (0)"
         )
-    name = LOSSES[beta_loss]
+    name = LOSSES[loss]
     # Half the squared error is the negative log density of noise of standard deviation 1.
     return Gaussian(sigma=1.0) if name == "gaussian" else name
 
 
-def map_of(solver: str, init: Any, max_iter: int, tol: float) -> MAP:
+def map_of(solver: str, init: Any, max_iter: int, tol: float, *, has_vectors: bool) -> MAP:
     """Return a MAP estimate with scikit-learn's options.
+
+    Parameters
+    ----------
+    solver, init, max_iter, tol :
+        As for :class:`bayesnmf.BayesianNMF`.
+    has_vectors : bool
+        Whether the data have more singular vectors than there are components, which nndsvd needs.
 
     Raises
     ------
@@ -86,4 +94,5 @@ def map_of(solver: str, init: Any, max_iter: int, tol: float) -> MAP:
             "use method=bayesnmf.MAP(init=(W, H))"
         )
     chosen: Any = SOLVERS.get(solver, solver)
-    return MAP(solver=chosen, init=STARTS[init], max_iter=max_iter, tol=tol)  # type: ignore[arg-type]
+    start: Any = STARTS[init] if init is not None or has_vectors else "random"
+    return MAP(solver=chosen, init=start, max_iter=max_iter, tol=tol)

@@ -105,12 +105,13 @@ def _structured(V: np.ndarray, likelihood: str, rank: int, seed: int, _: int) ->
 
     from bayesnmf.data import Matrix
     from bayesnmf.methods import MCMC
+    from bayesnmf.progress import Silent
 
     def sample() -> Sites:
         with jax.enable_x64(True):
             matrix = Matrix.of(V)
             model = bn.NMF(rank, likelihood).resolve(matrix)
-            draws = MCMC().run(model, matrix, jax.random.key(seed), False)
+            draws = MCMC().run(model, matrix, jax.random.key(seed), Silent())
         return dict(draws.sites), draws.stats["lp"]
 
     return sample

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 from sklearn.base import clone
 from sklearn.decomposition import NMF as ScikitNMF
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -124,6 +125,63 @@ def test_fractions_do_not_empty_components():
     assert np.isfinite(model.score(X))
 
 
+def news(shared_data, n_documents):
+    """Return counts of words in documents, of words in at least so many, and the words."""
+    counts = scipy.sparse.load_npz(shared_data / "reuters" / "reuters_counts.npz").tocsr()
+    words = (shared_data / "reuters" / "reuters.tokens").read_text().split("\n")
+    frequent = np.asarray((counts > 0).sum(axis=0)).ravel() >= n_documents
+    return counts[:, frequent], np.array(words)[: counts.shape[1]][frequent]
+
+
+@pytest.mark.data
+def test_topics_of_weighted_words_are_scikit_learns(shared_data):
+    """TF-IDF of real news, with default settings: scikit-learn's objective, and no component empty."""
+    counts, _ = news(shared_data, n_documents=30)
+    model = make_pipeline(TfidfTransformer(), BayesianNMF(4, random_state=0)).fit(counts)
+    X, ours = model[0].transform(counts), model[-1]
+    options = {"beta_loss": "kullback-leibler", "solver": "mu", "max_iter": 500, "random_state": 0}
+    theirs = ScikitNMF(4, tol=1e-6, **options).fit(X)
+    assert ours.reconstruction_err_ <= theirs.reconstruction_err_
+    # Its updates lead nowhere from here, so these are topics of its own objective.
+    again = ScikitNMF(4, init="custom", tol=0, **options)
+    again.fit(X, W=ours.fit_.W.to_numpy(), H=ours.components_.copy())
+    assert ours.reconstruction_err_ == pytest.approx(again.reconstruction_err_, rel=1e-5)
+    H = again.components_ / again.components_.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(ours.components_, H, atol=1e-3)
+    shares = ours.fit_.mass.to_numpy().ravel() / X.sum()
+    assert shares.min() > 0.1
+
+
+@pytest.mark.data
+def test_a_prior_that_outweighs_weighted_words_is_named(shared_data):
+    counts, _ = news(shared_data, n_documents=30)
+    X = TfidfTransformer().fit_transform(counts)
+    model = BayesianNMF(4, prior_W="gamma", prior_H="gamma", random_state=0)
+    with pytest.warns(UserWarning, match="3 of 4 components are empty: .* the prior outweighs"):
+        model.fit(X)
+    assert model.fit_.converged
+
+
+@pytest.mark.data
+@pytest.mark.long
+@pytest.mark.statistical
+@pytest.mark.usefixtures("optimised")
+def test_weighted_words_hold_the_known_topics(shared_data):
+    """Topics of twenty that the makers of the data name; see ``README.md`` there."""
+    counts, words = news(shared_data, n_documents=5)
+    model = make_pipeline(TfidfTransformer(), BayesianNMF(20, random_state=0)).fit(counts)
+    top = [set(words[np.argsort(-h)[:20]]) for h in model[-1].components_]
+    for topic in (
+        "mother teresa heart",
+        "pope vatican paul",
+        "charles prince diana",
+        "elvis king fans",
+        "germany war nazi",
+    ):
+        assert any(set(topic.split()) <= found for found in top), topic
+    assert model[-1].fit_.active().sum() == 20
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -131,7 +189,7 @@ def test_fractions_do_not_empty_components():
         ({"beta_loss": 1, "likelihood": "gamma"}, "both say what the noise is"),
         ({"alpha_W": 0.1}, "asks for an l2 penalty"),
         ({"init": "custom"}, r"use method=bayesnmf.MAP\(init"),
-        ({"likelihood": "kullback-leibler"}, "unknown likelihood"),
+        ({"likelihood": "kullback-leibler"}, "use likelihood='poisson'"),
         ({"n_components": 0}, "at least 1"),
     ],
 )

@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import pandas as pd
 import typer
 
 from bayesnmf import plots
@@ -23,6 +22,7 @@ from bayesnmf.posterior import endings, fitting
 from bayesnmf.posterior.output_files import IMAGES, require_target, write_figure
 from bayesnmf.posterior.requirements import require_whole
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import Part, Progress, showing
 
 EXAMPLES = (
     "\b\nExample:\n"
@@ -88,31 +88,29 @@ def run_compare(
     models = {name: NMF(rank, likelihood, H=H) for name, likelihood in chosen.items()}
     V = layout.read(data)
     typer.echo(f"{data}: {files.describe(V)}\n")
-    fits = _fits(V, models, record, seed)
-    table = _compared(fits, criterion, escalate, seed)
+    measured: Any = criterion
+    with showing(sys.stderr.isatty()) as shown:
+        fits = _fits(V, models, record, seed, shown)
+        table = comparison.compare(fits, measured, escalate=escalate, seed=seed)
     typer.echo(table[SHOWN].to_string(float_format="{:.4g}".format))
     if out is not None:
         write_figure(plots.compare(table), out)
 
 
-def _fits(V: Any, models: dict[str, NMF], method: Any, seed: int) -> dict[str, Fit]:
+def _fits(
+    V: Any, models: dict[str, NMF], method: Any, seed: int, progress: Progress
+) -> dict[str, Fit]:
     """Fit every model, once the data suit all of them."""
     matrices = {name: fitting.matrix_for(V, model, method) for name, model in models.items()}
     for name, model in models.items():
         model.check(matrices[name], draws=True)  # before minutes are spent on the others
-    progress = sys.stderr.isatty()
-    fits = {
-        name: require_whole(
-            fitting.fit_silently(matrices[name], model, method, seed=seed, progress=progress)
+    fits = {}
+    for name, model in progress.over(models.items(), "fits"):
+        fit = fitting.fit_silently(
+            matrices[name], model, method, seed=seed, progress=Part(progress)
         )
-        for name, model in models.items()
-    }
+        fits[name] = require_whole(fit)
     for name, result in fits.items():
         if not result.converged:
             warnings.warn(f"{name}: {result.message}", endings.ConvergenceWarning, stacklevel=1)
     return fits
-
-
-def _compared(fits: dict[str, Fit], criterion: Any, escalate: bool, seed: int) -> pd.DataFrame:
-    progress = sys.stderr.isatty()
-    return comparison.compare(fits, criterion, escalate=escalate, seed=seed, progress=progress)

@@ -24,6 +24,7 @@ from bayesnmf.comparison.loo import loo
 from bayesnmf.comparison.waic import waic
 from bayesnmf.model import Measure
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import DELAY, showing
 from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
@@ -155,14 +156,16 @@ def compare(
     require_same_data(fits)
     scoring = Scoring(criterion, task, measure, escalate, n_folds, scheme, executor, seed, progress)
     results = {}
-    for name, model in models.items():
-        if not isinstance(model, Fit):
-            results[name] = require_pointwise(name, model)
-            continue
-        try:
-            results[name] = scoring.score(model)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+    with showing(progress, delay=DELAY) as shown:
+        for done, (name, model) in enumerate(models.items()):
+            shown.stage(str(name), len(models), done)
+            if not isinstance(model, Fit):
+                results[name] = require_pointwise(name, model)
+                continue
+            try:
+                results[name] = scoring.score(model)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
     require_comparable(results)
     return _ranked(results, reference)
 

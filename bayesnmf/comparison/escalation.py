@@ -11,11 +11,10 @@ and permutation symmetries of WH make meaningless.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from bayesnmf.comparison.psis import good_k, psis_loo
 from bayesnmf.comparison.refits import Fold, run_folds, served
 from bayesnmf.methods import MCMC, Method
 from bayesnmf.posterior.method_record import method_of
+from bayesnmf.progress import Part, Progress, Silent
 
 type Factor = Literal["W", "H"]
 
@@ -59,15 +59,15 @@ class Escalation:
     executor : concurrent.futures.Executor, optional
         Where refits run.
     seed : int, default 0
-    progress : bool, default False
-        Whether to show progress bars.
+    progress : Progress, optional
+        What shows how far it has come.
     """
 
     pointwise: Pointwise
     reff: float
     executor: Executor | None = None
     seed: int = 0
-    progress: bool = False
+    progress: Progress = field(default_factory=Silent)
 
     def improved(self, estimates: Estimates) -> Estimates:
         """Return the estimates with those of the bad units replaced; a refit's k is 0."""
@@ -117,7 +117,7 @@ class Escalation:
             return estimates
         assert estimates.columns is not None  # the units are cells
         elpd, k = np.empty(len(bad)), np.empty(len(bad))
-        for at, unit in enumerate(_shown(bad, f"{factor} integrated", self.progress)):
+        for at, unit in enumerate(self.progress.over(bad, f"{factor} integrated")):
             cell = int(estimates.rows[unit]), int(estimates.columns[unit])
             values, fitted = integral.cell(*(cell if factor == "W" else cell[::-1]))
             elpd[at], k[at] = _left_out(values, fitted, self.reff)
@@ -132,7 +132,7 @@ class Escalation:
         if not bad.size or (nmf is not None and nmf.n_known):  # a program knows no components
             return estimates
         cells = estimates.mask(bad, shape)
-        mixed = mixture_loo(self.pointwise, cells, self._method, self.seed, self.progress)
+        mixed = mixture_loo(self.pointwise, cells, self._method, self.seed, Part(self.progress))
         if mixed is None:
             return estimates
         elpd, k = mixed
@@ -179,14 +179,12 @@ class Escalation:
         return [group for group in groups if (observed & ~group).any(axis=0).all()]
 
 
-def rows_integrated(
-    pointwise: Pointwise, reff: float, seed: int = 0, progress: bool = False
-) -> Estimates:
+def rows_integrated(pointwise: Pointwise, reff: float, seed: int, progress: Progress) -> Estimates:
     """Return the density of each row given all others, with its w integrated out."""
     integral = Integral(pointwise, "W", _thinned_draws(pointwise.n_draws), seed)
     estimates = Estimates.empty("row", pointwise.cells.observed, "W integrated")
     elpd, k, lppd = (np.empty(len(estimates.rows)) for _ in range(3))
-    for row in _shown(estimates.rows, "W integrated", progress):
+    for row in progress.over(estimates.rows, "W integrated"):
         values, fitted = integral.line(int(row))
         elpd[row], k[row] = _left_out(values, fitted, reff)
         lppd[row] = np.logaddexp.reduce(values) - np.log(len(values))
@@ -196,14 +194,6 @@ def rows_integrated(
 def _n_refits(observed: np.ndarray, cells: np.ndarray) -> int:
     in_line = max(int(cells.sum(axis=axis).max()) for axis in (0, 1))
     return min(max(in_line, math.ceil(cells.sum() / (MAX_HELD * observed.sum()))), MAX_REFITS)
-
-
-def _shown(units: np.ndarray, name: str, progress: bool) -> Iterable[Any]:
-    """Return an iterator over units that shows a progress bar after a second."""
-    from tqdm import tqdm
-
-    bar: Iterable[Any] = tqdm(units, name, delay=1, leave=False, disable=not progress)
-    return bar
 
 
 def _left_out(values: np.ndarray, fitted: np.ndarray, reff: float) -> tuple[float, float]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ from bayesnmf.methods import Method, MethodLike, as_method
 from bayesnmf.model import Measure, Model, ModelLike, as_model
 from bayesnmf.posterior.method_record import method_of
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import showing
 from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def kfold(
     n_folds: int = 5,
     *,
     mask: ArrayLike | None = None,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
     scheme: Scheme = "cells",
     measure: Measure | None = None,
     log_jacobian: ArrayLike = 0.0,
@@ -52,8 +56,8 @@ def kfold(
 
     Parameters
     ----------
-    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
-        Data; NaN means missing.
+    V : array, table, SciPy sparse or AnnData of shape (n_rows, n_columns)
+        Data, as for :func:`bayesnmf.fit`; NaN means missing.
     model : NMF, Program or callable
         As for :func:`bayesnmf.fit`. Defaults that are taken from the data are taken from each
         fold's own training data.
@@ -63,6 +67,8 @@ def kfold(
         Number of folds; with ``scheme="blocks"``, of groups of rows and groups of columns.
     mask : array of bool of shape (n_rows, n_columns), optional
         True where a cell is observed.
+    rows, columns, layer : optional
+        As for :func:`bayesnmf.fit`: names for data that have none, and the layer of an AnnData.
     scheme : {"cells", "rows", "blocks"}, default "cells"
         "cells": speckled cells, balanced over rows and columns. "rows": whole rows, with their w
         integrated out given H. "blocks": a group of rows crossed with a group of columns
@@ -116,7 +122,8 @@ def kfold(
     require_executor(executor)
     asked, record = as_model(model), as_method(method)
     # Folds leave cells out, so that a method has to keep sparse data without some of them.
-    matrix = matrix_of(V, lambda masked: record.keeps_sparse(asked, True), mask)
+    names: dict[str, Any] = {"rows": rows, "columns": columns, "layer": layer}
+    matrix = matrix_of(V, lambda masked: record.keeps_sparse(asked, True), mask, **names)
     design = CrossValidation(n_folds, scheme, measure, executor, seed, progress)
     # Folds are arrays without names: what has names is matched here.
     return design.run(matrix, asked.matched(matrix), record, log_jacobian)
@@ -136,11 +143,13 @@ def kfold_of_fit(
     pointwise, method = Pointwise(fit, measure), method_of(fit)
     design = CrossValidation(n_folds, scheme, measure, executor, seed, progress)
     matrix = served(pointwise.matrix, pointwise.model, method)
-    result = design.run(matrix, pointwise.model, method)
-    if scheme != "rows":
+    with showing(progress) as shown:
+        result = design.run(matrix, pointwise.model, method)
+        tiles = pointwise.tiles(progress=shown) if scheme != "rows" else ()
         lppd = np.full(pointwise.cells.shape, np.nan)
-        for tile in pointwise.tiles(progress=progress):
+        for tile in tiles:
             lppd[tile.rows, tile.columns] = mean_density(tile.values)
+    if scheme != "rows":
         p_i = lppd[pointwise.cells.observed] - result.elpd_i.to_numpy()
         result.p_kfold_i = result.elpd_i.copy(data=p_i).rename("p_kfold_i")
         result.p = float(p_i.sum())
@@ -170,9 +179,8 @@ class CrossValidation:
         folds = make_folds(
             cells.observed, self.n_folds, self.scheme, np.random.default_rng(self.seed)
         )
-        results = run_folds(
-            self._refits(folds, matrix, model, method), self.executor, self.progress
-        )
+        with showing(self.progress) as shown:
+            results = run_folds(self._refits(folds, matrix, model, method), self.executor, shown)
         estimates = self._estimates(folds, cells.observed, [x for x, *_ in results], offset)
         attrs = result_attributes(
             None,

@@ -16,6 +16,7 @@ from bayesnmf.comparison.pointwise import Pointwise, jacobian, mean_density, war
 from bayesnmf.comparison.psis import good_k, psis_loo
 from bayesnmf.model import Measure
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import DELAY, Progress, showing
 from bayesnmf.workers import require_executor
 
 if TYPE_CHECKING:
@@ -126,13 +127,14 @@ def loo(
     offset = jacobian(log_jacobian, pointwise.matrix)
     observed, reff = pointwise.cells.observed, relative_efficiency(fit)
     n_draws = pointwise.n_draws
-    if task == "cell":
-        estimates = _cells_left_out(pointwise, reff, progress)
-    else:
-        estimates = rows_integrated(pointwise, reff, seed, progress)
-        n_draws = min(n_draws, MAX_DRAWS)
-    if escalate:
-        estimates = Escalation(pointwise, reff, executor, seed, progress).improved(estimates)
+    with showing(progress, delay=DELAY) as shown:
+        if task == "cell":
+            estimates = _cells_left_out(pointwise, reff, shown)
+        else:
+            estimates = rows_integrated(pointwise, reff, seed, shown)
+            n_draws = min(n_draws, MAX_DRAWS)
+        if escalate:
+            estimates = Escalation(pointwise, reff, executor, seed, shown).improved(estimates)
     moved = offset[observed] if task == "cell" else np.where(observed, offset, 0.0).sum(axis=1)
     estimates = replace(estimates, elpd=estimates.elpd + moved, lppd=estimates.lppd + moved)
     attrs = attributes_of_fit(pointwise, task, offset, begin)
@@ -142,7 +144,7 @@ def loo(
     return result
 
 
-def _cells_left_out(pointwise: Pointwise, reff: float, progress: bool) -> Estimates:
+def _cells_left_out(pointwise: Pointwise, reff: float, progress: Progress) -> Estimates:
     """Return the density of each cell given all others, by smoothed importance sampling."""
     elpd, lppd, k = (np.full(pointwise.cells.shape, np.nan) for _ in range(3))
     for tile in pointwise.tiles(progress=progress):

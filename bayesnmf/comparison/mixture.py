@@ -18,6 +18,7 @@ from bayesnmf.model import Model, Program
 from bayesnmf.posterior import fitting
 from bayesnmf.posterior.requirements import require_whole
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import Progress
 
 
 def mixture_program(model: Model, rows: np.ndarray, columns: np.ndarray) -> Program:
@@ -49,7 +50,11 @@ def mixture_program(model: Model, rows: np.ndarray, columns: np.ndarray) -> Prog
 
 
 def mixture_loo(
-    pointwise: Pointwise, cells: np.ndarray, method: Method, seed: int, progress: bool = False
+    pointwise: Pointwise,
+    cells: np.ndarray,
+    method: Method,
+    seed: int,
+    progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     r"""Leave out cells with draws from the mixture of the posteriors without them.
 
@@ -65,8 +70,8 @@ def mixture_loo(
     method : MCMC
         How the mixture is drawn from.
     seed : int
-    progress : bool, default False
-        Whether to show the progress of the run.
+    progress : Progress, optional
+        What shows how far the run has come.
 
     Returns
     -------
@@ -83,7 +88,9 @@ def mixture_loo(
     fit, rows_columns = pointwise.fit, np.nonzero(cells)
     V = fit.V.to_numpy()
     program = mixture_program(pointwise.model, *rows_columns)
-    mixed = require_whole(fitting.fit_silently(V, program, method, seed=seed, progress=progress))
+    mixed = require_whole(
+        fitting.fit_silently(V, program, method, seed=seed, progress=progress or False)
+    )
     if not mixed.converged:
         return None
     values, fitted = _densities_of_cells(

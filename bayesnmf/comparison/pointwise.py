@@ -24,6 +24,7 @@ from bayesnmf.data.labels import matched
 from bayesnmf.model import Measure, Model
 from bayesnmf.posterior.requirements import require_draws, require_model, warn_of_modes
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import Progress, Silent
 
 #: Numbers (draws x cells) in a tile; a few arrays of this size are alive at once.
 TILE_SIZE = 2**22
@@ -135,23 +136,21 @@ class Pointwise:
         """Whether a continuous likelihood is scored by the mass that it gives to counts."""
         return self.measure == "counting" and self.own_measure == "lebesgue"
 
-    def tiles(self, size: int | None = None, *, progress: bool = False) -> Iterator[Tile]:
+    def tiles(self, size: int | None = None, *, progress: Progress | None = None) -> Iterator[Tile]:
         """Yield the wanted cells tile by tile, each cell once.
 
         Parameters
         ----------
         size : int, optional
             Numbers (draws x cells) in a tile. None: ``TILE_SIZE``.
-        progress : bool, default False
-            Whether to show a progress bar, after a second.
+        progress : Progress, optional
+            What shows how many tiles are done.
 
         Raises
         ------
         ValueError
             When a log density is not finite; the message names the cell.
         """
-        from tqdm import tqdm
-
         width = max((TILE_SIZE if size is None else size) // self.n_draws, 1)
         n_rows, n_columns = self.cells.shape
         # Nearly square, so that each draw of a factor read is used several times.
@@ -160,8 +159,7 @@ class Pointwise:
         kind = densities_of(self.model)
         densities = kind(self.fit, self.model, self.cells, mass=self.discretised)
         corners = [(i, j) for j in range(0, n_columns, n_wide) for i in range(0, n_rows, n_high)]
-        bar = tqdm(corners, "densities", delay=1, leave=False, disable=not progress)
-        for row, column in bar:
+        for row, column in (progress or Silent()).over(corners, "densities"):
             rows, columns = np.arange(row, row + n_high), np.arange(column, column + n_wide)
             if self.cells.observed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].any():
                 yield self._tile(densities, rows, columns)

@@ -19,6 +19,7 @@ from bayesnmf.model import Measure, Model
 from bayesnmf.posterior import fitting
 from bayesnmf.posterior.requirements import require_whole
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import Progress
 from bayesnmf.workers import run_all
 
 #: NumPyro keeps its stack of handlers in a global, so threads of one process take turns.
@@ -106,14 +107,12 @@ class Fold:
 
 
 def run_folds(
-    folds: Iterable[Fold], executor: Executor | None, progress: bool = False
+    folds: Iterable[Fold], executor: Executor | None, progress: Progress
 ) -> list[tuple[np.ndarray, int, bool]]:
     """Score folds, here or through an executor, in order."""
-    from tqdm import tqdm
-
     folds = list(folds)
-    with tqdm(total=len(folds), desc="folds", disable=not progress, leave=False) as bar:
-        return run_all(Fold.score, folds, executor, bar.update)
+    progress.stage("refits", len(folds))
+    return run_all(Fold.score, folds, executor, progress.advance)
 
 
 def served(matrix: AnyMatrix, model: Model, method: Method) -> AnyMatrix:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
@@ -17,7 +20,15 @@ from bayesnmf.posterior.result import Fit
 
 
 def score(
-    fit: Fit, V_new: MatrixLike, *, num_samples: int = 200, seed: int = 0, **known: ArrayLike
+    fit: Fit,
+    V_new: MatrixLike,
+    *,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
+    num_samples: int = 200,
+    seed: int = 0,
+    **known: ArrayLike,
 ) -> xr.DataArray:
     r"""Return the log predictive density of rows that the fit has not seen.
 
@@ -30,8 +41,10 @@ def score(
     ----------
     fit : Fit
         Result of :func:`bayesnmf.fit` of a :class:`bayesnmf.NMF` with a proper prior of W.
-    V_new : array, DataFrame, DataArray or SciPy sparse of shape (n_new_rows, n_columns)
+    V_new : array, table, SciPy sparse or AnnData of shape (n_new_rows, n_columns)
         Rows; missing cells are left out. Columns are matched by name with those of the fit.
+    rows, columns, layer : optional
+        As for :func:`bayesnmf.fit`: names for new rows that have none, and the layer of an AnnData.
     num_samples : int, default 200
         Draws of H over all chains, evenly spaced in each.
     seed : int, default 0
@@ -62,7 +75,8 @@ def score(
         raise ValueError(
             "W is known in part in this fit, but not for new rows, so they have no score: transform them"
         )
-    matrix = learned.with_names(matrix_of(V_new, lambda masked: False))
+    names: dict[str, Any] = {"rows": rows, "columns": columns, "layer": layer}
+    matrix = learned.with_names(matrix_of(V_new, lambda masked: False, **names))
     assert isinstance(matrix, Matrix)
     likelihood = learned.for_rows(matrix, known).likelihood
     likelihood.check(matrix)

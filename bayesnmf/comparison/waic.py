@@ -14,6 +14,7 @@ from bayesnmf.comparison.estimates import Estimates
 from bayesnmf.comparison.pointwise import Pointwise, Tile, jacobian, mean_density, warn_of_draws
 from bayesnmf.model import Measure
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import DELAY, showing
 
 if TYPE_CHECKING:
     from bayesnmf.comparison.records import ELPDDataWAIC
@@ -92,9 +93,10 @@ def waic(
     warn_of_draws(pointwise)
     offset = jacobian(log_jacobian, pointwise.matrix)
     lppd, penalty = (np.full(pointwise.cells.shape, np.nan) for _ in range(2))
-    for tile in pointwise.tiles(progress=progress):
-        lppd[tile.rows, tile.columns] = mean_density(tile.values)
-        penalty[tile.rows, tile.columns] = _covariances(tile)
+    with showing(progress, delay=DELAY) as shown:
+        for tile in pointwise.tiles(progress=shown):
+            lppd[tile.rows, tile.columns] = mean_density(tile.values)
+            penalty[tile.rows, tile.columns] = _covariances(tile)
     observed = pointwise.cells.observed
     p_i, lppd = penalty[observed], (lppd + offset)[observed]
     unreliable = int((p_i > MAX_WAIC_VARIANCE).sum())

@@ -9,6 +9,7 @@ from bayesnmf.likelihoods.beta import Beta
 from bayesnmf.likelihoods.define import likelihood
 from bayesnmf.likelihoods.gamma import Gamma
 from bayesnmf.likelihoods.gaussian import Gaussian
+from bayesnmf.likelihoods.losses import translation
 from bayesnmf.likelihoods.negative_binomial import NegativeBinomial
 from bayesnmf.likelihoods.poisson import Poisson
 
@@ -25,9 +26,8 @@ def as_likelihood(likelihood: Any) -> Likelihood:
     """Return `likelihood`, or the default instance of the likelihood that it names."""
     if isinstance(likelihood, str):
         if likelihood not in REGISTRY:
-            raise ValueError(
-                f"unknown likelihood {likelihood!r}; valid names: {', '.join(REGISTRY)}"
-            )
+            hint = translation(likelihood) or f"valid names: {', '.join(REGISTRY)}"
+            raise ValueError(f"unknown likelihood {likelihood!r}; {hint}")
         return REGISTRY[likelihood]()
     if not isinstance(likelihood, Likelihood):
         raise TypeError(

@@ -25,6 +25,7 @@ from bayesnmf.methods.optimise.search import Search, Solution, find_optima
 from bayesnmf.methods.options import require_counts, require_tolerance
 from bayesnmf.model import NMF, Model
 from bayesnmf.observed import serves_sparse
+from bayesnmf.progress import Progress
 
 #: Above this many components the Hessians cost more than they save.
 MAX_NEWTON_COMPONENTS = 32
@@ -148,18 +149,19 @@ class MAP:
         """What `init` names, one by one."""
         return self.init if isinstance(self.init, list) else [self.init]  # type: ignore[list-item]
 
-    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
+    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: Progress) -> Draws:
         """Find the MAP estimate and return it as one chain of one draw."""
         nmf = model.nmf
         if nmf is not None:
             return self._run_nmf(nmf, matrix, key, progress)
         assert isinstance(matrix, Matrix)  # keeps_sparse is False of a program
         self._refuse_for_programs()
+        progress.stage("MAP estimate", 1)
         found = program_optimum(model, matrix, key, self.max_iter)
         info = {"n_iter": found.n_iter, "objective": found.objective}
         return Draws(_one_draw(found.sites), {}, found.converged, found.message, info)
 
-    def _run_nmf(self, model: NMF, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
+    def _run_nmf(self, model: NMF, matrix: AnyMatrix, key: jax.Array, progress: Progress) -> Draws:
         if self.space == "log" and model.hyper_priors:
             raise ValueError(NO_LOG_SPACE)
         starts = self._starts(model, matrix, key)

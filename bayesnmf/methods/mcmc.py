@@ -15,6 +15,7 @@ from bayesnmf.methods.sampler.nuts import sample_nuts
 from bayesnmf.methods.sampler.run import resume_structured, sample_structured
 from bayesnmf.model import Model
 from bayesnmf.observed import serves_sparse
+from bayesnmf.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class MCMC:
         nmf = model.nmf
         return self.kernel != "nuts" and nmf is not None and serves_sparse(nmf, masked)
 
-    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
+    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: Progress) -> Draws:
         """Run the chains; an interruption ends them with the draws made so far."""
         num_draws = self.num_chains * self.num_samples
         require_room(model, matrix, num_draws, "Ask for fewer samples (num_samples) or chains")
@@ -85,7 +86,7 @@ class MCMC:
         matrix: AnyMatrix,
         state: dict[str, np.ndarray],
         num_samples: int,
-        progress: bool,
+        progress: Progress,
     ) -> Draws:
         """Continue from the state of earlier draws, for `num_samples` more of each chain."""
         assert model.nmf is not None  # no other run leaves a state

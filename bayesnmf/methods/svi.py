@@ -15,7 +15,6 @@ from numpyro.infer import SVI as NumPyroSVI
 from numpyro.infer import Trace_ELBO, init_to_feasible, init_to_value
 from numpyro.infer.autoguide import AutoNormal
 from numpyro.optim import Adam
-from tqdm.auto import tqdm
 
 from bayesnmf.data import AnyMatrix, Matrix
 from bayesnmf.methods.draws import Draws, require_room
@@ -24,6 +23,7 @@ from bayesnmf.methods.options import require_counts, require_tolerance
 from bayesnmf.model import Model
 from bayesnmf.model.completion import complete_sites, sites_to_infer
 from bayesnmf.model.sites import deterministic_sites, log_joint
+from bayesnmf.progress import Progress
 
 #: Steps between two looks at the evidence lower bound.
 CHUNK = 1000
@@ -108,7 +108,7 @@ class SVI:
         """Return False: sparse data are expanded."""
         return False
 
-    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: bool) -> Draws:
+    def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: Progress) -> Draws:
         """Fit the guide and return draws of it as one chain."""
         assert isinstance(matrix, Matrix)  # keeps_sparse is False
         require_room(model, matrix, self.num_samples, "Ask for fewer draws (num_samples)")
@@ -116,6 +116,7 @@ class SVI:
         center = log_map(model, matrix, key_map, progress)
         svi, given, state = _started(model, matrix, center, key_init)
         state, n_steps, converged = self._climb(svi, state, given, matrix, progress)
+        progress.stage("draws", 1)
         params = svi.get_params(state)
         elbo, error = _final_elbo(svi, params, given, key_elbo)
         draws = _draws(svi, params, key_draws, num_samples=self.num_samples)
@@ -134,22 +135,22 @@ class SVI:
         )
 
     def _climb(
-        self, svi: NumPyroSVI, state: Any, given: Given, matrix: Matrix, progress: bool
+        self, svi: NumPyroSVI, state: Any, given: Given, matrix: Matrix, progress: Progress
     ) -> tuple[Any, int, bool]:
         """Take steps until they no longer improve the bound."""
         n_steps, best, waited = 0, -np.inf, 0
-        with tqdm(total=self.num_steps, desc="svi", disable=not progress, leave=False) as bar:
-            while n_steps < self.num_steps and waited < PATIENCE:
-                steps = min(CHUNK, self.num_steps - n_steps)
-                state, losses = _steps(svi, state, given, num_steps=steps)
-                bound = -np.asarray(losses, np.float64)
-                n_steps += steps
-                bar.update(steps)
-                bar.set_postfix(elbo=f"{bound.mean():.6g}", refresh=False)
-                error = bound.std() / np.sqrt(steps)
-                improved = bound.mean() - best > max(self.tol * matrix.cells.size, error)
-                waited = 0 if improved else waited + 1
-                best = max(best, bound.mean())
+        progress.stage("gradient steps", self.num_steps)
+        while n_steps < self.num_steps and waited < PATIENCE:
+            steps = min(CHUNK, self.num_steps - n_steps)
+            state, losses = _steps(svi, state, given, num_steps=steps)
+            bound = -np.asarray(losses, np.float64)
+            n_steps += steps
+            progress.advance(steps)
+            progress.note(f"ELBO {bound.mean():.6g}")
+            error = bound.std() / np.sqrt(steps)
+            improved = bound.mean() - best > max(self.tol * matrix.cells.size, error)
+            waited = 0 if improved else waited + 1
+            best = max(best, bound.mean())
         return state, n_steps, waited == PATIENCE
 
 

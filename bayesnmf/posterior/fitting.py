@@ -24,6 +24,7 @@ from bayesnmf.posterior.endings import warn_of_ending
 from bayesnmf.posterior.method_record import ARRAYS, OPTIONS, method_of, method_to_record
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.verdict import finished
+from bayesnmf.progress import Progress, showing
 from bayesnmf.workers import require_own_jax
 
 
@@ -70,7 +71,7 @@ def fit(
     seed : int, default 0
         Same data, model, method and seed give the same result, bit for bit.
     progress : bool, default True
-        Whether to show progress bars.
+        Whether to show a bar, which says which stage the fit is in.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def fit_silently(
     columns: Sequence[Hashable] | None = None,
     layer: str | None = None,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | Progress = False,
 ) -> Fit:
     """Fit as :func:`fit` does, for callers that say themselves what has not converged."""
     require_own_jax()
@@ -140,26 +141,28 @@ def fit_silently(
     )
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed must be an integer, not {seed!r}")
-    # Precision follows the data; nothing outside this block sees the setting.
-    with jax.enable_x64(matrix.dtype == np.float64):
-        names = model.component_names  # lost when labelled tables become arrays
-        model.check(matrix, draws=method.needs_density)
-        _warn_of_excess(model, matrix)
-        model = model.resolve(matrix)
-        begin = perf_counter()
-        draws = method.run(model, matrix, jax.random.key(seed), progress)
-        options, arrays = method_to_record(method)
-        attrs = {
-            "bayesnmf_version": version("bayesnmf"),
-            "method": method.name,
-            OPTIONS: json.dumps(options),
-            "seed": int(seed),
-            "seconds": perf_counter() - begin,
-        }
-        tree = assemble(draws, model, matrix, attrs, names=names)
-    if arrays:
-        tree[ARRAYS] = xr.DataTree(xr.Dataset(arrays))
-    return finished(tree, model, draws.state)
+    with showing(progress) as shown:
+        # Precision follows the data; nothing outside this block sees the setting.
+        with jax.enable_x64(matrix.dtype == np.float64):
+            names = model.component_names  # lost when labelled tables become arrays
+            model.check(matrix, draws=method.needs_density)
+            _warn_of_excess(model, matrix)
+            model = model.resolve(matrix)
+            begin = perf_counter()
+            draws = method.run(model, matrix, jax.random.key(seed), shown)
+            shown.stage("diagnostics", 1)
+            options, arrays = method_to_record(method)
+            attrs = {
+                "bayesnmf_version": version("bayesnmf"),
+                "method": method.name,
+                OPTIONS: json.dumps(options),
+                "seed": int(seed),
+                "seconds": perf_counter() - begin,
+            }
+            tree = assemble(draws, model, matrix, attrs, names=names)
+        if arrays:
+            tree[ARRAYS] = xr.DataTree(xr.Dataset(arrays))
+        return finished(tree, model, draws.state)
 
 
 def _warn_of_excess(model: Model, matrix: AnyMatrix) -> None:
@@ -220,14 +223,16 @@ def resume(fit: Fit, num_samples: int = 1000, *, progress: bool = True) -> Fit:
             "its state, and of chains in several modes only the whole fit. Fit again with more draws"
         )
     begin = perf_counter()
-    with jax.enable_x64(fit.matrix.dtype == np.float64):
-        more = method.resume(fit.model, fit.matrix, dict(state), num_samples, progress)
-        joined, scale = _joined(fit, more)
-        kept = ("bayesnmf_version", "method", OPTIONS, "seed")
-        attrs = {name: fit.tree.attrs[name] for name in kept}
-        attrs["seconds"] = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
-        tree = assemble(joined, fit.model, fit.matrix, attrs, scale)
-    result = finished(_with_names_of(fit, tree), fit.model, more.state)
+    with showing(progress) as shown:
+        with jax.enable_x64(fit.matrix.dtype == np.float64):
+            more = method.resume(fit.model, fit.matrix, dict(state), num_samples, shown)
+            shown.stage("diagnostics", 1)
+            joined, scale = _joined(fit, more)
+            kept = ("bayesnmf_version", "method", OPTIONS, "seed")
+            attrs = {name: fit.tree.attrs[name] for name in kept}
+            attrs["seconds"] = float(fit.tree.attrs["seconds"]) + perf_counter() - begin
+            tree = assemble(joined, fit.model, fit.matrix, attrs, scale)
+        result = finished(_with_names_of(fit, tree), fit.model, more.state)
     warn_of_ending(result)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from time import perf_counter
@@ -29,10 +30,19 @@ from bayesnmf.posterior.requirements import require_model, require_one_mode
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.thinning import kept_draws, with_draws
 from bayesnmf.posterior.verdict import finished
+from bayesnmf.progress import Silent
 
 
 def transform(
-    fit: Fit, V_new: MatrixLike, *, num_samples: int = 400, seed: int = 0, **known: ArrayLike
+    fit: Fit,
+    V_new: MatrixLike,
+    *,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
+    num_samples: int = 400,
+    seed: int = 0,
+    **known: ArrayLike,
 ) -> Fit:
     """Infer W of new rows, given what a fit has learned of H.
 
@@ -45,9 +55,11 @@ def transform(
     ----------
     fit : Fit
         Result of :func:`bayesnmf.fit` of a :class:`bayesnmf.NMF`.
-    V_new : array, DataFrame, DataArray or SciPy sparse of shape (n_new_rows, n_columns)
+    V_new : array, table, SciPy sparse or AnnData of shape (n_new_rows, n_columns)
         New rows; NaN means missing. Columns are matched by name with those of the fit; where they have
         no names, they are taken by position.
+    rows, columns, layer : optional
+        As for :func:`bayesnmf.fit`: names for new rows that have none, and the layer of an AnnData.
     num_samples : int, default 400
         Draws of H over all chains, evenly spaced in each; at most all of them are used.
     seed : int, default 0
@@ -77,7 +89,13 @@ def transform(
     """
     begin, learned = perf_counter(), learned_from(fit, num_samples)
     method = MCMC() if fit.method != "map" else MAP()
-    matrix = matrix_of(V_new, lambda masked: method.keeps_sparse(learned.model, masked))
+    matrix = matrix_of(
+        V_new,
+        lambda masked: method.keeps_sparse(learned.model, masked),
+        rows=rows,
+        columns=columns,
+        layer=layer,
+    )
     matrix = learned.with_names(matrix)
     model = learned.for_rows(matrix, known)
     with jax.enable_x64(matrix.dtype == np.float64):
@@ -205,7 +223,7 @@ def _best(learned: Learned, model: NMF, matrix: AnyMatrix, seed: int) -> Draws:
     given = given_draw(model, jnp.asarray(H), {name: jnp.asarray(x) for name, x in others.items()})
     method = method_of(learned.fit)
     assert isinstance(method, MAP)
-    found = replace(method, init="random").run(given, matrix, jax.random.key(seed), False)
+    found = replace(method, init="random").run(given, matrix, jax.random.key(seed), Silent())
     sites = {"W": found.sites["W"], "H": H[None, None]}
     sites |= {name: x[None, None] for name, x in others.items()}
     return replace(found, sites=sites)

@@ -15,6 +15,7 @@ from bayesnmf.posterior.thinning import require_num_samples, spaced
 from bayesnmf.predictive.blocks import RowBlocks
 from bayesnmf.predictive.cells import site_draws
 from bayesnmf.predictive.statistics import observed_and_replicated
+from bayesnmf.progress import DELAY, showing
 
 #: Level of each check.
 LEVEL = 0.05
@@ -125,10 +126,10 @@ def ppc(
     warn_of_modes(fit)
     sizes = fit.tree["posterior"].sizes
     index = spaced(sizes["chain"] * sizes["draw"], num_samples)
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), showing(progress, delay=DELAY) as shown:
         try:
             observed, replicated = observed_and_replicated(
-                RowBlocks(fit), site_draws(fit, index), seed, progress
+                RowBlocks(fit), site_draws(fit, index), seed, shown
             )
         except NotImplementedError:
             raise ValueError(

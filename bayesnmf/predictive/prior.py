@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import jax
 import numpy as np
 import xarray as xr
@@ -22,7 +24,14 @@ from bayesnmf.predictive.replicates import replicated, require_room
 
 
 def prior_predictive(
-    model: ModelLike, V: MatrixLike | AnyMatrix, *, num_samples: int = 500, seed: int = 0
+    model: ModelLike,
+    V: MatrixLike | AnyMatrix,
+    *,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
+    num_samples: int = 500,
+    seed: int = 0,
 ) -> xr.DataTree:
     """Draw W, H and the parameters from the prior, and a replicate of V from each draw.
 
@@ -33,9 +42,11 @@ def prior_predictive(
     ----------
     model : NMF, Program or callable
         As for :func:`bayesnmf.fit`.
-    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
+    V : array, table, SciPy sparse or AnnData of shape (n_rows, n_columns)
         Gives the shape and the names. Its values matter only to what the model leaves open: rates
         at None become those that give WH the mean of V. It must lie in the support of the model.
+    rows, columns, layer : optional
+        As for :func:`bayesnmf.fit`: names for data that have none, and the layer of an AnnData.
     num_samples : int, default 500
         Number of draws.
     seed : int, default 0
@@ -71,7 +82,7 @@ def prior_predictive(
     """
     num_samples, model = require_num_samples(num_samples), as_model(model)
     _refuse_flat(model)
-    matrix = matrix_for(V, model, MCMC())
+    matrix = matrix_for(V, model, MCMC(), rows=rows, columns=columns, layer=layer)
     with jax.enable_x64(matrix.dtype == np.float64):
         names = model.component_names
         model.check(matrix, draws=True)

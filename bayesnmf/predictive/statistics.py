@@ -23,6 +23,7 @@ from bayesnmf.predictive.discrepancies import (
     products,
     smooth,
 )
+from bayesnmf.progress import Progress
 
 #: Singular values in the table, and in the spectrum.
 N_VALUES, N_SPECTRUM = 3, 10
@@ -32,7 +33,7 @@ type Pair = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
 def observed_and_replicated(
-    rows: RowBlocks, draws: dict[str, np.ndarray], seed: int, progress: bool = False
+    rows: RowBlocks, draws: dict[str, np.ndarray], seed: int, progress: Progress
 ) -> Pair:
     """Return the statistics of the data, and of a replicate, at each of some draws.
 
@@ -42,8 +43,8 @@ def observed_and_replicated(
     draws : dict of str to ndarray of shape (n_draws, ...)
         All sites in double precision.
     seed : int
-    progress : bool, default False
-        Whether to show a progress bar, after a second.
+    progress : Progress
+        What shows how many draws are done.
 
     Returns
     -------
@@ -51,13 +52,11 @@ def observed_and_replicated(
         Of the data and of the replicates: the statistics of :func:`bayesnmf.ppc` by name, and
         "spectrum", the leading singular values of the Pearson residual.
     """
-    from tqdm import tqdm
-
     n_draws, side = len(draws["W"]), _side(rows)
     together = 1 if side == "neither" else min(rows.n_together, n_draws)
     keys, pairs = jax.random.split(jax.random.key(seed), n_draws), []
     firsts = range(0, n_draws, together)
-    for first in tqdm(firsts, "replicates", delay=1, leave=False, disable=not progress):
+    for first in progress.over(firsts, "replicates"):
         # The last draws are repeated to fill up their batch, so that one program serves all.
         numbers = np.arange(first, first + together)
         chosen = np.minimum(numbers, n_draws - 1)

@@ -14,6 +14,7 @@ from bayesnmf.model import NMF
 from bayesnmf.posterior import fitting
 from bayesnmf.posterior.original import original_factors
 from bayesnmf.posterior.result import Fit
+from bayesnmf.progress import Progress
 from bayesnmf.rank.held_out import FoldAtMAP
 from bayesnmf.rank.measures import Measures, folds_of, precision, run_tasks, summed
 from bayesnmf.rank.residuals import MAX_ITER, TOL, Replicates, p_value, residuals
@@ -23,7 +24,9 @@ from bayesnmf.rank.settings import Settings
 BATCH = 10
 
 
-def measure_at_map(settings: Settings, rank: int, previous: Fit | None, progress: bool) -> Measures:
+def measure_at_map(
+    settings: Settings, rank: int, previous: Fit | None, progress: Progress
+) -> Measures:
     """Fit one rank by its MAP estimate in log space, and measure it.
 
     Parameters
@@ -32,7 +35,7 @@ def measure_at_map(settings: Settings, rank: int, previous: Fit | None, progress
     rank : int
     previous : Fit or None
         The fit of a smaller rank, from which one of the searches starts.
-    progress : bool
+    progress : Progress
     """
     model = settings.at(rank)
     method = _method_at(settings, model, previous)
@@ -42,7 +45,9 @@ def measure_at_map(settings: Settings, rank: int, previous: Fit | None, progress
     sites, search = sites_of(fit), method.search(model)
     values = {"converged": float(fit.converged), "stability": _stability(fit)}
     with precision(settings):
+        progress.stage("residual check", 1)
         values |= _residual_check(settings, model, search, sites)
+        progress.stage("cross-validation", 1)
         elpd_i, note = _cross_validated(settings, model, search, sites)
     return Measures(fit, elpd_i, summed(elpd_i) | values, note)
 

@@ -19,6 +19,7 @@ from bayesnmf.methods.matching import similarity
 from bayesnmf.posterior import fitting
 from bayesnmf.posterior.result import Fit
 from bayesnmf.predictive.checks import ppc
+from bayesnmf.progress import Progress
 from bayesnmf.rank.settings import Settings
 from bayesnmf.workers import run_all
 
@@ -96,12 +97,13 @@ def summed(elpd_i: np.ndarray) -> dict[str, float]:
     return {"elpd": float(elpd_i.sum()), "se": error}
 
 
-def measure_draws(settings: Settings, rank: int, progress: bool) -> Measures:
+def measure_draws(settings: Settings, rank: int, progress: Progress) -> Measures:
     """Fit one rank by draws, and measure it."""
     model = settings.at(rank)
     fit = fitting.fit_silently(
         settings.matrix, model, settings.method, seed=settings.seed, progress=progress
     )
+    progress.stage("predictive densities", 1)
     values: dict[str, float] = {
         "converged": float(fit.converged),
         "elbo": float(fit.tree.attrs.get("elbo", np.nan)),
@@ -116,6 +118,7 @@ def measure_draws(settings: Settings, rank: int, progress: bool) -> Measures:
     if held is not None:
         elpd_i = np.ravel(held.elpd_i.to_numpy())
         values["bad_k"] = float(held.elpd_i.attrs["bad_k"])
+    progress.stage("predictive checks", 1)
     checks = ppc(fit, num_samples=settings.n_replicates, seed=settings.seed, progress=False)
     values |= {
         "residual_p": float(checks.table["p"]["singular value 1"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +21,7 @@ from bayesnmf.methods import MAP, MethodLike
 from bayesnmf.posterior.output_files import RESULTS, require_target
 from bayesnmf.posterior.result import Fit
 from bayesnmf.priors import Prior
+from bayesnmf.progress import Part, Progress, showing
 from bayesnmf.rank.ard import automatic_range, kept_by_ard
 from bayesnmf.rank.at_map import measure_at_map
 from bayesnmf.rank.measures import MEASURED, Measures, folds_of, measure_draws
@@ -40,6 +41,9 @@ def select_rank(
     W: ArrayLike | None = None,
     H: ArrayLike | None = None,
     mask: ArrayLike | None = None,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
     criterion: Criterion = "auto",
     n_folds: int = 5,
     n_replicates: int = 99,
@@ -58,8 +62,8 @@ def select_rank(
 
     Parameters
     ----------
-    V : array, DataFrame, DataArray or SciPy sparse of shape (n_rows, n_columns)
-        Data; NaN means missing. Sparse data are expanded.
+    V : array, table, SciPy sparse or AnnData of shape (n_rows, n_columns)
+        Data, as for :func:`bayesnmf.fit`; NaN means missing. Sparse data are expanded.
     ranks : iterable of int or "auto", optional
         Ranks to try, in any order; one of them is returned. None: 1 to 10, or to the smaller side
         of V. "auto": 1 to two more than the number of components that automatic relevance
@@ -74,8 +78,8 @@ def select_rank(
     W, H : DataFrame, DataArray or array, optional
         Known components, as for :class:`bayesnmf.NMF`. A rank is then the number of free components
         beside them, from 0.
-    mask : array of bool of shape (n_rows, n_columns), optional
-        True where a cell is observed.
+    mask, rows, columns, layer : optional
+        As for :func:`bayesnmf.fit`: observed cells, names for data without, the layer of an AnnData.
     criterion : {"auto", "kfold", "loo"}, default "auto"
         Where the elpd comes from. "auto": "kfold" for "map", "loo" for draws.
     n_folds : int, default 5
@@ -128,6 +132,9 @@ def select_rank(
         prior_W,
         prior_H,
         criterion,
+        rows=rows,
+        columns=columns,
+        layer=layer,
         W=W,
         H=H,
         n_folds=n_folds,
@@ -137,20 +144,22 @@ def select_rank(
     )
     if save_to is not None:
         require_target(Path(save_to), RESULTS, "save_to")
-    found = automatic_range(settings) if isinstance(ranks, str) and ranks == "auto" else None
-    asked = as_ranks(
-        ranks if found is None else found.ranks, settings.matrix.shape, settings.model.n_known
-    )
     done = _earlier(settings, resume_from)
-    keeper = _Keeper(save_to)
-    interrupted = _sweep(settings, asked, done, keeper, progress)
-    finished = _finished(asked, done)
-    notes = [found.note] if found is not None else []
-    if interrupted:
-        left = ", ".join(str(rank) for rank in asked if rank not in done)
-        notes.append(f"Interrupted before rank {left}: continue with resume_from")
-    else:
-        _count_by_ard(settings, finished)
+    keeper, notes = _Keeper(save_to), []
+    with showing(progress) as shown:
+        if isinstance(ranks, str) and ranks == "auto":
+            shown.stage("ranks to try", 1)
+            ranks, note = automatic_range(settings)
+            notes.append(note)
+        asked = as_ranks(ranks, settings.matrix.shape, settings.model.n_known)
+        interrupted = _sweep(settings, asked, done, keeper, shown)
+        finished = _finished(asked, done)
+        if interrupted:
+            left = ", ".join(str(rank) for rank in asked if rank not in done)
+            notes.append(f"Interrupted before rank {left}: continue with resume_from")
+        else:
+            shown.stage("components that ARD keeps", 1)
+            _count_by_ard(settings, finished)
     selection = _selected(settings, finished, notes)
     keeper.save(selection)
     return selection
@@ -183,28 +192,24 @@ def _sweep(
     asked: list[int],
     done: dict[int, Measures],
     keeper: _Keeper,
-    progress: bool,
+    progress: Progress,
 ) -> bool:
     """Measure the ranks that are not done, and return whether Ctrl-C left any."""
-    from tqdm.auto import tqdm
-
     waiting = [rank for rank in asked if rank not in done]
-    with tqdm(total=len(waiting), desc="ranks", disable=not progress, leave=False) as bar:
-        for rank in waiting:
-            bar.set_description(f"rank {rank}")
-            try:
-                measures = _measure(settings, rank, done, progress)
-                if measures.fit.interrupted:
-                    # A sampler keeps the draws made so far, which are no fair measure of a rank.
-                    raise KeyboardInterrupt
-                done[rank] = measures
-                if keeper.path is not None:
-                    keeper.save(_selected(settings, _finished(asked, done), []))
-            except KeyboardInterrupt:
-                if not _finished(asked, done):
-                    raise
-                break
-            bar.update()
+    for number, rank in enumerate(waiting):
+        progress.stage(f"rank {rank}", len(waiting), number)
+        try:
+            measures = _measure(settings, rank, done, Part(progress))
+            if measures.fit.interrupted:
+                # A sampler keeps the draws made so far, which are no fair measure of a rank.
+                raise KeyboardInterrupt
+            done[rank] = measures
+            if keeper.path is not None:
+                keeper.save(_selected(settings, _finished(asked, done), []))
+        except KeyboardInterrupt:
+            if not _finished(asked, done):
+                raise
+            break
     return len(_finished(asked, done)) < len(asked)
 
 
@@ -212,7 +217,9 @@ def _finished(asked: list[int], done: dict[int, Measures]) -> dict[int, Measures
     return {rank: done[rank] for rank in asked if rank in done}
 
 
-def _measure(settings: Settings, rank: int, done: dict[int, Measures], progress: bool) -> Measures:
+def _measure(
+    settings: Settings, rank: int, done: dict[int, Measures], progress: Progress
+) -> Measures:
     begin = perf_counter()
     if isinstance(settings.method, MAP):
         smaller = [other for other in done if other < rank]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -145,6 +145,9 @@ def settings_of(
     prior_H: str | Prior,
     criterion: Criterion,
     *,
+    rows: Sequence[Hashable] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    layer: str | None = None,
     W: ArrayLike | None = None,
     H: ArrayLike | None = None,
     **others: Any,
@@ -155,7 +158,7 @@ def settings_of(
         raise ValueError(f"unknown criterion {criterion!r}; valid: auto, kfold, loo")
     if criterion == "auto":
         criterion = "kfold" if record.name == "map" else "loo"
-    matrix = matrix_of(V, lambda masked: False, mask)
+    matrix = matrix_of(V, lambda masked: False, mask, rows=rows, columns=columns, layer=layer)
     assert isinstance(matrix, Matrix)
     n_known = number_known(W, "W") + number_known(H, "H")
     model = NMF(n_known + 1, likelihood, prior_W, prior_H, W=W, H=H)

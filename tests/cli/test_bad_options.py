@@ -17,6 +17,7 @@ from bayesnmf.posterior import output_files
         ("--rank 0", ["--rank", "1"]),
         ("--rank few", ["--rank"]),
         ("--rank 2 --likelihood posson", ["unknown likelihood 'posson'", "poisson", "beta"]),
+        ("--rank 2 --likelihood kullback-leibler", ["use likelihood='poisson'"]),
         ("--rank 2 --method em", ["unknown method 'em'", "map, svi, mcmc"]),
         ("--rank 2 --prior-w cauchy", ["unknown --prior-w 'cauchy'", "gamma, exponential, flat"]),
         ("--rank 2 --prior-h cauchy", ["unknown --prior-h 'cauchy'", "gamma, exponential, flat"]),

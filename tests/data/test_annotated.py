@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import small
+import synthetic
+import xarray as xr
 
 import bayesnmf as bn
 from bayesnmf.data import Matrix, SparseMatrix
@@ -79,10 +81,53 @@ def test_a_fit_of_an_anndata_is_that_of_its_sparse_matrix():
     assert fit.tree.attrs["objective"] == pytest.approx(plain.tree.attrs["objective"], rel=1e-6)
 
 
-def test_other_functions_take_an_anndata():
-    asked = None, "poisson", "map", "gamma", "gamma", "auto"
-    settings = settings_of(adata(), *asked, n_folds=2, n_replicates=19, seed=0)
-    assert list(settings.matrix.row_names) == CELLS
+#: What a function that takes data is given: an AnnData's layer, and an array with names.
+NAMED = [
+    (adata(counts() * 0, raw=scipy.sparse.csr_matrix(counts())), {"layer": "raw"}),
+    (counts(), {"rows": CELLS, "columns": GENES}),
+]
+
+
+@pytest.mark.parametrize(("V", "options"), NAMED, ids=["layer", "names"])
+def test_functions_of_data_take_what_fit_takes(V, options):
+    frame, model = pd.DataFrame(counts(), CELLS, GENES), bn.NMF(2)
+    fit, method = small.run(frame, small.model("poisson"), METHOD), synthetic.MadeUp(num_samples=20)
+
+    def results(V, **options):
+        new = bn.transform(fit, V, **options)
+        densities = bn.score(fit, V, num_samples=20, **options)
+        prior = bn.prior_predictive(model, V, num_samples=3, **options)["prior_predictive/V"]
+        folds = bn.kfold(V, model, method, n_folds=2, progress=False, **options)
+        asked = None, "poisson", "map", "gamma", "gamma", "auto"
+        sweep = settings_of(V, *asked, n_folds=2, n_replicates=19, seed=0, **options)
+        return (
+            new.W,
+            densities,
+            prior,
+            folds.elpd_i,
+            sweep.matrix.frame().to_xarray().to_dataarray(),
+        )
+
+    for found, expected in zip(results(V, **options), results(frame), strict=True):
+        xr.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda V, **options: bn.kfold(V, bn.NMF(2), "svi", **options),
+        lambda V, **options: bn.select_rank(V, [1], **options),
+        lambda V, **options: bn.prior_predictive(bn.NMF(2), V, **options),
+        lambda V, **options: bn.transform(small.fitted("poisson", "map"), V, **options),
+        lambda V, **options: bn.score(small.fitted("poisson", "map"), V, **options),
+    ],
+)
+def test_a_layer_that_is_not_there_is_named_everywhere(function):
+    with pytest.raises(ValueError, match="without the layer 'counts': it has 'raw'"):
+        function(adata(raw=counts()), layer="counts")
+
+
+def test_a_model_takes_an_anndata():
     assert bn.NMF(2).resolve(adata()) == bn.NMF(2).resolve(counts())
 
 

@@ -20,6 +20,7 @@ from bayesnmf.methods.draws import COPIES, require_room
 from bayesnmf.methods.optimise import lbfgs as programs
 from bayesnmf.methods.optimise import log_map
 from bayesnmf.posterior.fitting import matrix_for
+from bayesnmf.progress import Silent
 from bayesnmf.rank.settings import settings_of
 
 V = small.data(small.LIKELIHOODS["poisson"])
@@ -197,7 +198,7 @@ def test_a_large_start_is_one_short_search_on_the_cheapest_storage(monkeypatch, 
     mostly_zero = Matrix.of(np.eye(6, 5) + np.eye(6, 5, -1))
     key = jax.random.key(0)
     with pytest.raises(AttributeError):  # the pretended search has no sites
-        log_map.log_map(bn.NMF(2, likelihood), mostly_zero, key, progress=False)
+        log_map.log_map(bn.NMF(2, likelihood), mostly_zero, key, progress=Silent())
     ((search, matrix, starts),) = asked
     assert (search["max_iter"], len(starts)) == (log_map.SHORT, 1)
     assert isinstance(matrix, SparseMatrix) == kept

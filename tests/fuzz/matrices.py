@@ -19,6 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import scipy.io
@@ -259,6 +260,17 @@ def _spoil(rng: np.random.Generator, matrix: Any) -> None:
         part[rng.integers(part.size)] = _choice(rng, [None, [99], [-1, 0], ["x"], [0] * 50])
 
 
+def _annotated(rng: np.random.Generator, values: np.ndarray) -> anndata.AnnData:
+    """Return an AnnData, whose matrix may be dense or sparse, in X or in none."""
+    if values.dtype in (np.float16, np.longdouble):
+        values = values.astype(np.float64)
+    kind = _choice(rng, ["dense", "csr_matrix", "csc_matrix"])
+    X = values if kind == "dense" else getattr(scipy.sparse, kind)(values)
+    if rng.random() < 0.1:
+        return anndata.AnnData(None, layers={"raw": X}, shape=values.shape)
+    return anndata.AnnData(X)
+
+
 CONTAINERS: dict[str, Callable[[np.random.Generator, np.ndarray], Any]] = {
     "array": lambda rng, values: values,
     "Fortran order": lambda rng, values: np.asfortranarray(values),
@@ -274,6 +286,7 @@ CONTAINERS: dict[str, Callable[[np.random.Generator, np.ndarray], Any]] = {
     "sparse frame": lambda rng, values: pd.DataFrame(values.astype(float)).astype(
         pd.SparseDtype(float, 0.0)
     ),
+    "AnnData": _annotated,
     "text": lambda rng, values: values.astype(str),
     "dict": lambda rng, values: dict(enumerate(values)),
     "dates": lambda rng, values: np.zeros(
@@ -334,6 +347,15 @@ def _stream(write: Callable[[Any], Any]) -> bytes:
     return stream.getvalue()
 
 
+def _h5ad(X: Any) -> bytes:
+    data = anndata.AnnData(X, _FRAME.index.to_frame(name="name"), _FRAME.T.iloc[:, :0])
+    data.layers["raw"] = X
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.write_h5ad(Path(folder) / "data.h5ad")
+        return (Path(folder) / "data.h5ad").read_bytes()
+
+
 _CSR = scipy.sparse.csr_array(_FRAME.to_numpy())
 SOUND: dict[str, Callable[[], bytes]] = {
     "npz": lambda: _stream(lambda s: scipy.sparse.save_npz(s, _CSR, compressed=False)),
@@ -342,6 +364,8 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "npy": lambda: _stream(lambda s: np.save(s, _FRAME.to_numpy())),
     "parquet": lambda: _stream(_FRAME.to_parquet),
     "Parquet": lambda: _stream(_FRAME.reset_index().iloc[:, ::-1].to_parquet),
+    "h5ad": lambda: _h5ad(_CSR.astype(np.float32)),
+    "H5ad": lambda: _h5ad(_FRAME.to_numpy(float)),
     "mtx": lambda: _stream(lambda s: scipy.io.mmwrite(s, _CSR)),
     "csv": lambda: _FRAME.to_csv().encode(),
     "txt": lambda: _FRAME.to_csv(sep="\t").encode(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bayesnmf import NMF, select_rank
 from bayesnmf.data import Matrix
+from bayesnmf.datasets import make_nmf
 from bayesnmf.likelihoods import (
     REGISTRY,
     Beta,
@@ -294,3 +298,20 @@ def test_unknown_names_list_the_valid_ones():
         as_likelihood("gauss")
     with pytest.raises(TypeError, match=r"or an instance from .*, not <class .*Poisson"):
         as_likelihood(Poisson)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "title"),
+    [
+        ("kullback-leibler", "poisson", "Poisson"),
+        ("Frobenius", "gaussian", "Gaussian"),
+        ("itakura_saito", "gamma", "gamma"),
+    ],
+)
+def test_losses_are_translated(loss, name, title):
+    sentence = f"unknown likelihood {loss!r}; this loss is the {title} likelihood here: use likelihood={name!r}"
+    takers = (as_likelihood, partial(NMF, 2), partial(make_nmf, 3, 3, 1))
+    for taker in (*takers, lambda loss: select_rank(np.ones((3, 3)), [1], likelihood=loss)):
+        with pytest.raises(ValueError) as caught:
+            taker(loss)
+        assert str(caught.value) == sentence

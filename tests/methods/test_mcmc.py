@@ -18,6 +18,7 @@ from bayesnmf.methods.optimise.log_map import log_map
 from bayesnmf.methods.sampler import chains
 from bayesnmf.methods.sampler.nuts import JITTER, _jittered
 from bayesnmf.model.sites import log_joint
+from bayesnmf.progress import Silent
 
 plain = pytest.mark.parametrize("name", small.PLAIN)
 SHORT = bn.MCMC(num_warmup=5, num_samples=5, num_chains=1)
@@ -165,7 +166,7 @@ def test_chains_start_apart_near_the_mode_in_log_space(float64):
     V = small.data(small.LIKELIHOODS["gaussian-known"])
     model = small.model("gaussian-known")
     matrix = Matrix.of(V)
-    mode = log_map(model.resolve(matrix), matrix, jax.random.key(0), False)
+    mode = log_map(model.resolve(matrix), matrix, jax.random.key(0), Silent())
     best = log_joint(model, matrix, {k: v[None, None] for k, v in mode.items()})
     z = {k: jnp.log(v) for k, v in mode.items()}
     starts = _jittered(z, jax.random.key(1), 50)

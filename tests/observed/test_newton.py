@@ -18,6 +18,7 @@ from bayesnmf.methods.optimise.search import find_optima
 from bayesnmf.methods.optimise.solution import Search
 from bayesnmf.observed import observe
 from bayesnmf.priors import Exponential, Flat, Gamma
+from bayesnmf.progress import Silent
 
 every_likelihood = pytest.mark.parametrize("name", small.DISTINCT)
 plain = pytest.mark.parametrize("name", small.PLAIN)
@@ -172,7 +173,7 @@ def test_starts_in_a_batch_end_where_they_end_alone(name, float64):
     model, matrix = small.model(name).resolve(V), Matrix.of(V)
     starts = [random_start(model, matrix, key) for key in jax.random.split(jax.random.key(0), 3)]
     alone, batch = (
-        find_optima(Search("newton", 500, 1e-5, batched=batched), model, matrix, starts, False)
+        find_optima(Search("newton", 500, 1e-5, batched=batched), model, matrix, starts, Silent())
         for batched in (False, True)
     )
     for a, b in zip(alone, batch, strict=True):

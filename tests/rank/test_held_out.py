@@ -9,6 +9,7 @@ from small import run
 import bayesnmf as bn
 from bayesnmf.methods.matching import similarity
 from bayesnmf.methods.optimise.initial import grown_start
+from bayesnmf.progress import Silent
 from bayesnmf.rank.at_map import measure_at_map
 from bayesnmf.rank.measures import folds_of, measure_draws, run_tasks, summed
 from bayesnmf.rank.settings import settings_of
@@ -37,9 +38,9 @@ def settings(V, method, criterion="kfold", n_folds=2):
 @pytest.mark.long
 def test_density_of_held_out_cells_is_near_that_of_mcmc():
     V = counts()
-    at_map = measure_at_map(settings(V, bn.MAP(n_init=2)), 1, None, False)
+    at_map = measure_at_map(settings(V, bn.MAP(n_init=2)), 1, None, Silent())
     by_mcmc = measure_draws(
-        settings(V, bn.MCMC(num_warmup=100, num_samples=300, num_chains=2)), 1, False
+        settings(V, bn.MCMC(num_warmup=100, num_samples=300, num_chains=2)), 1, Silent()
     )
     # Folds are the same, so cells are compared one by one: the Laplace approximation ignores how entries
     # of W and H depend on each other, which costs little in what they predict.
@@ -54,7 +55,7 @@ def test_a_cell_that_nothing_informs_is_not_impossible():
     V = np.full((8, 6), 3.0)
     # A separate component would explain it, but predict nothing when it is left out.
     V[0, 0] = 400.0
-    found = measure_at_map(settings(V, bn.MAP(n_init=2)), 2, None, False)
+    found = measure_at_map(settings(V, bn.MAP(n_init=2)), 2, None, Silent())
     assert np.isfinite(found.elpd_i).all()
     assert found.elpd_i.min() > -1000
 
@@ -63,7 +64,7 @@ def test_a_cell_that_nothing_informs_is_not_impossible():
 def test_components_that_can_replace_each_other_predict_as_one():
     """They may trade any amount of a row, but not what their sum predicts of large counts."""
     V = np.round(1e6 * np.outer(np.arange(1.0, 13), np.arange(1.0, 9)))
-    one, two = (measure_at_map(settings(V, bn.MAP(n_init=1)), k, None, False) for k in (1, 2))
+    one, two = (measure_at_map(settings(V, bn.MAP(n_init=1)), k, None, Silent()) for k in (1, 2))
     assert abs(two.values["elpd"] - one.values["elpd"]) < 40
 
 

@@ -10,6 +10,7 @@ import pytest
 import bayesnmf as bn
 from bayesnmf.data import Matrix
 from bayesnmf.methods.optimise.log_map import log_map
+from bayesnmf.progress import Silent
 from bayesnmf.rank.laplace import corrected_noise, draw_around, laplace_at
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 def at_optimal_rates(V, rank, likelihood):
     matrix = Matrix.of(V)
     model = bn.NMF(rank, likelihood).resolve(matrix)
-    sites = log_map(model, matrix, jax.random.key(0), progress=False)
+    sites = log_map(model, matrix, jax.random.key(0), progress=Silent())
     return model, matrix.filled(1.0), matrix.observed, sites
 
 

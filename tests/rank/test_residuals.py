@@ -13,6 +13,7 @@ from small import LIKELIHOODS, PLAIN, data, model
 import bayesnmf as bn
 from bayesnmf.methods.optimise.search import Search, find_optima, refit
 from bayesnmf.observed.cells import dense_cells_of
+from bayesnmf.progress import Silent
 from bayesnmf.rank.at_map import measure_at_map, sites_of
 from bayesnmf.rank.measures import precision
 from bayesnmf.rank.residuals import Replicates, p_value, residuals
@@ -66,7 +67,7 @@ def test_refit_from_an_optimum_stays_there(float64):
     matrix = bn.data.Matrix.of(data(LIKELIHOODS["poisson"]))
     search = Search("newton", 1000, 1e-6, log_space=True)
     start = (np.ones((6, 2)) + np.eye(6, 2), np.ones((2, 5)) + np.eye(2, 5))
-    found = find_optima(search, small, matrix, [start], False)[0]
+    found = find_optima(search, small, matrix, [start], Silent())[0]
     again = refit(search, small, dense_cells_of(small, matrix), found.sites)
     assert again.converged
     assert again.n_iter <= 3
@@ -98,7 +99,9 @@ def test_false_alarms_are_as_rare_as_the_level_says():
         mean = rng.gamma(2.0, 3.0, (12, 1)) @ rng.gamma(2.0, 3.0, (1, 9))
         asked = settings(rng.poisson(mean).astype(float) + 0.0, seed)
         with precision(asked):
-            p.append(measure_at_map(replace(asked, n_folds=2), 1, None, False).values["residual_p"])
+            p.append(
+                measure_at_map(replace(asked, n_folds=2), 1, None, Silent()).values["residual_p"]
+            )
     alarms = int(np.sum(np.array(p) <= 0.2))
     # Twice too many alarms would be seen; a right check fails here once in 10,000 times.
     assert alarms <= stats.binom.isf(1e-4, n, 0.2)
@@ -110,4 +113,4 @@ def test_missing_component_is_seen():
     mean = rng.gamma(1.0, 30.0, (12, 2)) @ np.kron(np.eye(2), np.full((1, 5), 1.0))
     asked = settings(rng.poisson(mean[:, :9]).astype(float) + 0.0)
     with jax.enable_x64(True):
-        assert measure_at_map(asked, 1, None, False).values["residual_p"] == pytest.approx(0.05)
+        assert measure_at_map(asked, 1, None, Silent()).values["residual_p"] == pytest.approx(0.05)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,11 +14,12 @@ from bayesnmf.methods.optimise.solution import (
     Solution,
     factors_at,
     residual_at,
-    show_progress,
+    show_step,
     solution_at,
 )
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Observed
+from bayesnmf.progress import Progress
 
 #: Multiplicative updates before the first Newton step, which from afar would pick a poor basin: few
 #: where one costs more than this many multiplications, and many where it costs next to nothing.
@@ -61,7 +60,11 @@ def warmed_up(search: Search, model: NMF, data: Observed, start: Start) -> multi
 
 
 def accelerated(
-    search: Search, model: NMF, data: Observed, points: list[multiplicative.Point], bar: Any
+    search: Search,
+    model: NMF,
+    data: Observed,
+    points: list[multiplicative.Point],
+    progress: Progress,
 ) -> list[Solution]:
     """Accelerate Newton or multiplicative steps until the certificate holds, from every point."""
     n_iter = warm_up(search, points[0])
@@ -70,11 +73,13 @@ def accelerated(
         for point in points
     ]
     if search.max_iter > n_iter:
-        states = advance(search, model, data, states, search.tol, search.max_iter - n_iter, bar)
+        states = advance(
+            search, model, data, states, search.tol, search.max_iter - n_iter, progress
+        )
     solutions = []
     for point, state in zip(points, states, strict=True):
-        solutions.append(_certified(search, model, data, point, state, bar))
-        bar.update()
+        solutions.append(_certified(search, model, data, point, state, progress))
+        progress.advance()
     return solutions
 
 
@@ -84,7 +89,7 @@ def _certified(
     data: Observed,
     point: multiplicative.Point,
     state: acceleration.State,
-    bar: Any,
+    progress: Progress,
 ) -> Solution:
     """Continue from a first run of the accelerated loop until the certificate holds."""
     options = {"log_space": search.log_space}
@@ -105,7 +110,7 @@ def _certified(
         if residual <= search.tol or stalled or n_iter >= search.max_iter:
             break
         state = acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
-        state = advance(search, model, data, [state], goal, search.max_iter - n_iter, bar)[0]
+        state = advance(search, model, data, [state], goal, search.max_iter - n_iter, progress)[0]
     return solution_at(model, point, residual, n_iter, residual <= search.tol, stalled)
 
 
@@ -116,7 +121,7 @@ def advance(
     states: list[acceleration.State],
     goal: float,
     budget: int,
-    bar: Any,
+    progress: Progress,
 ) -> list[acceleration.State]:
     """Run the accelerated loop in chunks, so that progress shows and Ctrl-C is heard."""
     tol, limit = jnp.asarray(goal, states[0].objective.dtype), 0
@@ -129,7 +134,7 @@ def advance(
     while int(jnp.max(state.n_iter)) == limit < budget:
         limit = min(limit + chunk, budget)
         state = step(model, data, state, jnp.asarray(limit), tol, **options)
-        show_progress(bar, int(jnp.max(state.n_iter)), float(jnp.min(state.objective)))
+        show_step(progress, int(jnp.max(state.n_iter)), float(jnp.min(state.objective)))
     if not batch:
         return [state]
     return [jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(len(states))]

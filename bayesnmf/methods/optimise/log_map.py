@@ -20,6 +20,11 @@ from bayesnmf.model.rates import conditional
 from bayesnmf.model.sites import latent_names
 from bayesnmf.observed import serves_sparse
 from bayesnmf.observed.cells import dense_cells_of
+from bayesnmf.progress import Part, Progress
+
+#: What the progress bar says meanwhile.
+STAGE = "start values"
+
 
 #: Random starts of the search; the best optimum is kept.
 N_STARTS = 4
@@ -35,24 +40,27 @@ START_TOL = 1e-2
 LARGE, SHORT, FILLED = 2**22, 50, 0.1
 
 
-def log_map(model: Model, matrix: Matrix, key: jax.Array, progress: bool) -> dict[str, np.ndarray]:
+def log_map(
+    model: Model, matrix: Matrix, key: jax.Array, progress: Progress
+) -> dict[str, np.ndarray]:
     """Return the values of the latent sites at the MAP estimate in log space.
 
     Unlike the MAP estimate itself it is strictly positive, so it has finite unconstrained coordinates.
     """
+    progress.stage(STAGE, 1)
     nmf = model.nmf
     if nmf is not None:
         if matrix.n_rows * matrix.n_columns >= LARGE:
             search = Search("newton", max_iter=SHORT, tol=START_TOL, log_space=True)
-            return _best_optimum(search, nmf, _sparse(nmf, matrix), key, progress, n_starts=1)
+            return _best_optimum(search, nmf, _sparse(nmf, matrix), key, Part(progress), n_starts=1)
         search = Search("newton", max_iter=1000, tol=1e-4, log_space=True)
-        return _best_optimum(search, nmf, matrix, key, progress)
+        return _best_optimum(search, nmf, matrix, key, Part(progress))
     sites = program_optimum(model, matrix, key, max_iter=2000).sites
     return {name: sites[name] for name in latent_names(model, matrix)}
 
 
 def log_maps(
-    model: NMF, matrix: AnyMatrix, key: jax.Array, number: int, progress: bool
+    model: NMF, matrix: AnyMatrix, key: jax.Array, number: int, progress: Progress
 ) -> list[dict[str, np.ndarray]]:
     """Return coarse optima from distinct starts, one for each chain.
 
@@ -60,9 +68,8 @@ def log_maps(
     compete, and not merely a poor one.
     """
     search = Search("newton", max_iter=200, tol=START_TOL, log_space=True)
-    return [
-        _best_optimum(search, model, matrix, k, progress) for k in jax.random.split(key, number)
-    ]
+    keys = progress.over(jax.random.split(key, number), STAGE)
+    return [_best_optimum(search, model, matrix, k, Part(progress)) for k in keys]
 
 
 def _sparse(model: NMF, matrix: Matrix) -> AnyMatrix:
@@ -79,7 +86,7 @@ def _best_optimum(
     model: NMF,
     matrix: AnyMatrix,
     key: jax.Array,
-    progress: bool,
+    progress: Progress,
     n_starts: int = N_STARTS,
 ) -> dict[str, np.ndarray]:
     """Return the best optimum in log space of a few random starts.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise import acceleration, multiplicative
@@ -17,13 +15,14 @@ from bayesnmf.methods.optimise.solution import (
     Solution,
     factors_at,
     residual_at,
-    show_progress,
+    show_step,
     solution_at,
 )
 from bayesnmf.model import NMF
 from bayesnmf.model.completion import put_known
 from bayesnmf.observed import observe
 from bayesnmf.observed.interface import Observed
+from bayesnmf.progress import Progress, Silent
 
 #: Multiplicative updates between two looks at the stopping rule, as in scikit-learn.
 STRIDE = 10
@@ -38,7 +37,7 @@ def find_optima(
     model: NMF,
     matrix: AnyMatrix,
     starts: list[Start],
-    progress: bool,
+    progress: Progress,
     data: Observed | None = None,
 ) -> list[Solution]:
     """Search from every start and return the optima, best first.
@@ -50,22 +49,31 @@ def find_optima(
     its slowest member.
     """
     data = observe(model, matrix) if data is None else data
-    with tqdm(total=len(starts), desc="map", disable=not progress, leave=False) as bar:
-        if search.solver != "mu":
-            starts = [_lifted(start, random_scales(model, matrix)) for start in starts]
-        starts = [put_known(model, *start) for start in starts]
-        if search.solver == "mu":
-            solutions = [_classic(search, model, data, start, bar) for start in starts]
-        else:
-            points = [warmed_up(search, model, data, start) for start in starts]
-            together = search.batched and len(starts) > 1
-            groups = [points] if together else [[point] for point in points]
-            solutions = [
-                solution
-                for group in groups
-                for solution in accelerated(search, model, data, group, bar)
-            ]
+    total, solutions = len(starts), []
+    progress.stage(_of_starts(0, total), total)
+    if search.solver != "mu":
+        starts = [_lifted(start, random_scales(model, matrix)) for start in starts]
+    starts = [put_known(model, *start) for start in starts]
+    if search.solver == "mu":
+        for done, start in enumerate(starts):
+            progress.stage(_of_starts(done, total), total, done)
+            solutions.append(_classic(search, model, data, start, progress))
+    else:
+        points = [warmed_up(search, model, data, start) for start in starts]
+        groups = [points] if search.batched else [[point] for point in points]
+        for group in groups:
+            done = len(solutions)
+            progress.stage(_of_starts(done, total, len(group)), total, done)
+            solutions += accelerated(search, model, data, group, progress)
     return sorted(solutions, key=lambda solution: (not solution.finite, solution.objective))
+
+
+def _of_starts(done: int, total: int, together: int = 1) -> str:
+    """Say which of the starts a search is at."""
+    if total == 1:
+        return "MAP estimate"
+    last = f" to {done + together}" if together > 1 else ""
+    return f"start {done + 1}{last} of {total}"
 
 
 def refit(search: Search, model: NMF, data: Observed, near: Mapping[str, np.ndarray]) -> Solution:
@@ -80,15 +88,16 @@ def refit(search: Search, model: NMF, data: Observed, near: Mapping[str, np.ndar
     W, H = put_known(model, W, H)
     point = multiplicative.first_point(model, data, W, H, given, **options)
     state = acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
-    bar = tqdm(disable=True)
-    state = advance(search, model, data, [state], search.tol, search.max_iter, bar)[0]
+    state = advance(search, model, data, [state], search.tol, search.max_iter, Silent())[0]
     W, H, parameters = state.accepted
     point = point._replace(W=W.T, H=H, parameters=parameters, objective=state.objective)
     residual = float(state.residual)
     return solution_at(model, point, residual, int(state.n_iter), residual <= search.tol)
 
 
-def _classic(search: Search, model: NMF, data: Observed, start: Start, bar: Any) -> Solution:
+def _classic(
+    search: Search, model: NMF, data: Observed, start: Start, progress: Progress
+) -> Solution:
     """Iterate plain multiplicative updates."""
     options = {"log_space": search.log_space}
     point = multiplicative.first_point(model, data, *start, model.likelihood.start(), **options)
@@ -106,8 +115,8 @@ def _classic(search: Search, model: NMF, data: Observed, start: Start, bar: Any)
             converged = (
                 residual_at(model, data, factors_at(point), point.objective, search) <= search.tol
             )
-        show_progress(bar, n_iter, float(point.objective))
-    bar.update()
+        show_step(progress, n_iter, float(point.objective))
+    progress.advance()
     residual = residual_at(model, data, factors_at(point), point.objective, search)
     return solution_at(model, point, residual, n_iter, converged)
 

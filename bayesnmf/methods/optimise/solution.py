@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ from bayesnmf.methods.optimise.acceleration import Factors
 from bayesnmf.model import NMF
 from bayesnmf.model.rates import optimal_rates
 from bayesnmf.observed.interface import Observed
+from bayesnmf.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,6 @@ def solution_at(
     return solution if solution.finite else replace(solution, converged=False)
 
 
-def show_progress(bar: Any, n_iter: int, objective: float) -> None:
+def show_step(progress: Progress, n_iter: int, objective: float) -> None:
     """Show how far a search has come."""
-    bar.set_postfix(step=n_iter, objective=f"{objective:.6g}", refresh=False)
-    bar.update(0)
+    progress.note(f"step {n_iter}, objective {objective:.6g}")

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm.auto import tqdm
 
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise.log_map import log_maps
@@ -16,6 +15,7 @@ from bayesnmf.model import NMF
 from bayesnmf.model.completion import complete_sites, sites_to_infer
 from bayesnmf.observed import observe_for_sampling
 from bayesnmf.observed.interface import Sampled
+from bayesnmf.progress import Progress
 
 
 class Run(NamedTuple):
@@ -34,7 +34,7 @@ def sample_structured(
     num_warmup: int,
     num_samples: int,
     num_chains: int,
-    progress: bool,
+    progress: Progress,
 ) -> Run:
     """Run chains, each from an optimum of its own; Ctrl-C ends the run with the draws made so far."""
     key_optima, key_chains = jax.random.split(key)
@@ -57,7 +57,7 @@ def resume_structured(
     *,
     num_samples: int,
     num_chains: int,
-    progress: bool,
+    progress: Progress,
 ) -> Run:
     """Continue from the state of an earlier run: its draws are those of one longer run."""
     data = observe_for_sampling(model, matrix)
@@ -82,27 +82,33 @@ def _state_like(model: NMF, matrix: AnyMatrix, data: Sampled, num_chains: int) -
     return like
 
 
-def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress: bool) -> Run:
+def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress: Progress) -> Run:
     plan, chunks = plan_for(model, data), []
     num_warmup, done = int(state.num_warmup), int(state.i)
-    total = max(num_warmup, done) + num_samples
-    with tqdm(total=total, initial=done, desc="mcmc", disable=not progress, leave=False) as bar:
-        try:
-            for chunk in chains.draw_chunks(plan, model, data, state, num_samples):
-                chunks.append(chunk)
-                bar.update(int(chunk.state.i) - bar.n)
-                stage = "warm-up" if bar.n <= num_warmup else "sampling"
-                acceptance = f"{float(jnp.mean(chunk.state.accept_prob)):.2f}"
-                bar.set_postfix(stage=stage, acceptance=acceptance, refresh=False)
-        except KeyboardInterrupt:
-            if not any(chunk.stats["log_joint"].shape[1] for chunk in chunks):
-                raise
+    begun = max(num_warmup, done)
+    _show(progress, done, begun, num_samples)
+    try:
+        for chunk in chains.draw_chunks(plan, model, data, state, num_samples):
+            chunks.append(chunk)
+            _show(progress, int(chunk.state.i), begun, num_samples)
+            progress.note(f"acceptance {float(jnp.mean(chunk.state.accept_prob)):.2f}")
+    except KeyboardInterrupt:
+        if not any(chunk.stats["log_joint"].shape[1] for chunk in chunks):
+            raise
     drawn = _joined([chunk.sites for chunk in chunks])
     sites = complete_sites(model, sites_to_infer(model, drawn))
     stats = _joined([chunk.stats for chunk in chunks])
     names = {"log_joint": "lp", "accept_prob": "acceptance_rate"}
     named = {names.get(name, name): value for name, value in stats.items()}
     return Run(sites, named, _packed(chunks[-1].state))
+
+
+def _show(progress: Progress, done: int, begun: int, num_samples: int) -> None:
+    """Show how many steps of the warm-up are done, or how many draws from step `begun` on."""
+    if done < begun:
+        progress.stage("warm-up", begun, done)
+    else:
+        progress.stage("sampling", num_samples, done - begun)
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

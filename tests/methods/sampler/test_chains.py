@@ -18,6 +18,7 @@ from bayesnmf.methods.sampler import NMFKernel, Plan, chains, plan_for
 from bayesnmf.methods.sampler.kernel import start_chain
 from bayesnmf.model.sites import log_joint
 from bayesnmf.observed.cells import dense_cells_of
+from bayesnmf.progress import Silent
 
 pytestmark = pytest.mark.usefixtures("float64")
 FALSE_ALARM = 1e-3
@@ -298,7 +299,7 @@ def test_it_starts_at_given_values_only():
 
 def test_chains_start_at_the_mode_without_losing_it():
     model, matrix, data, _ = setting()
-    mode = log_map(model, matrix, jax.random.key(0), False)
+    mode = log_map(model, matrix, jax.random.key(0), Silent())
     values = {name: jnp.asarray(x)[None] for name, x in mode.items()}
     state = chains.begin(model, data, values, jax.random.key(0), 10)
     expected = log_joint(model, matrix, {k: np.asarray(v)[:, None] for k, v in values.items()})
