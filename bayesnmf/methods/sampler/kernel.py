@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -135,8 +136,17 @@ class NMFKernel(MCMCKernel):
         model, data = model_args
         step = partial(step_chain, self.plan, model, data)
         if jnp.ndim(state.i) < jnp.ndim(state.accept_prob):
-            step = jax.vmap(step, in_axes=(_BATCHED,), out_axes=_BATCHED)
+            batched = jax.vmap(step, in_axes=(_BATCHED,), out_axes=_BATCHED)
+            step = batched if len(state.accept_prob) > 1 else partial(_alone, step)
         return lax.cond(state.i < state.end, step, lambda state: state, state)
+
+
+def _alone(step: Callable[[NMFState], NMFState], state: NMFState) -> NMFState:
+    """Advance a batch of one chain without its dimension, which makes a smaller and a faster program."""
+    chain = {name: x for name, x in state._asdict().items() if getattr(_BATCHED, name) == 0}
+    new = step(state._replace(**jax.tree.map(lambda x: x[0], chain)))
+    chain = {name: x for name, x in new._asdict().items() if name in chain}
+    return new._replace(**jax.tree.map(lambda x: x[None], chain))
 
 
 @jax.jit

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
+from jax import lax
 
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.moves.scale import N_PROPOSALS
@@ -97,7 +98,8 @@ def _pieces(
 ) -> list[Array]:
     """Draw arrays of several shapes at once."""
     ends = list(accumulate(math.prod(shape) for shape in shapes))
-    flat = generator(key, (ends[-1],), dtype)
+    # Behind a barrier, or each piece would compile the generator again.
+    flat = lax.optimization_barrier(generator(key, (ends[-1],), dtype))
     return [
         flat[end - math.prod(shape) : end].reshape(shape)
         for end, shape in zip(ends, shapes, strict=True)
