@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.target import Position
@@ -104,6 +105,8 @@ def log_gig(uniform: Array, order: Array, alpha: Array, beta: Array) -> tuple[Ar
     log_peak = jnp.where(order > 0, jnp.log(larger / alpha), jnp.log(beta / larger))
     smaller = alpha * (beta / larger)
     A, B = jnp.where(order > 0, larger, smaller), jnp.where(order > 0, smaller, larger)
+    # What is behind a barrier is compiled once, and not again in each place that uses it.
+    A, B = lax.optimization_barrier((A, B))
     t, found = _centred(uniform.astype(wide), A, B)
     return (log_peak + t).astype(dtype), found
 
@@ -129,12 +132,14 @@ def _touching(A: Array, B: Array) -> Array:
 
 def _centred(uniform: Array, A: Array, B: Array) -> tuple[Array, Array]:
     """Return the first accepted t of every component, and whether there is one."""
-    right, left = _touching(A, B), _touching(B, A)
-    value_right, slope_right = _density(right, A, B)
-    value_left, slope_left = _density(left, B, A)
+    # Both sides at once, the left one seen in a mirror: half the program.
+    sides = jnp.stack([A, B]), jnp.stack([B, A])
+    ends = _touching(*sides)
+    value, slope = lax.optimization_barrier(_density(ends, *sides))
     # Where the tangents meet the flat top, and the masses of the three pieces.
-    edge_right, edge_left = right - value_right / slope_right, left - value_left / slope_left
-    mass_right, mass_left, top = -1.0 / slope_right, -1.0 / slope_left, edge_right + edge_left
+    edge_right, edge_left = ends - value / slope
+    mass_right, mass_left = -1.0 / slope
+    top = edge_right + edge_left
     piece = uniform[0] * (mass_right + mass_left + top)[None]
     tail = -jnp.log1p(-uniform[1])
     in_top = piece < top[None]
