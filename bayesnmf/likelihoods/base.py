@@ -27,9 +27,8 @@ from bayesnmf.likelihoods.special_functions import log_linear_step, mean_derivat
 class Likelihood(ABC):
     """Distribution of one cell V_ij around its mean (WH)_ij, with its mathematics.
 
-    Every function of the cell takes `v` and `mean` (arrays that broadcast) and the likelihood's
-    parameters by name, and returns one number a cell. The instance holds what the user fixed;
-    what is left at None is inferred.
+    Every function of the cell takes `v`, `mean` (arrays that broadcast) and the likelihood's parameters by
+    name, and returns one number a cell. The instance holds what is given; what is None is inferred.
     """
 
     name: ClassVar[str]

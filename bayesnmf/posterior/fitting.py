@@ -81,8 +81,7 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        When data, model or method do not fit together; the message names the cell or the
-        argument. For an AnnData without the layer, it lists the layers.
+        When data, model or method do not fit together; the message names the cell or the argument.
     MemoryError
         When sparse data would be expanded beyond their budget, or the draws asked for would not fit
         into the memory that is free; the message says what to ask for instead.
@@ -92,9 +91,8 @@ def fit(
     ConvergenceWarning
         When the fit has not converged, or was interrupted; the text is the fit's message.
     UserWarning
-        When the rank exceeds the smaller side of V, so that the data cannot tell all components apart;
-        when components are empty at the end, unless the priors are meant to empty them (ARD); when
-        sparse data of more than 256 MiB are expanded.
+        When the rank exceeds the smaller side of V; when components are empty at the end, unless the
+        priors are meant to empty them (ARD); when sparse data of more than 256 MiB are expanded.
 
     Examples
     --------
