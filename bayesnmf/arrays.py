@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ __all__ = [
     "positive",
     "pytree",
     "record",
+    "transposed",
 ]
 
 
@@ -77,6 +78,11 @@ type Parameter = Array | float
 def positive(x: Array) -> Array:
     """Return `x` lifted to the smallest positive number, so that 0 / 0 becomes 0."""
     return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+
+
+def transposed(x: Array) -> Array:
+    """Return the transpose by NumPy: what is done once is not worth a program."""
+    return cast(Array, np.asarray(x).T)
 
 
 def floor_of(dtype: DTypeLike) -> float:

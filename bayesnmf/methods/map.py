@@ -15,6 +15,7 @@ from bayesnmf.methods.draws import Draws
 from bayesnmf.methods.matching import similarity
 from bayesnmf.methods.optimise.initial import (
     Start,
+    generator_of,
     given_start,
     nndsvd_start,
     random_start,
@@ -210,8 +211,8 @@ class MAP:
             else:
                 # Given one factor, a log-concave likelihood has one optimum.
                 unique = model.likelihood.log_concave and model.n_known == model.n_components
-                keys = jax.random.split(key, 1 if unique else self.n_init)
-                starts += [random_start(model, matrix, k) for k in keys]
+                generators = generator_of(key).spawn(1 if unique else self.n_init)
+                starts += [random_start(model, matrix, rng) for rng in generators]
         return starts
 
     def _describe(self, model: NMF, matrix: AnyMatrix, solutions: list[Solution]) -> str:

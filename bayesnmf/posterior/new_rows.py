@@ -19,7 +19,7 @@ from bayesnmf.data.labels import matched
 from bayesnmf.data.storage import matrix_of
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.methods import MAP, MCMC, Draws
-from bayesnmf.methods.optimise.initial import random_start
+from bayesnmf.methods.optimise.initial import generator_of, random_start
 from bayesnmf.methods.sampler.rows import draw_rows, given_draw
 from bayesnmf.model import NMF
 from bayesnmf.observed import observe_for_sampling
@@ -202,7 +202,7 @@ def _likelihood_of(
 def _drawn(learned: Learned, model: NMF, matrix: AnyMatrix, seed: int) -> Draws:
     """Draw W given each draw of all else."""
     key_start, key_rows = jax.random.split(jax.random.key(seed))
-    start, _ = random_start(model, matrix, key_start)
+    start, _ = random_start(model, matrix, generator_of(key_start))
     H, sizes = learned.in_order_of(matrix), learned.fit.tree["posterior"].sizes
     others = {name: x.astype(matrix.dtype) for name, x in learned.others.items()}
     H_draws, other_draws, first = jax.tree.map(jnp.asarray, (H, others, start))

@@ -171,7 +171,7 @@ def test_the_second_fit_of_the_same_shape_compiles_nothing():
 def test_starts_in_a_batch_end_where_they_end_alone(name, float64):
     V = nearly_complete(name)
     model, matrix = small.model(name).resolve(V), Matrix.of(V)
-    starts = [random_start(model, matrix, key) for key in jax.random.split(jax.random.key(0), 3)]
+    starts = [random_start(model, matrix, rng) for rng in np.random.default_rng(0).spawn(3)]
     alone, batch = (
         find_optima(Search("newton", 500, 1e-5, batched=batched), model, matrix, starts, Silent())
         for batched in (False, True)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesnmf.arrays import Array
+from bayesnmf.arrays import Array, transposed
 from bayesnmf.methods.optimise import acceleration, descent, multiplicative
 from bayesnmf.methods.optimise.initial import Start
 from bayesnmf.methods.optimise.solution import (
@@ -106,7 +106,7 @@ def _certified(
             goal /= 4
             stalled = stalled and not bool(released)
         W, H, parameters = accepted
-        point = multiplicative.first_point(model, data, W.T, H, parameters, **options)
+        point = multiplicative.first_point(model, data, transposed(W), H, parameters, **options)
         if residual <= search.tol or stalled or n_iter >= search.max_iter:
             break
         state = acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
@@ -124,17 +124,19 @@ def advance(
     progress: Progress,
 ) -> list[acceleration.State]:
     """Run the accelerated loop in chunks, so that progress shows and Ctrl-C is heard."""
-    tol, limit = jnp.asarray(goal, states[0].objective.dtype), 0
+    tol, limit = np.asarray(goal, states[0].objective.dtype), 0
     options = {"algorithm": search.solver, "log_space": search.log_space}
     batch = len(states) > 1
     state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states) if batch else states[0]
     step = descent.advance_all if batch else descent.advance
     W, H, _ = states[0].accepted
     chunk = min(max(CHUNK_COST // (len(states) * _cost(W, H)), 1), CHUNK)
-    while int(jnp.max(state.n_iter)) == limit < budget:
+    while int(np.asarray(state.n_iter).max()) == limit < budget:
         limit = min(limit + chunk, budget)
-        state = step(model, data, state, jnp.asarray(limit), tol, **options)
-        show_step(progress, int(jnp.max(state.n_iter)), float(jnp.min(state.objective)))
+        state = step(model, data, state, np.asarray(limit), tol, **options)
+        show_step(
+            progress, int(np.asarray(state.n_iter).max()), float(np.asarray(state.objective).min())
+        )
     if not batch:
         return [state]
     return [jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(len(states))]

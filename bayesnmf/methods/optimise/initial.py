@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayesnmf.arrays import floor_of
@@ -27,15 +26,18 @@ GROWN = 1e-3
 type Start = tuple[np.ndarray, np.ndarray]
 
 
-def random_start(model: NMF, matrix: AnyMatrix, key: jax.Array) -> Start:
+def generator_of(key: jax.Array) -> np.random.Generator:
+    """Return NumPy's generator for a random key: what is drawn once is not worth compiling."""
+    return np.random.default_rng(np.ravel(jax.random.key_data(key)))
+
+
+def random_start(model: NMF, matrix: AnyMatrix, rng: np.random.Generator) -> Start:
     """Draw half-normal factors whose product has the mean that the data suggest."""
     k = model.n_components
-    key_W, key_H = jax.random.split(key)
-    scale_W, scale_H = (np.asarray(x, matrix.dtype) for x in random_scales(model, matrix))
-    shape_W, shape_H = (matrix.n_rows, k), (k, matrix.n_columns)
-    W = scale_W * jnp.abs(jax.random.normal(key_W, shape_W, matrix.dtype))
-    H = scale_H * jnp.abs(jax.random.normal(key_H, shape_H, matrix.dtype))
-    return in_place(model, matrix, (np.asarray(W), np.asarray(H)))
+    scale_W, scale_H = random_scales(model, matrix)
+    W = scale_W * np.abs(rng.standard_normal((matrix.n_rows, k)))
+    H = scale_H * np.abs(rng.standard_normal((k, matrix.n_columns)))
+    return in_place(model, matrix, (W.astype(matrix.dtype), H.astype(matrix.dtype)))
 
 
 def in_place(model: NMF, matrix: AnyMatrix, start: Start) -> Start:

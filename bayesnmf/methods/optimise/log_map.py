@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
-from bayesnmf.methods.optimise.initial import random_start
+from bayesnmf.methods.optimise.initial import generator_of, random_start
 from bayesnmf.methods.optimise.lbfgs import program_optimum
 from bayesnmf.methods.optimise.search import find_optima
 from bayesnmf.methods.optimise.solution import Search
@@ -50,11 +50,13 @@ def log_map(
     progress.stage(STAGE, 1)
     nmf = model.nmf
     if nmf is not None:
+        rng = generator_of(key)
         if matrix.n_rows * matrix.n_columns >= LARGE:
             search = Search("newton", max_iter=SHORT, tol=START_TOL, log_space=True)
-            return _best_optimum(search, nmf, _sparse(nmf, matrix), key, Part(progress), n_starts=1)
+            sparse = _sparse(nmf, matrix)
+            return _best_optimum(search, nmf, sparse, rng, Part(progress), n_starts=1)
         search = Search("newton", max_iter=1000, tol=1e-4, log_space=True)
-        return _best_optimum(search, nmf, matrix, key, Part(progress))
+        return _best_optimum(search, nmf, matrix, rng, Part(progress))
     sites = program_optimum(model, matrix, key, max_iter=2000).sites
     return {name: sites[name] for name in latent_names(model, matrix)}
 
@@ -68,8 +70,8 @@ def log_maps(
     compete, and not merely a poor one.
     """
     search = Search("newton", max_iter=200, tol=START_TOL, log_space=True)
-    keys = progress.over(jax.random.split(key, number), STAGE)
-    return [_best_optimum(search, model, matrix, k, Part(progress)) for k in keys]
+    generators = progress.over(generator_of(key).spawn(number), STAGE)
+    return [_best_optimum(search, model, matrix, rng, Part(progress)) for rng in generators]
 
 
 def _sparse(model: NMF, matrix: Matrix) -> AnyMatrix:
@@ -85,7 +87,7 @@ def _best_optimum(
     search: Search,
     model: NMF,
     matrix: AnyMatrix,
-    key: jax.Array,
+    rng: np.random.Generator,
     progress: Progress,
     n_starts: int = N_STARTS,
 ) -> dict[str, np.ndarray]:
@@ -95,7 +97,7 @@ def _best_optimum(
     on the size of a component, so none empties out. Their values come from an optimum of the factors
     themselves, and the factors' logarithms follow given them.
     """
-    starts = [random_start(model, matrix, k) for k in jax.random.split(key, n_starts)]
+    starts = [random_start(model, matrix, own) for own in rng.spawn(n_starts)]
     if not model.hyper_priors:
         return find_optima(search, model, matrix, starts, progress)[0].sites
     found = find_optima(replace(search, log_space=False), model, matrix, starts, progress)[0].sites

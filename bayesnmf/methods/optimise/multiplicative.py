@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bayesnmf.arrays import Array, ArrayLike
 from bayesnmf.methods.optimise.penalty import penalty
@@ -55,7 +56,7 @@ def first_point(
     W, H = jnp.asarray(W), jnp.asarray(H)
     values = {name: jnp.asarray(value, W.dtype) for name, value in parameters.items()}
     total = objective(model, data, W, H, values, log_space=log_space)
-    exponent = jnp.asarray(model.likelihood.exponent, W.dtype)
+    exponent = jnp.asarray(np.asarray(model.likelihood.exponent, W.dtype))
     return Point(W, H, values, total, exponent)
 
 

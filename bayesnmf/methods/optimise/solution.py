@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import jax
 import numpy as np
 
+from bayesnmf.arrays import transposed
 from bayesnmf.methods.optimise import descent, multiplicative
 from bayesnmf.methods.optimise.acceleration import Factors
 from bayesnmf.model import NMF
@@ -68,7 +69,7 @@ class Solution:
 
 def factors_at(point: multiplicative.Point) -> Factors:
     """Return the factors of a point, component first."""
-    return Factors(point.W.T, point.H, point.parameters)
+    return Factors(transposed(point.W), point.H, point.parameters)
 
 
 def residual_at(
@@ -87,7 +88,7 @@ def solution_at(
     stalled: bool = False,
 ) -> Solution:
     """Return the solution that ends at a point, rates under hyper-priors included."""
-    rates = optimal_rates(model, point.W.T, point.H)
+    rates = optimal_rates(model, transposed(point.W), point.H)
     sites = jax.tree.map(np.asarray, {"W": point.W, "H": point.H, **point.parameters, **rates})
     solution = Solution(sites, float(point.objective), residual, n_iter, converged, stalled)
     # Whatever a rule said: numbers that are not finite are no optimum.

@@ -54,8 +54,9 @@ class Chunk(NamedTuple):
     state: NMFState
 
 
+@jax.jit
 def begin(
-    model: NMF, data: Sampled, values: dict[str, Array], key: Array, num_warmup: int
+    model: NMF, data: Sampled, values: dict[str, Array], key: Array, num_warmup: int | Array
 ) -> NMFState:
     """Return the state of chains that start at given values.
 

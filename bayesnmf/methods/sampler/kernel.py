@@ -119,7 +119,7 @@ class NMFKernel(MCMCKernel):
     def init(
         self,
         rng_key: Array,
-        num_warmup: int,
+        num_warmup: int | Array,
         init_params: dict[str, Array],
         model_args: Any,
         model_kwargs: Any,

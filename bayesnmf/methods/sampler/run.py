@@ -37,15 +37,12 @@ def sample_structured(
     progress: Progress,
 ) -> Run:
     """Run chains, each from an optimum of its own; Ctrl-C ends the run with the draws made so far."""
-    key_optima, key_chains = jax.random.split(key)
     data = observe_for_sampling(model, matrix)
     like = _state_like(model, matrix, data, num_chains)
     compiling = chains.compile_beside(plan_for(model, data), model, data, like)
-    optima = log_maps(model, matrix, key_optima, num_chains, progress)
-    values = {
-        name: jnp.stack([jnp.asarray(optimum[name]) for optimum in optima]) for name in optima[0]
-    }
-    state = chains.begin(model, data, values, key_chains, num_warmup)
+    optima = log_maps(model, matrix, key, num_chains, progress)
+    values = {name: np.stack([optimum[name] for optimum in optima]) for name in optima[0]}
+    state = chains.begin(model, data, values, key, num_warmup)
     compiling.join()
     return _draw(model, data, state, num_samples, progress)
 
@@ -91,7 +88,7 @@ def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress
         for chunk in chains.draw_chunks(plan, model, data, state, num_samples):
             chunks.append(chunk)
             _show(progress, int(chunk.state.i), begun, num_samples)
-            progress.note(f"acceptance {float(jnp.mean(chunk.state.accept_prob)):.2f}")
+            progress.note(f"acceptance {float(np.asarray(chunk.state.accept_prob).mean()):.2f}")
     except KeyboardInterrupt:
         if not any(chunk.stats["log_joint"].shape[1] for chunk in chunks):
             raise
