@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 from exact import law
 from promotion import promotion
 
@@ -39,6 +40,19 @@ PLAIN = [name for name in LIKELIHOODS if "-" not in name]
 #: These, and the ones that take another way through the code: arrays of every cell, another link.
 #: A number that is given rather than inferred compiles to the same arithmetic.
 DISTINCT = [*PLAIN, "poisson-exposure", "gaussian-known", "beta-odds"]
+
+
+def short_of(cases: list[Any], *short: Any) -> list[Any]:
+    """Return parameters of which the short suite runs some; `make test-long` runs the others."""
+    assert set(short) <= set(cases)
+    return [
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)),
+            marks=[] if case in short else pytest.mark.long,
+        )
+        for case in cases
+    ]
+
 
 METHODS: dict[str, Any] = {
     "map": bn.MAP(n_init=2, max_iter=200),

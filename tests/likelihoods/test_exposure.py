@@ -157,7 +157,7 @@ def test_the_log_density_of_draws_is_scipys(name, method):
         assert fit.tree["sample_stats/lp"][chain, draw] == pytest.approx(exact, rel=1e-6)
 
 
-@every_scaled
+@pytest.mark.parametrize("name", small.short_of(list(SCALED), "poisson", "negative_binomial"))
 def test_exposures_of_rows_only_rescale_w_under_flat_priors(name):
     """The likelihood sees exposure * W, so that the optimum is the plain one, scaled."""
     V, given = small.data(small.LIKELIHOODS[name], missing=0.15), GIVEN[name]

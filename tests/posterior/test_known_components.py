@@ -36,7 +36,7 @@ def table(name="poisson", missing=0.0):
             for name in small.PLAIN
             for method in small.METHODS
         ),
-        *((name, "map", 2) for name in small.PLAIN),
+        *small.short_of([(name, "map", 2) for name in small.PLAIN], ("poisson", "map", 2)),
         ("poisson", "svi", 2),
         ("poisson", "mcmc", 2),
         pytest.param("gaussian", "mcmc", 2, marks=pytest.mark.long),
@@ -61,7 +61,13 @@ def test_they_keep_their_values_their_order_and_their_names(name, method, n_comp
 
 
 @pytest.mark.parametrize(
-    ("name", "method"), [*((name, "map") for name in small.PLAIN), ("poisson", "mcmc")]
+    ("name", "method"),
+    small.short_of(
+        [*((name, "map") for name in small.PLAIN), ("poisson", "mcmc")],
+        ("poisson", "map"),
+        ("gaussian", "map"),
+        ("poisson", "mcmc"),
+    ),
 )
 def test_known_columns_of_W_are_known_rows_of_the_transposed_data(name, method):
     V = table(name)
@@ -171,7 +177,7 @@ def test_fits_come_back_and_go_on(method, tmp_path):
         np.testing.assert_array_equal(longer.tree["posterior/W"][:, :20], fit.tree["posterior/W"])
 
 
-@pytest.mark.parametrize("n_components", [2, 3])
+@pytest.mark.parametrize("n_components", small.short_of([2, 3], 3))
 @pytest.mark.filterwarnings("ignore:Pareto k", "ignore:WAIC is not", "ignore:For one or more")
 def test_they_are_scored_checked_and_reported(n_components, tmp_path):
     V, method = table(), bn.MCMC(num_warmup=50, num_samples=50, num_chains=2)
@@ -272,7 +278,9 @@ def test_names_and_sizes_must_match(H, words):
         bn.fit(table(), bn.NMF(H=H), "map", progress=False)
 
 
-@pytest.mark.parametrize(("name", "n_components"), [("poisson", 2), ("gamma", 3)])
+@pytest.mark.parametrize(
+    ("name", "n_components"), small.short_of([("poisson", 2), ("gamma", 3)], ("gamma", 3))
+)
 def test_arviz_gets_their_groups(name, n_components):
     likelihood = small.LIKELIHOODS[name]
     fit = small.run(table(name), bn.NMF(n_components, likelihood, H=reference()), "mcmc")
