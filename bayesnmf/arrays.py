@@ -62,8 +62,8 @@ def record[T](cls: type[T], **values: Any) -> T:
     Examples
     --------
     >>> from bayesnmf.priors import Gamma
-    >>> record(Gamma, shape=1.0, rate=[2.0, 3.0])
-    Gamma(shape=1.0, rate=[2.0, 3.0])
+    >>> record(Gamma, shape=1.0, rate=2)
+    Gamma(shape=1.0, rate=2)
     """
     instance = object.__new__(cls)
     for name, value in values.items():

@@ -256,7 +256,7 @@ def test_nothing_that_is_known_is_traded():
         (
             {"n_components": 3, "H": pd.DataFrame(np.ones((2, 3)), ["a", "2"])},
             ValueError,
-            "has the name '2', which is the number of a free component",
+            "two components have the name '2'",
         ),
     ],
 )

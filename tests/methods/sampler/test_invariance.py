@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 from methods.sampler import prior_check as check
 
 from bayesnmf.arrays import record
@@ -141,7 +142,10 @@ def test_sweeps_beside_a_known_component_leave_the_joint_distribution(name, shap
     assert check.agrees(p), p
 
 
-@pytest.mark.parametrize("name", [n for n in check.LIKELIHOODS if n != "poisson"])
+@pytest.mark.parametrize(
+    "name",
+    small.short_of([n for n in check.LIKELIHOODS if n != "poisson"], "negative_binomial", "beta"),
+)
 def test_moves_of_the_parameters_leave_the_joint_distribution(name):
     p = check.p_values(check.model_of(name), parameters, seed=5)
     assert check.agrees(p), p
