@@ -11,7 +11,7 @@ from bayesnmf.markup import fragment
 from bayesnmf.posterior.clusters import in_words
 from bayesnmf.posterior.convergence import MIN_DRAWS, convergence
 from bayesnmf.posterior.result import Fit
-from bayesnmf.posterior.uniqueness import MIN_TRADE, possible_trades, tradable
+from bayesnmf.posterior.uniqueness import MIN_TRADE, mean_trades
 
 #: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
 MAX_RHAT = 1.01
@@ -21,10 +21,6 @@ MIN_ESS_PER_CHAIN = 100
 MIN_MATCH = 0.9
 #: above this width of the 90 % interval of its mass relative to its mean, and where it can trade.
 MAX_WIDTH = 1.0
-
-
-#: Draws from which that share is estimated.
-MAX_TRADED = 200
 
 
 #: Cells or entries of each array that are diagnosed; a fixed random subset of larger arrays.
@@ -174,16 +170,10 @@ def _components(fit: Fit) -> pd.DataFrame | None:
     mass = fit.mass.to_numpy().reshape(-1, fit.n_components)
     low, high = np.quantile(mass, (0.05, 0.95), axis=0)
     mean = mass.mean(axis=0)
-    chosen = np.linspace(0, len(mass) - 1, min(len(mass), MAX_TRADED)).astype(int)
-    W, H = (_draws(posterior[name].to_numpy())[chosen] for name in ("W", "H"))
-    possible = possible_trades(fit)
-    by_W, by_H = (tradable(x).mean(axis=0) for x in (np.swapaxes(W, 1, 2), H))
-    trade = np.maximum(by_W * possible["W"], by_H * possible["H"])
-    np.fill_diagonal(trade, 0)
     match = fit.tree["sample_stats/match"].mean(("chain", "draw")).to_numpy()
     width = np.divide(high - low, mean, out=np.zeros_like(mean), where=mean > 0)
     table = pd.DataFrame(
-        {"match": match, "width": width, "trade": trade.max(axis=1)},
+        {"match": match, "width": width, "trade": mean_trades(fit).max(axis=1)},
         index=pd.Index(posterior["component"].to_numpy(), name="component"),
     )
     uncertain = (match < MIN_MATCH) | (width > MAX_WIDTH) | (table["trade"] >= MIN_TRADE)
@@ -191,11 +181,6 @@ def _components(fit: Fit) -> pd.DataFrame | None:
         # What has emptied out follows its prior, and has no profile to be uncertain of.
         uncertain &= fit.active().mean(("chain", "draw")).to_numpy() >= 0.5
     return table.assign(uncertain=uncertain)
-
-
-def _draws(x: np.ndarray) -> np.ndarray:
-    """Join chains and draws into one dimension."""
-    return x.reshape(-1, *x.shape[2:])
 
 
 def _uncertain(components: pd.DataFrame | None) -> str:

@@ -57,11 +57,15 @@ def log_maps(
     """Return coarse optima from distinct starts, one for each chain.
 
     Each is the best of a few starts of its own, so chains that disagree have found modes that
-    compete, and not merely a poor one.
+    compete, and not merely a poor one. Where a factor is known, given rates there is no other mode, and one start
+    is enough.
     """
     search = Search("newton", max_iter=200, tol=START_TOL, log_space=True)
+    independent = model.n_components in (model.n_known_W, model.n_known_H)
+    n_starts = 1 if independent else N_STARTS
     return [
-        _best_optimum(search, model, matrix, k, progress) for k in jax.random.split(key, number)
+        _best_optimum(search, model, matrix, k, progress, n_starts)
+        for k in jax.random.split(key, number)
     ]
 
 
