@@ -7,13 +7,14 @@ by MAP and by MCMC; MAP is compared with non-negative Poisson regression by SciP
 from __future__ import annotations
 
 import argparse
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
 from scipy import optimize
 
 import bayesnmf as bn
+from bayesnmf.posterior.convergence import convergence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=50)
     parser.add_argument("--active", type=int, default=12)
     parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--prior", nargs="+", default=["ard"], choices=["ard", "gamma"])
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -78,18 +80,43 @@ def run(options: argparse.Namespace) -> None:
         f"relative difference {(ours50 - theirs) / abs(theirs):.1e} (all rows {ours:.3f})"
     )
 
-    begin = perf_counter()
+    for prior in options.prior:
+        sample(V, W, H, prior, options)
+
+
+def sample(
+    V: pd.DataFrame, W: np.ndarray, H: pd.DataFrame, prior: str, options: argparse.Namespace
+) -> None:
+    """Draw exposures under a prior of W, and print seconds, effective draws and coverage."""
     method = bn.MCMC(num_samples=options.draws)
-    model = bn.NMF(prior_W="ard", H=H)  # most signatures are not active
-    fit = bn.fit(V, model, method, seed=options.seed, progress=False)
+    begin, busy = perf_counter(), process_time()
+    fit = bn.fit(V, bn.NMF(prior_W=prior, H=H), method, seed=options.seed, progress=False)
+    seconds, busy = perf_counter() - begin, process_time() - busy
+    begin = perf_counter()
+    bn.check(fit)
     print(
-        f"MCMC, 4 x {options.draws} draws, cold: {perf_counter() - begin:.1f} s; {fit.message[:160]}"
+        f"MCMC, prior {prior}, 4 x {options.draws} draws, cold: {seconds:.1f} s (processors {busy:.1f} s), of which "
+        f"the check {perf_counter() - begin:.1f} s; {fit.message[:160]}"
     )
-    draws = fit.tree["posterior/W"].to_numpy().reshape(-1, *W.shape)
-    low, high = np.quantile(draws, (0.05, 0.95), axis=0)
-    inside, on = (low <= W) & (high >= W), W > 0
-    correlation = np.corrcoef(np.log1p(draws.mean(axis=0)).ravel(), np.log1p(W).ravel())[0, 1]
+    draws, on = fit.tree["posterior/W"].to_numpy(), W > 0
+    for name, x in (("active entries", draws[..., on]), ("masses", draws.sum(axis=2))):
+        found = convergence(x)
+        print(
+            f"  {name}: bulk ESS smallest {found.ess_bulk.min():.0f}, median {np.median(found.ess_bulk):.0f}, "
+            f"a second {np.median(found.ess_bulk) / seconds:.1f}; tail ESS smallest {found.ess_tail.min():.0f}, "
+            f"median {np.median(found.ess_tail):.0f}; R-hat largest {found.rhat.max():.3f}, "
+            f"99 % below {np.quantile(found.rhat, 0.99):.3f}"
+        )
+    means = draws.mean(axis=(0, 1))
+    inside = np.concatenate([covered(draws[:, :, i], W[i]) for i in range(len(W))]).reshape(W.shape)
+    correlation = np.corrcoef(np.log1p(means).ravel(), np.log1p(W).ravel())[0, 1]
     print(
-        f"posterior means: correlation with the truth in log(1 + x) {correlation:.3f}; 90 % intervals "
+        f"  posterior means: correlation with the truth in log(1 + x) {correlation:.3f}; 90 % intervals "
         f"cover {inside.mean():.3f} of all, {inside[on].mean():.3f} of the active"
     )
+
+
+def covered(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return which entries of a row lie in their 90 % intervals."""
+    low, high = np.quantile(draws, (0.05, 0.95), axis=(0, 1))
+    return (low <= truth) & (high >= truth)

@@ -15,6 +15,7 @@ from bayesnmf.comparison.estimates import Estimates, Task
 from bayesnmf.comparison.pointwise import Pointwise, jacobian, mean_density, warn_of_draws
 from bayesnmf.comparison.psis import good_k, psis_loo
 from bayesnmf.model import Measure
+from bayesnmf.posterior.convergence import ess_mean
 from bayesnmf.posterior.result import Fit
 from bayesnmf.progress import DELAY, Progress, showing
 from bayesnmf.workers import require_executor
@@ -162,8 +163,6 @@ def relative_efficiency(fit: Fit) -> float:
 
     1 for a single chain. Of a large posterior a fixed random subset is averaged.
     """
-    from arviz_stats.base import array_stats
-
     posterior = fit.tree["posterior"].dataset
     n_chains, n_draws = posterior.sizes["chain"], posterior.sizes["draw"]
     if n_chains == 1 or n_draws < 4:
@@ -178,5 +177,4 @@ def relative_efficiency(fit: Fit) -> float:
         [x[..., chosen[(chosen >= end - x.shape[-1]) & (chosen < end)] - end] for x, end in parts],
         axis=-1,
     )
-    ess = array_stats.ess(entries, chain_axis=0, draw_axis=1, method="mean")
-    return float(np.nanmean(ess)) / (n_chains * n_draws)
+    return float(np.nanmean(ess_mean(entries))) / (n_chains * n_draws)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from bayesnmf.arrays import Array, off_zero
 from bayesnmf.data import Matrix
@@ -15,6 +16,9 @@ from bayesnmf.observed.interface import Improved, Parameters, pairs
 from bayesnmf.observed.newton import half_step
 from bayesnmf.observed.products import cell_product, contract
 from bayesnmf.priors import Prior
+
+#: Rows whose information is computed at once.
+ROWS = 256
 
 
 class Cells(NamedTuple):
@@ -142,16 +146,35 @@ class Cells(NamedTuple):
         self, model: NMF, W: Array, H: Array, parameters: Parameters
     ) -> tuple[Array, Array]:
         """Return the Fisher information about the logarithms of W and of H, packed."""
-        likelihood = model.likelihood
-        information = likelihood.fisher_information(
-            self.values, mean_of(W, H), **likelihood.known, **parameters
-        )
-        information = self.kept(information)
+        information = self._information(model, mean_of(W, H), parameters)
         first, second = pairs(len(W))
         return (
             contract(H[first] * H[second], information, 1) * W[first] * W[second],
             contract(W[first] * W[second], information, 0) * H[first] * H[second],
         )
+
+    def information_diagonal(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the Fisher information about every logarithm of x alone."""
+        information = self._information(model, mean_of(x, y, axis), parameters)
+        return contract(y * y, information, axis) * x * x
+
+    def information_among(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, chosen: Array, *, axis: int
+    ) -> Array:
+        """Return the Fisher information among some components of each row of x."""
+        information = self._information(model, mean_of(x, y, axis), parameters)
+        lines = information if axis == 1 else information.T
+
+        def of_row(row: tuple[Array, Array]) -> Array:
+            line, own = row
+            roots = y[own] * jnp.sqrt(line)[None]
+            return roots @ roots.T
+
+        among = lax.map(of_row, (lines, chosen.T), batch_size=ROWS)
+        entries = jnp.take_along_axis(x, chosen, axis=0)
+        return jnp.moveaxis(among, 0, -1) * entries[:, None] * entries[None]
 
     def project(self, y: Array, *, axis: int) -> Array:
         """Return VH' or W'V, component first; every cell must be observed."""
@@ -160,6 +183,11 @@ class Cells(NamedTuple):
     def squares(self, W: Array, H: Array) -> Array:
         """Return the sum of squares of V - WH over observed cells."""
         return jnp.sum(self.kept(self.values - mean_of(W, H)) ** 2)
+
+    def _information(self, model: NMF, mean: Array, parameters: Parameters) -> Array:
+        """Return the Fisher information about every cell's mean; 0 where missing."""
+        known = {**model.likelihood.known, **parameters}
+        return self.kept(model.likelihood.fisher_information(self.values, mean, **known))
 
     def _log_density_changes(
         self, model: NMF, mean: Array, new_mean: Array, parameters: Parameters

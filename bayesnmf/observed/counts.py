@@ -164,10 +164,27 @@ class Counts(NamedTuple):
         expectation L twice over, ``sum_j v (w_k h_k / L) (w_l h_l / L)``, only stored cells
         count, and summed over all k and l a row has its count in place of its expected count.
         """
-        return (
-            share_products(self.rows, W, H, floor_of(W.dtype)),
-            share_products(self.columns, H, W, floor_of(W.dtype)),
-        )
+        return self._packed(W, H, 1), self._packed(H, W, 0)
+
+    def information_diagonal(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the observed information about every logarithm of x alone."""
+        line = np.arange(len(x))
+        return self._packed(x, y, axis)[line * (line + 1) // 2 + line]
+
+    def information_among(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, chosen: Array, *, axis: int
+    ) -> Array:
+        """Return the observed information among some components of each row of x."""
+        first, second = chosen[:, None], chosen[None]
+        line, column = jnp.maximum(first, second), jnp.minimum(first, second)
+        place = line * (line + 1) // 2 + column
+        return self._packed(x, y, axis)[place, jnp.arange(x.shape[1])]
+
+    def _packed(self, x: Array, y: Array, axis: int) -> Array:
+        """Return the observed information about the logarithms of x, packed."""
+        return share_products(self.rows if axis == 1 else self.columns, x, y, floor_of(x.dtype))
 
     def _by_rows(self, model: NMF, W: Array, H: Array) -> Array:
         """Return the log density of every row, without constants."""

@@ -128,6 +128,19 @@ class Sampled(Observed, Protocol):
         :func:`pairs`: (pair, row) and (pair, column).
         """
 
+    def information_diagonal(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the same information about every logarithm of x alone, (component, row)."""
+
+    def information_among(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, chosen: Array, *, axis: int
+    ) -> Array:
+        """Return the same information among some components of each row of x.
+
+        Components `chosen` are (place, row), and the information is (place, place, row).
+        """
+
 
 class Gram(Sampled, Protocol):
     """Data without a gap under Gaussian noise of one size."""

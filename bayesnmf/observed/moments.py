@@ -171,6 +171,20 @@ class Moments(NamedTuple):
         )
         return of_W, of_H
 
+    def information_diagonal(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the Fisher information about every logarithm of x alone."""
+        return _precision(model, parameters) * jnp.sum(y * y, axis=1)[:, None] * x * x
+
+    def information_among(
+        self, model: NMF, x: Array, y: Array, parameters: Parameters, chosen: Array, *, axis: int
+    ) -> Array:
+        """Return the Fisher information among some components of each row of x."""
+        gram, entries = y @ y.T, jnp.take_along_axis(x, chosen, axis=0)
+        among = gram[chosen[:, None], chosen[None]]
+        return _precision(model, parameters) * among * entries[:, None] * entries[None]
+
     def project(self, y: Array, *, axis: int) -> Array:
         """Return VH' or W'V, component first."""
         if self.sparse is not None:

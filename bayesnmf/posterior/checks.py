@@ -9,24 +9,18 @@ import pandas as pd
 
 from bayesnmf.markup import fragment
 from bayesnmf.posterior.clusters import in_words
+from bayesnmf.posterior.convergence import MIN_DRAWS, convergence
 from bayesnmf.posterior.result import Fit
-from bayesnmf.posterior.uniqueness import MIN_TRADE, possible_trades, tradable
+from bayesnmf.posterior.uniqueness import MIN_TRADE, mean_trades
 
 #: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 
-#: Draws of a chain below which neither can be computed.
-MIN_DRAWS = 4
-
 #: A component is told to be uncertain below this mean cosine of its row of H with its average,
 MIN_MATCH = 0.9
 #: above this width of the 90 % interval of its mass relative to its mean, and where it can trade.
 MAX_WIDTH = 1.0
-
-
-#: Draws from which that share is estimated.
-MAX_TRADED = 200
 
 
 #: Cells or entries of each array that are diagnosed; a fixed random subset of larger arrays.
@@ -176,16 +170,10 @@ def _components(fit: Fit) -> pd.DataFrame | None:
     mass = fit.mass.to_numpy().reshape(-1, fit.n_components)
     low, high = np.quantile(mass, (0.05, 0.95), axis=0)
     mean = mass.mean(axis=0)
-    chosen = np.linspace(0, len(mass) - 1, min(len(mass), MAX_TRADED)).astype(int)
-    W, H = (_draws(posterior[name].to_numpy())[chosen] for name in ("W", "H"))
-    possible = possible_trades(fit)
-    by_W, by_H = (tradable(x).mean(axis=0) for x in (np.swapaxes(W, 1, 2), H))
-    trade = np.maximum(by_W * possible["W"], by_H * possible["H"])
-    np.fill_diagonal(trade, 0)
     match = fit.tree["sample_stats/match"].mean(("chain", "draw")).to_numpy()
     width = np.divide(high - low, mean, out=np.zeros_like(mean), where=mean > 0)
     table = pd.DataFrame(
-        {"match": match, "width": width, "trade": trade.max(axis=1)},
+        {"match": match, "width": width, "trade": mean_trades(fit).max(axis=1)},
         index=pd.Index(posterior["component"].to_numpy(), name="component"),
     )
     uncertain = (match < MIN_MATCH) | (width > MAX_WIDTH) | (table["trade"] >= MIN_TRADE)
@@ -193,11 +181,6 @@ def _components(fit: Fit) -> pd.DataFrame | None:
         # What has emptied out follows its prior, and has no profile to be uncertain of.
         uncertain &= fit.active().mean(("chain", "draw")).to_numpy() >= 0.5
     return table.assign(uncertain=uncertain)
-
-
-def _draws(x: np.ndarray) -> np.ndarray:
-    """Join chains and draws into one dimension."""
-    return x.reshape(-1, *x.shape[2:])
 
 
 def _uncertain(components: pd.DataFrame | None) -> str:
@@ -279,22 +262,24 @@ def _subset(size: int) -> np.ndarray:
 
 
 def _table(quantities: dict[str, np.ndarray]) -> pd.DataFrame:
-    from arviz_stats.base import array_stats
-
-    axes = {"chain_axis": 0, "draw_axis": 1}
-    rows = {}
-    for name, draws in quantities.items():
-        # A constant (an empty row's zero) has no R-hat and needs none; NaN does not equal itself.
-        varying = draws[..., ~(np.ptp(draws, axis=(0, 1)) == 0)]
-        worst = {"entries": draws.shape[-1], "rhat": np.nan, "ess_bulk": np.nan, "ess_tail": np.nan}
-        if varying.shape[-1] and varying.shape[1] >= MIN_DRAWS:
-            bulk = array_stats.ess(varying, **axes)
-            tail = array_stats.ess(varying, **axes, method="tail", prob=(0.05, 0.95))
-            # Draws that are not finite have none of these; that is no convergence.
-            worst["ess_bulk"] = np.min(np.nan_to_num(bulk, nan=0.0))
-            worst["ess_tail"] = np.min(np.nan_to_num(tail, nan=0.0))
-            if len(draws) > 1:
-                worst["rhat"] = np.max(np.nan_to_num(array_stats.rhat(varying, **axes), nan=np.inf))
-        rows[name] = worst
+    """Return the worst of every quantity: NaN where all of its entries are constant."""
     columns = ["entries", "rhat", "ess_bulk", "ess_tail"]
+    if not quantities:
+        return pd.DataFrame(columns=columns)
+    # A constant (an empty row's zero) has no R-hat and needs none; NaN does not equal itself.
+    varying = [x[..., ~(np.ptp(x, axis=(0, 1)) == 0)] for x in quantities.values()]
+    found = convergence(np.concatenate(varying, axis=2))
+    place = np.repeat(np.arange(len(varying)), [x.shape[2] for x in varying])
+    enough, several = varying[0].shape[1] >= MIN_DRAWS, len(varying[0]) > 1
+    rows = {}
+    for i, (name, draws) in enumerate(quantities.items()):
+        worst, own = dict.fromkeys(columns, np.nan), place == i
+        worst["entries"] = draws.shape[-1]
+        if own.any() and enough:
+            # Draws that are not finite have none of these; that is no convergence.
+            worst["ess_bulk"] = np.min(np.nan_to_num(found.ess_bulk[own], nan=0.0))
+            worst["ess_tail"] = np.min(np.nan_to_num(found.ess_tail[own], nan=0.0))
+            if several:
+                worst["rhat"] = np.max(np.nan_to_num(found.rhat[own], nan=np.inf))
+        rows[name] = worst
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

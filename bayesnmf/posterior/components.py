@@ -89,10 +89,16 @@ def align(
     mass = np.take_along_axis(mass, order, axis=-1).mean(axis=(0, 1))
     mass[:known] = np.inf
     by_mass = np.argsort(-mass, kind="stable")
-    order, pivot = order[..., by_mass], pivot[by_mass]
-    W = np.take_along_axis(W, order[..., None, :], axis=-1)
-    H = np.take_along_axis(H, order[..., None], axis=-2)
-    scale = np.take_along_axis(scale, order, axis=-1)
+    # Draws get the layout of these places: one in which a component is a line would be slow to sum.
+    order, pivot = np.ascontiguousarray(order[..., by_mass]), pivot[by_mass]
+    if (
+        order == np.arange(n_components)
+    ).all():  # as where all are known: many draws stay as they are
+        W, H = np.ascontiguousarray(W), np.ascontiguousarray(H)
+    else:
+        W = np.take_along_axis(W, order[..., None, :], axis=-1)
+        H = np.take_along_axis(H, order[..., None], axis=-2)
+        scale = np.take_along_axis(scale, order, axis=-1)
     similarity = np.einsum("...kj,kj->...k", unit_rows(H), unit_rows(pivot))
     return Aligned(W, H, scale, order, similarity)
 

@@ -120,7 +120,7 @@ class Fit:
         posterior = self.tree["posterior"].dataset
         # W of an empty component sits where its prior puts it and adds nothing to WH.
         used = (posterior["H"] > 0).any("column")
-        return posterior["W"].sum("row").where(used, 0.0).rename("mass")
+        return posterior["W"].sum("row", skipna=False).where(used, 0.0).rename("mass")
 
     def active(self, threshold: float = 0.01) -> xr.DataArray:
         """Return which components are active: hold more than a share of the total mass.
@@ -154,7 +154,8 @@ class Fit:
         """
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold must be a share between 0 and 1, not {threshold}")
-        return (self.mass > threshold * self.mass.sum("component")).rename("active")
+        mass = self.mass
+        return (mass > threshold * mass.sum("component")).rename("active")
 
     @cached_property
     def chain_modes(self) -> xr.DataArray:

@@ -20,6 +20,10 @@ MIN_TRADE = 0.25
 BLOCK = 2**22
 
 
+#: Draws from which mean shares are estimated.
+MAX_TRADED = 200
+
+
 @dataclass(frozen=True)
 class Uniqueness:
     """How much mass each pair of components could trade without changing WH.
@@ -117,6 +121,24 @@ def possible_trades(fit: Fit) -> dict[str, np.ndarray]:
     place = np.arange(fit.n_components)
     free = {factor: place >= number for factor, number in fit.known.items()}
     return {"H": np.outer(free["H"], free["W"]), "W": np.outer(free["W"], free["H"])}
+
+
+def mean_trades(fit: Fit) -> np.ndarray:
+    """Return the mean share of each component that each other could take, (component, component).
+
+    Of some draws, evenly spaced.
+    """
+    possible, trade = possible_trades(fit), np.zeros((fit.n_components,) * 2)
+    if not any(pairs.any() for pairs in possible.values()):
+        return trade
+    posterior = fit.tree["posterior"].dataset
+    W, H = (posterior[name].to_numpy() for name in ("W", "H"))
+    W, H = (x.reshape(-1, *x.shape[2:]) for x in (W, H))
+    chosen = np.linspace(0, len(H) - 1, min(len(H), MAX_TRADED)).astype(int)
+    by_W, by_H = (tradable(x).mean(axis=0) for x in (np.swapaxes(W[chosen], 1, 2), H[chosen]))
+    trade = np.maximum(by_W * possible["W"], by_H * possible["H"])
+    np.fill_diagonal(trade, 0)
+    return trade
 
 
 def tradable(profiles: np.ndarray) -> np.ndarray:

@@ -67,11 +67,16 @@ def log_maps(
     """Return coarse optima from distinct starts, one for each chain.
 
     Each is the best of a few starts of its own, so chains that disagree have found modes that
-    compete, and not merely a poor one.
+    compete, and not merely a poor one. Where a factor is known, given rates there is no other mode, and one start
+    is enough.
     """
     search = Search("newton", max_iter=200, tol=START_TOL, log_space=True)
+    independent = model.n_components in (model.n_known_W, model.n_known_H)
+    n_starts = 1 if independent else N_STARTS
     generators = progress.over(generator_of(key).spawn(number), STAGE)
-    return [_best_optimum(search, model, matrix, rng, Part(progress)) for rng in generators]
+    return [
+        _best_optimum(search, model, matrix, rng, Part(progress), n_starts) for rng in generators
+    ]
 
 
 def _sparse(model: NMF, matrix: Matrix) -> AnyMatrix:

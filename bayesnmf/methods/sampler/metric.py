@@ -27,8 +27,8 @@ def metrics(model: NMF, data: Sampled, position: Position) -> tuple[Array, Array
     w, h = jnp.exp(position.W), jnp.exp(position.H)
     of_w, of_h = data.information(model, w, h, position.parameters)
     return (
-        _whitening(_information(model.prior_W, w, of_w, model.n_known_W)),
-        _whitening(_information(model.prior_H, h, of_h, model.n_known_H)),
+        whitening(_information(model.prior_W, w, of_w, model.n_known_W)),
+        whitening(_information(model.prior_H, h, of_h, model.n_known_H)),
     )
 
 
@@ -53,8 +53,8 @@ def _information(prior: Prior, w: Array, packed: Array, known: int) -> Array:
     return jnp.moveaxis(packed[place[known:, known:]], -1, 0) + shape.T[:, None] * identity[None]
 
 
-def _whitening(information: Array) -> Array:
-    """Return A with ``A A' = M^-1``, of shape (component, component, row)."""
+def whitening(information: Array) -> Array:
+    """Return A with ``A A' = M^-1``, (component, component, row), of M, (row, component, component)."""
     root = jnp.linalg.cholesky(information)
     identity = jnp.broadcast_to(jnp.eye(root.shape[-1], dtype=root.dtype), root.shape)
     inverse = lax.linalg.triangular_solve(root, identity, left_side=True, lower=True)

@@ -93,6 +93,28 @@ def draw_noise(
     )
 
 
+def draw_row_noise(
+    key: Array, log_w: Array, rate_moves: int
+) -> tuple[Trajectory, Trajectory, Array]:
+    """Return the random numbers of a sweep of independent rows: of the rows, of their rates, and a key.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rows, rates, _ = draw_row_noise(jax.random.key(0), jnp.zeros((2, 3)), 4)
+    >>> rows.momentum.shape, rates.momentum.shape, rates.jitter.shape
+    ((2, 3), (4, 2), (4,))
+    """
+    key_normal, key_uniform, key_slices = jax.random.split(key, 3)
+    (n_components, n_rows), dtype = log_w.shape, log_w.dtype
+    normal = _pieces(
+        jax.random.normal, key_normal, dtype, [log_w.shape, (rate_moves, n_components)]
+    )
+    shapes: list[tuple[int, ...]] = [(n_rows,), (n_rows,), (rate_moves,), (rate_moves,)]
+    uniform = _pieces(jax.random.uniform, key_uniform, dtype, shapes)
+    return Trajectory(normal[0], *uniform[:2]), Trajectory(normal[1], *uniform[2:]), key_slices
+
+
 def _pieces(
     generator: Callable[..., Array], key: Array, dtype: Any, shapes: list[tuple[int, ...]]
 ) -> list[Array]:

@@ -14,8 +14,9 @@ from bayesnmf.observed.interface import Sampled
 LEAPFROGS = 32
 
 
-#: Steps of a row's trajectory where the other factor is known.
-ROW_LEAPFROGS = 24
+#: Steps of a row's trajectory where the other factor is known, and of that of all rates. Steps are half as long
+#: as the posterior is wide, so four go a quarter of the way around; rates, some of which have long tails, take more.
+ROW_LEAPFROGS, RATE_LEAPFROGS = 4, 12
 
 
 #: Unknowns above which a joint trajectory would take a hundred times as long as a truncated sweep.
@@ -36,11 +37,12 @@ class Plan:
     thin : int
         Sweeps a kept draw; warm-up steps are one sweep each.
     block_leapfrogs, joint_leapfrogs : int
-        Steps of a row-parallel trajectory, and of the joint one.
+        Steps of a row-parallel trajectory, and of the joint one: of both factors or, where one is
+        known, of the rates of the other.
     joint_moves : int
         Joint trajectories a sweep.
     single_precision : bool
-        Whether joint trajectories meet the cells in single precision.
+        Whether the trajectories of `joint_moves`, or of independent rows, meet the cells in single precision.
 
     Examples
     --------
@@ -60,6 +62,17 @@ class Plan:
     def adapts(self) -> bool:
         """Whether warm-up has anything to tune: truncated normal draws are exact."""
         return self.factors == "block" or self.joint_moves > 0
+
+
+def row_plan(*, single_precision: bool) -> Plan:
+    """Return the moves of one factor's rows, given the other factor."""
+    return Plan(
+        thin=1,
+        block_leapfrogs=ROW_LEAPFROGS,
+        joint_leapfrogs=RATE_LEAPFROGS,
+        joint_moves=0,
+        single_precision=single_precision,
+    )
 
 
 def plan_for(model: NMF, data: Sampled) -> Plan:
@@ -91,8 +104,7 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
         joint_moves = int(coupled and unknowns <= MANY)
         return Plan("truncated", joint_moves=joint_moves, joint_leapfrogs=leapfrogs)
     if not coupled:
-        # Trajectories of single rows are all there is, so they are long ones.
-        return Plan(exponential=exponential, thin=1, block_leapfrogs=ROW_LEAPFROGS, joint_moves=0)
+        return row_plan(single_precision=data.fits_single_precision(model))
     # An inferred level of noise leaves the masses of components freer, so that they mix slower.
     thin = 4 if model.likelihood.priors else 2
     return Plan(

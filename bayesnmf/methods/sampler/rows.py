@@ -11,7 +11,7 @@ from jax import lax
 
 from bayesnmf.arrays import Array, record
 from bayesnmf.methods.sampler.kernel import start_chain, step_chain
-from bayesnmf.methods.sampler.plan import Plan
+from bayesnmf.methods.sampler.plan import Plan, row_plan
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 
@@ -21,10 +21,6 @@ CLIMB = 30
 
 #: Steps that adapt a chain, and sweeps after which it has forgotten where it began.
 WARMUP, SWEEPS = 40, 30
-
-
-#: Steps of a trajectory.
-LEAPFROGS = 12
 
 
 #: Numbers (draws x cells) that are alive at once.
@@ -63,14 +59,14 @@ def draw_rows(
     n_rows, n_columns = data.shape
     batch = max(BATCH // (n_rows * n_columns), 1)
     keys = jax.random.split(key, len(H))
-    return _draw_rows(model, data, (H, parameters, keys), start, batch=batch)
+    plan = row_plan(single_precision=data.fits_single_precision(model))
+    return _draw_rows(model, data, (H, parameters, keys), start, plan=plan, batch=batch)
 
 
-@partial(jax.jit, static_argnames="batch")
+@partial(jax.jit, static_argnames=("plan", "batch"))
 def _draw_rows(
-    model: NMF, data: Sampled, draws: Any, start: Array, *, batch: int
+    model: NMF, data: Sampled, draws: Any, start: Array, *, plan: Plan, batch: int
 ) -> tuple[Array, Array]:
-    plan = Plan(exponential=False, thin=1, block_leapfrogs=LEAPFROGS, joint_moves=0)
 
     def one(draw: Any) -> tuple[Array, Array]:
         H, parameters, key = draw

@@ -11,17 +11,18 @@ from jax import lax
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.moves.block import block_move
 from bayesnmf.methods.sampler.moves.joint import joint_move
-from bayesnmf.methods.sampler.moves.parameters import parameter_move
 from bayesnmf.methods.sampler.moves.rates import rate_moves
 from bayesnmf.methods.sampler.moves.scale import scale_move
 from bayesnmf.methods.sampler.moves.shear import shear_move
 from bayesnmf.methods.sampler.moves.truncated import truncated_move
 from bayesnmf.methods.sampler.noise import Noise, Trajectory, draw_noise
 from bayesnmf.methods.sampler.plan import Plan
+from bayesnmf.methods.sampler.row_sweep import parameters_moved, row_sweep
 from bayesnmf.methods.sampler.target import (
     Position,
     conditioned,
     free_parts,
+    independent_factor,
     of_H,
     of_W,
     with_free,
@@ -38,6 +39,8 @@ def sweep(
 
     Rates under hyper-priors are moved last: to all other moves the priors are plain gamma ones.
     """
+    if plan.factors == "block" and independent_factor(model):
+        return row_sweep(plan, model, data, position, tuning, key)
     known = model.n_known_W, model.n_known_H
     noise = draw_noise(key, position, plan.joint_moves, known)
     whole, rates = model, {name: position.parameters[name] for name in model.hyper_priors}
@@ -49,9 +52,8 @@ def sweep(
     else:
         position, accept = _blocks(plan, model, data, position, tuning, noise)
     position, accept_joint = _jointly(plan, model, data, position, tuning, noise.joint)
-    position, effort = _parameters(
-        model, data, position, tuning, jax.random.fold_in(noise.slices, 1)
-    )
+    key_parameters = jax.random.fold_in(noise.slices, 1)
+    position, effort = parameters_moved(model, data, position, tuning, key_parameters)
     if rates:
         position = position._replace(parameters={**position.parameters, **rates})
         position = rate_moves(whole, data, position, jax.random.fold_in(noise.slices, 2))
@@ -76,7 +78,7 @@ def _jointly(
             model,
             data,
             state[0],
-            tuning.metric,
+            cast(tuple[Array, Array], tuning.metric),
             jnp.exp(tuning.steps.joint.log_step),
             jax.tree.map(lambda x: x[j], noise),
             n_leapfrogs=plan.joint_leapfrogs,
@@ -87,31 +89,19 @@ def _jointly(
     return moved
 
 
-def _parameters(
-    model: NMF, data: Sampled, position: Position, tuning: Tuning, key: Array
-) -> tuple[Position, dict[str, Array]]:
-    """Move the likelihood's parameters; return the proposals that each slice needed."""
-    W, H, parameters = position
-    if not parameters:
-        return position, {}
-    parameters, effort = parameter_move(
-        model, data, jnp.exp(W), jnp.exp(H), parameters, tuning.log_width, key
-    )
-    return position._replace(parameters=parameters), effort
-
-
 def _blocks(
     plan: Plan, model: NMF, data: Sampled, position: Position, tuning: Tuning, noise: Noise
 ) -> tuple[Position, tuple[Array, Array]]:
     """Move W given H, then H given W, by row-parallel trajectories."""
     steps, n_leapfrogs = tuning.steps, plan.block_leapfrogs
+    metric = cast(tuple[Array, Array], tuning.metric)
     accept_W, accept_H = jnp.ones_like(position.W[0]), jnp.ones_like(position.H[0])
     (_, W), (_, H) = free_parts(model, position)
     if len(W):
         W, accept_W = block_move(
             of_W(model, data, position),
             W,
-            tuning.metric[0],
+            metric[0],
             jnp.exp(steps.W.log_step),
             noise.W,
             n_leapfrogs=n_leapfrogs,
@@ -121,7 +111,7 @@ def _blocks(
         H, accept_H = block_move(
             of_H(model, data, position),
             H,
-            tuning.metric[1],
+            metric[1],
             jnp.exp(steps.H.log_step),
             noise.H,
             n_leapfrogs=n_leapfrogs,

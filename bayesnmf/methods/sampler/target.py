@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from bayesnmf.arrays import Array
@@ -66,22 +67,76 @@ class Conditional(NamedTuple):
 
     def log_slope(self, x: Array) -> Array:
         """Return the gradient of the log density at the logarithms `x`."""
-        w = self._whole(x)
-        gradient = self.data.gradient(self.model, w, self.other, self.parameters, axis=self.axis)
-        first = len(self.known)
-        return self.prior.log_slope(w[first:], gradient[first:])
+        return self.log_slope_at(jnp.exp(x))
 
-    def _whole(self, x: Array) -> Array:
-        """Return the factor with its known components."""
-        return jnp.exp(jnp.concatenate([self.known, x]) if len(self.known) else x)
+    def log_slope_at(self, w: Array) -> Array:
+        """Return the same, in the logarithms, at the entries `w` themselves."""
+        return self.prior.log_slope(w, self._gradient(w))
+
+    def likelihood_slope_at(self, w: Array) -> Array:
+        """Return the gradient of the log likelihood in the logarithms, at the entries `w`."""
+        return w * self._gradient(w)
 
     def log_density_change(self, x: Array, new_x: Array) -> Array:
         """Return the change of the log density of every row when `x` goes to `new_x`."""
-        old, new = self._whole(x), self._whole(new_x)
-        change = self.data.log_density_change(
+        change = self.likelihood_change(x, new_x)
+        return change + jnp.sum(self.prior.log_density_change(x, new_x), axis=0)
+
+    def likelihood_change(self, x: Array, new_x: Array) -> Array:
+        """Return the change of the log likelihood of every row."""
+        old, new = self._whole(jnp.exp(x)), self._whole(jnp.exp(new_x))
+        return self.data.log_density_change(
             self.model, old, new, self.other, self.parameters, axis=self.axis
         )
-        return change + jnp.sum(self.prior.log_density_change(x, new_x), axis=0)
+
+    def information_diagonal(self, x: Array) -> Array:
+        """Return the information of the data about every logarithm, at the logarithms `x`."""
+        whole, first = self._whole(jnp.exp(x)), len(self.known)
+        return self.data.information_diagonal(
+            self.model, whole, self.other, self.parameters, axis=self.axis
+        )[first:]
+
+    def information_among(self, x: Array, chosen: Array) -> Array:
+        """Return the information of every row about some logarithms, (chosen, chosen, row)."""
+        whole, first = self._whole(jnp.exp(x)), len(self.known)
+        return self.data.information_among(
+            self.model, whole, self.other, self.parameters, chosen + first, axis=self.axis
+        )
+
+    def cast(self, dtype: jnp.dtype) -> Conditional:
+        """Return the same density in another precision."""
+        if self.other.dtype == dtype:
+            return self
+        parts = {name: x for name, x in self._asdict().items() if name != "axis"}
+        return self._replace(**in_precision(parts, dtype))
+
+    def _gradient(self, w: Array) -> Array:
+        whole = self._whole(w)
+        gradient = self.data.gradient(
+            self.model, whole, self.other, self.parameters, axis=self.axis
+        )
+        return gradient[len(self.known) :]
+
+    def _whole(self, w: Array) -> Array:
+        """Return the factor with its known components."""
+        return jnp.concatenate([jnp.exp(self.known), w]) if len(self.known) else w
+
+
+def in_precision(tree: Any, dtype: jnp.dtype) -> Any:
+    """Return the same structure with its floating-point numbers in another precision."""
+
+    def cast(leaf: Any) -> Any:
+        leaf = jnp.asarray(leaf)
+        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)
+
+
+def independent_factor(model: NMF) -> str | None:
+    """Return the factor whose rows are independent, "W" or "H", since the other is known; else None."""
+    if model.n_known_H == model.n_components:
+        return "W"
+    return "H" if model.n_known_W == model.n_components else None
 
 
 def of_W(model: NMF, data: Sampled, position: Position) -> Conditional:
@@ -98,6 +153,13 @@ def of_H(model: NMF, data: Sampled, position: Position) -> Conditional:
     prior, other = model.prior_H.of_components(first), jnp.exp(position.W)
     known = position.H[:first]
     return Conditional(model, data, prior, other, position.parameters, axis=0, known=known)
+
+
+def independent_rows(model: NMF, data: Sampled, position: Position) -> tuple[Conditional, Array]:
+    """Return the density of what is inferred of the factor whose rows are independent, and its logarithms."""
+    if independent_factor(model) == "W":
+        return of_W(model, data, position), position.W[model.n_known_W :]
+    return of_H(model, data, position), position.H[model.n_known_H :]
 
 
 def free_parts(model: NMF, position: Position) -> tuple[tuple[Prior, Array], tuple[Prior, Array]]:

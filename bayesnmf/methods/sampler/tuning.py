@@ -11,7 +11,8 @@ from jax import lax
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler import adaptation
 from bayesnmf.methods.sampler.metric import metrics
-from bayesnmf.methods.sampler.target import Position
+from bayesnmf.methods.sampler.row_metric import RowMetrics, row_metrics
+from bayesnmf.methods.sampler.target import Position, independent_factor
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 
@@ -26,7 +27,8 @@ EFFORT = 2.5
 class Steps(NamedTuple):
     """What belongs to the three Hamiltonian moves: their step sizes, or acceptance probabilities.
 
-    Those of W have one number a row, those of H one a column; the joint move has one.
+    Those of W have one number a row, those of H one a column; the joint move has one. Where one factor
+    is known, the joint move is that of the other's rates.
     """
 
     W: Any
@@ -53,8 +55,8 @@ class Tuning(NamedTuple):
 
     Attributes
     ----------
-    metric : pair of arrays of shape (component, component, row or column)
-        Whitening factors of W and of H.
+    metric : pair of arrays of shape (component, component, row or column), or RowMetrics
+        Whitening factors of W and of H; where one factor is known, of the other's rows and rates.
     steps : Steps
         Step sizes and their dual averaging.
     log_width : dict of scalars
@@ -65,7 +67,7 @@ class Tuning(NamedTuple):
         Number of its terms.
     """
 
-    metric: tuple[Array, Array]
+    metric: tuple[Array, Array] | RowMetrics
     steps: Steps
     log_width: dict[str, Array]
     total: Position
@@ -74,7 +76,7 @@ class Tuning(NamedTuple):
 
 def first_tuning(model: NMF, data: Sampled, position: Position) -> Tuning:
     """Return masses at the start of the chain, and step sizes to try first."""
-    metric = metrics(model, data, position)
+    metric = _masses(model, data, position)
     first = jnp.log(jnp.asarray(0.5, position.W.dtype))
     shapes = (position.W.shape[1:], position.H.shape[1:], ())
     steps = Steps(*(adaptation.first_step_size(jnp.broadcast_to(first, shape)) for shape in shapes))
@@ -121,12 +123,18 @@ def _refreshed(model: NMF, data: Sampled, tuning: Tuning) -> Tuning:
     steps = Steps(*(adaptation.first_step_size(step.log_average) for step in tuning.steps))
     zero = jax.tree.map(jnp.zeros_like, tuning.total)
     return Tuning(
-        metrics(model, data, reference),
+        _masses(model, data, reference),
         steps,
         tuning.log_width,
         zero,
         jnp.zeros_like(tuning.n_summed),
     )
+
+
+def _masses(model: NMF, data: Sampled, position: Position) -> tuple[Array, Array] | RowMetrics:
+    """Return the whitening factors that the moves of this model use."""
+    masses = row_metrics if independent_factor(model) else metrics
+    return masses(model, data, position)
 
 
 def _frozen(tuning: Tuning) -> Tuning:

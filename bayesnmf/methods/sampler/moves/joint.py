@@ -8,7 +8,6 @@ component to another.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.metric import unwhiten, whiten
 from bayesnmf.methods.sampler.moves.block import decide, jittered
 from bayesnmf.methods.sampler.noise import Trajectory
-from bayesnmf.methods.sampler.target import Position, free_parts, with_free
+from bayesnmf.methods.sampler.target import Position, free_parts, in_precision, with_free
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 
@@ -102,20 +101,10 @@ def _gradients(
     """Return the function from W and H to the derivatives of the log likelihood."""
     if not single_precision:
         return lambda W, H: data.gradients(model, W, H, parameters)
-    given, cells, values = _single((model, data, parameters))
+    given, cells, values = in_precision((model, data, parameters), jnp.dtype(jnp.float32))
 
     def gradients(W: Array, H: Array) -> Pair:
-        of_W, of_H = cells.gradients(given, *_single((W, H)), values)
+        of_W, of_H = cells.gradients(given, *in_precision((W, H), jnp.dtype(jnp.float32)), values)
         return of_W.astype(W.dtype), of_H.astype(H.dtype)
 
     return gradients
-
-
-def _single(tree: Any) -> Any:
-    """Return the same structure with its floating-point numbers in single precision."""
-
-    def cast(leaf: Any) -> Any:
-        leaf = jnp.asarray(leaf)
-        return leaf.astype(jnp.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-    return jax.tree.map(cast, tree)
