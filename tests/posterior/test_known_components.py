@@ -73,10 +73,11 @@ def test_known_columns_of_W_are_known_rows_of_the_transposed_data(name, method):
     V = table(name)
     prior, flipped = Gamma(1.3, 0.7), Gamma(1.1, 0.9)
     likelihood = small.LIKELIHOODS[name]
+    method = bn.MAP(n_init=8, max_iter=200) if method == "map" else method  # of the same optimum
     by_H = small.run(V, bn.NMF(3, likelihood, prior, flipped, H=reference()), method)
     by_W = small.run(V.T, bn.NMF(3, likelihood, flipped, prior, W=reference().T), method)
     assert by_W.known == {"W": 2, "H": 0}
-    if method == "map":
+    if isinstance(method, bn.MAP):
         # The optimum is the same, whichever factor is called W.
         best = [fit.tree.attrs["objective"] for fit in (by_H, by_W)]
         assert best[1] == pytest.approx(best[0], rel=1e-3)
