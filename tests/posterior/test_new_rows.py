@@ -25,7 +25,7 @@ def labelled(V):
 @every_likelihood
 def test_a_map_estimate_gives_the_rows_of_the_fit_back(name):
     V = labelled(small.data(small.LIKELIHOODS[name], missing=0.1))
-    fit = small.run(V, small.model(name), bn.MAP(n_init=2, tol=1e-7))
+    fit = small.run(V, small.model(name), bn.MAP(n_init=2, tol=1e-6))
     again = bn.transform(fit, V[COLUMNS[::-1]])
     assert again.converged
     np.testing.assert_allclose(again.W, fit.W, rtol=0.02, atol=1e-4 * float(fit.W.max()))
