@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--prior", nargs="+", default=["ard"], choices=["ard", "gamma"])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--left-out", action="store_true", help="leave each active signature out in turn instead"
+    )
 
 
 def simulate(
@@ -64,6 +67,9 @@ def run(options: argparse.Namespace) -> None:
         f"{len(V)} samples, {len(H)} signatures, {options.active} active, {V.to_numpy().sum():.0f} counts"
     )
 
+    if options.left_out:
+        leave_out(V, W, H)
+        return
     flat = bn.NMF(prior_W="flat", prior_H="flat", H=H)
     for word in ("cold", "warm"):
         begin = perf_counter()
@@ -114,6 +120,25 @@ def sample(
         f"  posterior means: correlation with the truth in log(1 + x) {correlation:.3f}; 90 % intervals "
         f"cover {inside.mean():.3f} of all, {inside[on].mean():.3f} of the active"
     )
+
+
+def leave_out(V: pd.DataFrame, W: np.ndarray, H: pd.DataFrame) -> None:
+    """Print how like a free component is to each active signature that the reference lacks."""
+    for k in np.flatnonzero(W.any(axis=0)):
+        name, others = H.index[k], H.drop(index=H.index[k])
+        model = bn.NMF(len(H), H=others, prior_W="ard")
+        fit = bn.fit(V, model, bn.MAP(n_init=3), progress=False)
+        found = fit.H.to_numpy()[-1]
+        print(
+            f"{name}: cosine {_cosine(found, H.to_numpy()[k]):.3f}, nearest in the reference "
+            f"{max(_cosine(h, H.to_numpy()[k]) for h in others.to_numpy()):.3f}, mass "
+            f"{float(fit.mass[0, 0, -1]):.0f} of {W[:, k].sum():.0f}",
+            flush=True,
+        )
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
 def covered(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:

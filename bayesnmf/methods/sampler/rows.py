@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bayesnmf.arrays import Array, record
+from bayesnmf.arrays import Array, positive, record
 from bayesnmf.methods.sampler.kernel import start_chain, step_chain
 from bayesnmf.methods.sampler.plan import Plan, row_plan
 from bayesnmf.model import NMF
@@ -67,11 +67,14 @@ def draw_rows(
 def _draw_rows(
     model: NMF, data: Sampled, draws: Any, start: Array, *, plan: Plan, batch: int
 ) -> tuple[Array, Array]:
+    # Draws are near their mean but for the scales of components, so one search serves them all.
+    mean_H, mean_parameters = jax.tree.map(lambda x: jnp.mean(x, axis=0), draws[:2])
+    climbed = _climbed(given_draw(model, mean_H, mean_parameters), data, start.T, mean_H)
 
     def one(draw: Any) -> tuple[Array, Array]:
         H, parameters, key = draw
         given = given_draw(model, H, parameters)
-        W = _climbed(given, data, start.T, H)
+        W = climbed * (jnp.sum(mean_H, axis=1) / positive(jnp.sum(H, axis=1)))[:, None]
         state = start_chain(given, data, key, jnp.asarray(WARMUP), {"W": W.T, "H": H})
         step = partial(step_chain, plan, given, data)
         state = lax.fori_loop(0, WARMUP + SWEEPS, lambda _, state: step(state), state)
