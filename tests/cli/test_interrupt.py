@@ -71,7 +71,7 @@ def test_start_up_can_be_interrupted(way, delay, tmp_path):
 
 @pytest.mark.parametrize(
     ("verb", "module"),
-    [("check", "arviz_stats"), ("report", "matplotlib.figure")],
+    [("check", "h5netcdf"), ("report", "matplotlib.figure")],
 )
 def test_verbs_that_read_a_fit_can_be_interrupted(verb, module, tmp_path):
     """While they import what they need, and while they work."""

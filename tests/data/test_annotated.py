@@ -69,8 +69,9 @@ def test_a_fit_of_an_anndata_is_that_of_its_sparse_matrix():
     model = small.model("poisson")
     depth = pd.Series(np.linspace(1, 2, 6), CELLS)
     model = bn.NMF(2, bn.likelihoods.Poisson(depth[::-1]), model.prior_W, model.prior_H)
+    method = bn.MAP(n_init=1, max_iter=5000, tol=1e-7)
     fit = small.run(
-        adata(counts() * 0, raw=scipy.sparse.csr_array(counts())), model, METHOD, layer="raw"
+        adata(counts() * 0, raw=scipy.sparse.csr_array(counts())), model, method, layer="raw"
     )
     assert "V_value" in fit.tree["observed_data"]
     assert fit.W.indexes["row"].to_list() == CELLS
