@@ -29,7 +29,7 @@ V = recording["power"].T.astype(float)
 frequency = np.linspace(0.0, float(recording["fs"]) / 2, V.shape[1])
 
 # %%
-fit = bn.fit(V, bn.NMF(4, "gamma", "flat", "flat"), bn.MAP(n_init=1), progress=False)
+fit = bn.fit(V, bn.NMF(4, "gamma", "flat", "flat"), bn.MAP(n_init=3), progress=False)
 print(fit.message)
 W, H = fit.W.to_numpy(), fit.H.to_numpy()
 

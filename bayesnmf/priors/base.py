@@ -82,8 +82,12 @@ class Prior(ABC):
 
     def terms(self, like: Array) -> tuple[Array, Array]:
         """Return shape and rate, which broadcast against a factor of the precision of `like`."""
-        shape, rate = (jnp.asarray(x, like.dtype) for x in (self.shape, self.rate))
-        return jnp.atleast_2d(_by_component(shape)), jnp.atleast_2d(_by_component(rate))
+        rate = _by_component(jnp.asarray(self.rate, like.dtype))
+        return self.shape_term(like), jnp.atleast_2d(rate)
+
+    def shape_term(self, like: Array) -> Array:
+        """Return the shape, which broadcasts against a factor; it needs no rate."""
+        return jnp.atleast_2d(_by_component(jnp.asarray(self.shape, like.dtype)))
 
     def log_coefficient(self, like: Array, log_space: bool) -> Array:
         """Return c of the objective's part ``rate x - c log x``, which no rate enters.

@@ -134,8 +134,8 @@ def log_scales(
         data.values, product(W, H), **likelihood.known, **parameters
     )
     information = data.kept(information)
-    precision_W = nmf.prior_W.terms(W)[0].T + W**2 * (information @ (H**2).T)
-    precision_H = nmf.prior_H.terms(H)[0] + H**2 * ((W**2).T @ information)
+    precision_W = nmf.prior_W.shape_term(W).T + W**2 * (information @ (H**2).T)
+    precision_H = nmf.prior_H.shape_term(H) + H**2 * ((W**2).T @ information)
     scales = {"W": np.asarray(precision_W**-0.5), "H": np.asarray(precision_H**-0.5)}
     for name, (shape, rate) in conditional(nmf, W.T, H).items():
         scales[name] = np.broadcast_to(shape**-0.5, rate.shape).astype(matrix.dtype)
