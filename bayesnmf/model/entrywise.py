@@ -65,7 +65,13 @@ def tells_apart(prior: Prior, first: int = 0) -> bool:
     """Return whether a prior, matched with V, differs between components from `first` on."""
     if not isinstance(prior, EntrywiseGamma):
         return False
-    return any(bool(np.ptp(x[first:], axis=0).any()) for x in _tables(prior).values() if len(x) > 1)
+    return any(differs(x, first) for x in _tables(prior).values())
+
+
+def differs(array: np.ndarray, first: int) -> bool:
+    """Return whether a prior's array, component first, differs between components from `first` on."""
+    free = array[first:]
+    return len(free) > 1 and bool(np.ptp(free, axis=0).any())
 
 
 def require_alike(model: NMF) -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
 from bayesnmf.data.labels import labels_of
 from bayesnmf.data.sparse_format import from_cells, from_rows
+from bayesnmf.model.entrywise import differs
 
 #: Dimensions of a cell.
 CELL = ["row", "column"]
@@ -126,8 +127,7 @@ def tells_components_apart(tree: xr.DataTree) -> bool:
     for factor in ("W", "H"):
         known = held[f"known_{factor}"].sizes["known"] if f"known_{factor}" in held else 0
         for name in (f"prior_{factor}_shape", f"prior_{factor}_rate"):
-            array = prior_array(held[name])[known:] if name in held else np.zeros((0, 1))
-            if len(array) > 1 and np.ptp(array, axis=0).any():
+            if name in held and differs(prior_array(held[name]), known):
                 return True
     return False
 

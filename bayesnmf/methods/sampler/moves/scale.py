@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.target import Position
@@ -105,8 +104,6 @@ def log_gig(uniform: Array, order: Array, alpha: Array, beta: Array) -> tuple[Ar
     log_peak = jnp.where(order > 0, jnp.log(larger / alpha), jnp.log(beta / larger))
     smaller = alpha * (beta / larger)
     A, B = jnp.where(order > 0, larger, smaller), jnp.where(order > 0, smaller, larger)
-    # What is behind a barrier is compiled once, and not again in each place that uses it.
-    A, B = lax.optimization_barrier((A, B))
     t, found = _centred(uniform.astype(wide), A, B)
     return (log_peak + t).astype(dtype), found
 
@@ -132,10 +129,10 @@ def _touching(A: Array, B: Array) -> Array:
 
 def _centred(uniform: Array, A: Array, B: Array) -> tuple[Array, Array]:
     """Return the first accepted t of every component, and whether there is one."""
-    # Both sides at once, the left one seen in a mirror: half the program.
+    # Both sides at once, the left one seen in a mirror.
     sides = jnp.stack([A, B]), jnp.stack([B, A])
     ends = _touching(*sides)
-    value, slope = lax.optimization_barrier(_density(ends, *sides))
+    value, slope = _density(ends, *sides)
     # Where the tangents meet the flat top, and the masses of the three pieces.
     edge_right, edge_left = ends - value / slope
     mass_right, mass_left = -1.0 / slope
