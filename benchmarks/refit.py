@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import optimize
 
 import bayesnmf as bn
-from bayesnmf.posterior.convergence import convergence
+from bayesnmf.convergence import convergence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,8 @@ from bayesnmf.comparison.bad_k import warn_of_bad_k
 from bayesnmf.comparison.estimates import Estimates, Task
 from bayesnmf.comparison.pointwise import Pointwise, jacobian, mean_density, warn_of_draws
 from bayesnmf.comparison.psis import good_k, psis_loo
+from bayesnmf.convergence import ess_mean
 from bayesnmf.model import Measure
-from bayesnmf.posterior.convergence import ess_mean
 from bayesnmf.posterior.result import Fit
 from bayesnmf.progress import DELAY, Progress, showing
 from bayesnmf.workers import require_executor

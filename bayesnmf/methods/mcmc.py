@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax
@@ -35,17 +36,24 @@ class MCMC:
         Draws kept of each chain.
     num_chains : int, default 4
         Independent chains; convergence can be judged with two or more.
+    min_ess : float, optional
+        Stop before `num_samples` when R-hat is below 1.01 and ESS, bulk and tail, at least this on everything that
+        :func:`bayesnmf.check` judges. It is looked at after 100 draws and whenever their number has grown by half.
+        None: make all draws. For the structured kernel, and two chains or more.
 
     Examples
     --------
     >>> MCMC(num_samples=500).num_chains
     4
+    >>> MCMC(min_ess=400, num_samples=5000).min_ess
+    400
     """
 
     kernel: str = "auto"
     num_warmup: int = 300
     num_samples: int = 1000
     num_chains: int = 4
+    min_ess: float | None = None
 
     name: ClassVar[str] = "mcmc"
     needs_density: ClassVar[bool] = True
@@ -55,6 +63,8 @@ class MCMC:
         if self.kernel not in self._kernels:
             raise ValueError(f"unknown kernel {self.kernel!r}; valid: {', '.join(self._kernels)}")
         require_counts(self, num_warmup=0, num_samples=1, num_chains=1)
+        if self.min_ess is not None:
+            self._check_min_ess(self.min_ess)
 
     def keeps_sparse(self, model: Model, masked: bool) -> bool:
         """Return whether sparse data, with missing cells or not, need not be expanded."""
@@ -72,10 +82,15 @@ class MCMC:
             "progress": progress,
         }
         if model.nmf is not None and self.kernel != "nuts":
-            return self._draws(*sample_structured(model.nmf, matrix, key, **counts))
+            run = sample_structured(model.nmf, matrix, key, min_ess=self.min_ess, **counts)
+            return self._draws(*run)
         if self.kernel == "structured":
             raise ValueError(
                 "kernel='structured' knows the structure of a bayesnmf.NMF; for a program use 'nuts'"
+            )
+        if self.min_ess is not None:
+            raise ValueError(
+                "min_ess is for the structured kernel, and this fit uses 'nuts': give num_samples instead"
             )
         assert isinstance(matrix, Matrix)  # keeps_sparse is False of what NUTS samples
         return self._draws(*sample_nuts(model, matrix, key, **counts), None)
@@ -100,17 +115,32 @@ class MCMC:
             num_chains=self.num_chains,
             progress=progress,
         )
-        return replace(self, num_samples=num_samples)._draws(*run)
+        return replace(self, num_samples=num_samples, min_ess=None)._draws(*run)
+
+    def _check_min_ess(self, min_ess: Any) -> None:
+        if isinstance(min_ess, bool) or not isinstance(min_ess, Real):
+            raise TypeError(f"min_ess must be a number, not {min_ess!r}")
+        if not 0 < float(min_ess) < np.inf:
+            raise ValueError(f"min_ess must be positive and finite, not {min_ess}")
+        if self.num_chains < 2:
+            raise ValueError(
+                "min_ess needs R-hat, which one chain does not have: set num_chains=2 or more"
+            )
+        if self.kernel == "nuts":
+            raise ValueError("min_ess is for the structured kernel: leave out kernel='nuts'")
 
     def _draws(
         self,
         sites: dict[str, np.ndarray],
         stats: dict[str, np.ndarray],
         state: dict[str, np.ndarray] | None,
+        enough: bool = False,
     ) -> Draws:
         done = stats["lp"].shape[1]
         message = f"{self.num_chains} chain(s) of {done} draws"
-        interrupted = done < self.num_samples
+        interrupted = done < self.num_samples and not enough
+        if enough:
+            message += f", with an ESS of at least {self.min_ess:g}"
         if interrupted:
             message += f", interrupted before all {self.num_samples}"
         return Draws(sites, stats, None, message, state=state, interrupted=interrupted)

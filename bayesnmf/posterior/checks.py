@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bayesnmf.convergence import MIN_DRAWS, convergence
 from bayesnmf.markup import fragment
 from bayesnmf.posterior.clusters import in_words
-from bayesnmf.posterior.convergence import MIN_DRAWS, convergence
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import MIN_TRADE, mean_trades
 

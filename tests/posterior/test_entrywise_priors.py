@@ -123,9 +123,11 @@ def test_moves_leave_the_joint_distribution(name, move):
     n_rows, n_columns = prior_check.SHAPE
     rng, k = np.random.default_rng(1), base.n_components
     rates = base.prior_H.rate * rng.uniform(1.0, 2.0, (k, 1))
+    # Shears are of exponential priors only; their rates may differ.
+    shapes = (0.5, 2.0) if move is not shear else (1.0, 1.0)
     priors = {
-        "prior_W": EntrywiseGamma(rng.uniform(0.5, 2.0, (k, n_rows)), base.prior_W.rate),
-        "prior_H": EntrywiseGamma(rng.uniform(0.5, 2.0, (k, n_columns)), rates),
+        "prior_W": EntrywiseGamma(rng.uniform(*shapes, (k, n_rows)), base.prior_W.rate),
+        "prior_H": EntrywiseGamma(rng.uniform(*shapes, (k, n_columns)), rates),
     }
     p = prior_check.p_values(replace(base, **priors), move, seed=4)
     assert prior_check.agrees(p), p

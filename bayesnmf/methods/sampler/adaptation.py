@@ -10,7 +10,7 @@ from numpyro.infer.hmc_util import dual_averaging
 from bayesnmf.arrays import Array
 
 #: Acceptance that the step sizes aim at.
-TARGET = 0.7
+TARGET = 0.8
 
 
 #: Constants of Hoffman and Gelman (2014): shrinkage, delay and forgetting.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from threading import Thread
 from typing import Any, NamedTuple
@@ -17,9 +17,10 @@ import numpy as np
 from jax import lax
 
 from bayesnmf.arrays import Array
-from bayesnmf.methods.sampler.kernel import NMFKernel, NMFState
+from bayesnmf.methods.sampler.kernel import NMFKernel, NMFState, refresh_chains, step_chains
 from bayesnmf.methods.sampler.plan import Plan
 from bayesnmf.methods.sampler.target import sites_of
+from bayesnmf.methods.sampler.tuning import refreshes
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 
@@ -99,7 +100,8 @@ def compile_beside(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> Thr
         # What is wrong here is wrong again when chains are advanced, where it can be told.
         with suppress(Exception), jax.enable_x64(wide):
             group = jax.eval_shape(lambda state: _groups(state)[0], like)
-            _advance.lower(plan, model, data, group).compile()
+            _advancing().lower(plan, model, data, group).compile()
+            _refresh.lower(model, data, group).compile()
 
     # Several devices compile for themselves.
     thread = Thread(target=compile_it if len(jax.local_devices()) == 1 else None)
@@ -149,25 +151,28 @@ def draw_chunks(
     """
     done, num_warmup = int(state.i), int(state.num_warmup)
     end = max(done, num_warmup) + num_samples
-    state = state._replace(end=jnp.asarray(end, state.i.dtype))
+    takes_masses = refreshes(num_warmup) if plan.adapts else []
     groups, devices = _groups(state), jax.local_devices()
     given = [(model, data)]
     if len(devices) > 1:
         groups = [jax.device_put(x, devices[i % len(devices)]) for i, x in enumerate(groups)]
         given = [jax.device_put((model, data), device) for device in devices[: len(groups)]]
-    wide = jax.config.jax_enable_x64  # which a thread does not inherit
     with ThreadPoolExecutor(min(len(groups), os.cpu_count() or 1)) as pool:
         while done < end:
-            calls = [(plan, *given[i % len(given)], group) for i, group in enumerate(groups)]
-            # The first call compiles for all of its device.
-            parts = [_advance(*calls[0]), *pool.map(partial(_call, wide), calls[1:])]
+            stop = min([done + CHUNK, end, *(step for step in takes_masses if step > done)])
+            groups = [group._replace(end=jnp.asarray(stop, state.i.dtype)) for group in groups]
+            calls = [(*given[i % len(given)], group) for i, group in enumerate(groups)]
+            if done in takes_masses:
+                groups = _on_all(pool, _refresh, calls)
+                calls = [(*call[:-1], group) for call, group in zip(calls, groups, strict=True)]
+            parts = _on_all(pool, partial(_advancing(), plan), calls)
             groups = [part[0] for part in parts]
-            kept = slice(max(num_warmup - done, 0), end - done)
+            kept = slice(max(num_warmup - done, 0), stop - done)
             sites, stats = jax.tree.map(
                 lambda *x: np.concatenate([np.asarray(y)[:, kept] for y in x]),  # noqa: B023
                 *(part[1:] for part in parts),
             )
-            done = min(done + CHUNK, end)
+            done = stop
             yield Chunk(sites, stats, _merged(groups))
 
 
@@ -209,24 +214,48 @@ def _joined(groups: list[NMFState]) -> NMFState:
     return groups[0]._replace(**jax.tree.map(lambda *x: jnp.concatenate(x), *parts))
 
 
-def _call(wide: bool, arguments: tuple[Any, ...]) -> tuple[NMFState, Any, Any]:
-    with jax.enable_x64(wide):
-        advanced: tuple[NMFState, Any, Any] = jax.block_until_ready(_advance(*arguments))
-        return advanced
+def _on_all(pool: ThreadPoolExecutor, function: Callable[..., Any], calls: list[Any]) -> list[Any]:
+    """Return what a function returns of all calls; the first compiles for all of its device."""
+    wide = jax.config.jax_enable_x64  # which a thread does not inherit
+
+    def call(arguments: Any) -> Any:
+        with jax.enable_x64(wide):
+            return jax.block_until_ready(function(*arguments))
+
+    return [function(*calls[0]), *pool.map(call, calls[1:])]
 
 
-@partial(jax.jit, static_argnames="plan")
+@jax.jit
+def _refresh(model: NMF, data: Sampled, state: NMFState) -> NMFState:
+    """Take the masses anew."""
+    return refresh_chains(model, data, state)
+
+
 def _advance(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> tuple[NMFState, Any, Any]:
-    """Make `CHUNK` steps and return what to keep of each, chain first.
+    """Make up to `CHUNK` steps and return what to keep of each, chain first.
 
     NumPyro's own loop would do, but compiles anew at every call.
     """
-    kernel = NMFKernel(plan)
 
     def step(state: NMFState, _: None) -> tuple[NMFState, Any]:
-        state = kernel.sample(state, (model, data), {})
+        state = step_chains(plan, model, data, state)
         stats = {name: getattr(state, name) for name in STATISTICS}
         return state, (jax.vmap(sites_of)(state.z), stats)
 
     state, draws = lax.scan(step, state, length=CHUNK)
     return state, *jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), draws)
+
+
+@cache
+def _advancing() -> Any:
+    """Return the compiled :func:`_advance`.
+
+    XLA hands sums of small arrays to a library that shares them out over threads. The chains keep these busy, so
+    that such a sum takes several times as long as a plain loop.
+    """
+    options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+    try:
+        jax.jit(lambda: 0.0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:  # other versions of XLA have no such option
+        options = {}
+    return jax.jit(_advance, static_argnames="plan", compiler_options=options)

@@ -17,12 +17,11 @@ from bayesnmf.methods.sampler.plan import Plan
 from bayesnmf.methods.sampler.sweep import sweep
 from bayesnmf.methods.sampler.target import (
     Position,
-    conditioned,
     log_joint_at,
     position_of,
     sites_of,
 )
-from bayesnmf.methods.sampler.tuning import Acceptance, Tuning
+from bayesnmf.methods.sampler.tuning import Tuning
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 
@@ -36,6 +35,8 @@ class NMFState(NamedTuple):
         Logarithms of W and H, component first, the likelihood's parameters, and the rates.
     log_joint : array
         Log joint density of data, W, H and parameters.
+    constant : array
+        Terms of it that do not change, and take long to compute: log factorials of counts.
     accept_prob : array
         Acceptance probability of the last joint trajectory, or of the factors' where there is
         none.
@@ -52,6 +53,7 @@ class NMFState(NamedTuple):
 
     z: Position
     log_joint: Array
+    constant: Array
     accept_prob: Array
     block_accept_prob: Array
     tuning: Tuning
@@ -63,13 +65,13 @@ class NMFState(NamedTuple):
 
 #: Which parts of the state have a chain dimension: the counters do not, so that what warm-up does
 #: once in a while is a branch and not a select.
-_BATCHED = NMFState(0, 0, 0, 0, 0, None, None, None, 0)  # type: ignore[arg-type]
+_BATCHED = NMFState(0, 0, 0, 0, 0, 0, None, None, None, 0)  # type: ignore[arg-type]
 
 
 class NMFKernel(MCMCKernel):
     """A Markov kernel that leaves the posterior of an :class:`bayesnmf.NMF` invariant.
 
-    A step is one sweep in warm-up and ``plan.thin`` sweeps after it. It runs under
+    A step is one sweep. It runs under
     ``numpyro.infer.MCMC`` with model and data as the arguments of ``run``, and initial values
     ``{"W": (row, component), "H": (component, column), **parameters}``.
 
@@ -134,11 +136,34 @@ class NMFKernel(MCMCKernel):
     def sample(self, state: NMFState, model_args: Any, model_kwargs: Any) -> NMFState:
         """Return the state after one step."""
         model, data = model_args
-        step = partial(step_chain, self.plan, model, data)
-        if jnp.ndim(state.i) < jnp.ndim(state.accept_prob):
-            batched = jax.vmap(step, in_axes=(_BATCHED,), out_axes=_BATCHED)
-            step = batched if len(state.accept_prob) > 1 else partial(_alone, step)
-        return lax.cond(state.i < state.end, step, lambda state: state, state)
+        if self.plan.adapts:
+            due = warmup.refresh_due(state.i, state.num_warmup)
+            refresh = partial(refresh_chains, model, data)
+            state = lax.cond(due, refresh, lambda state: state, state)
+        return step_chains(self.plan, model, data, state)
+
+
+def refresh_chains(model: NMF, data: Sampled, state: NMFState) -> NMFState:
+    """Take the masses of a chain, or of a batch of them, anew."""
+
+    def refresh(state: NMFState) -> NMFState:
+        return state._replace(tuning=warmup.refreshed(model, data, state.tuning))
+
+    return _of_each(refresh, state)
+
+
+def step_chains(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
+    """Advance a chain, or a batch of them, by one step with the masses that it has."""
+    step = partial(_of_each, partial(_step, plan, model, data))
+    return lax.cond(state.i < state.end, step, lambda state: state, state)
+
+
+def _of_each(change: Callable[[NMFState], NMFState], state: NMFState) -> NMFState:
+    if jnp.ndim(state.i) == jnp.ndim(state.accept_prob):
+        return change(state)
+    if len(state.accept_prob) == 1:
+        return _alone(change, state)
+    return jax.vmap(change, in_axes=(_BATCHED,), out_axes=_BATCHED)(state)
 
 
 def _alone(step: Callable[[NMFState], NMFState], state: NMFState) -> NMFState:
@@ -163,50 +188,36 @@ def start_chain(
         tuning = warmup.first_tuning(model, data, position)
         zero = jnp.zeros((), position.W.dtype)
         value = log_joint_at(model, data, position)
+        constant = value - log_joint_at(model, data, position, constants=False)
         never = jnp.full_like(num_warmup, jnp.iinfo(num_warmup.dtype).max)
         i = jnp.zeros_like(num_warmup)
-        return NMFState(position, value, zero, zero, tuning, num_warmup, i, never, key)
+        return NMFState(position, value, constant, zero, zero, tuning, num_warmup, i, never, key)
 
     if jnp.ndim(values["W"]) == 2:
         return start(key, values)
     return jax.vmap(start, out_axes=_BATCHED)(key, values)
 
 
-def step_chain(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
-    """Do one sweep and learn from it in warm-up; afterwards `thin` sweeps."""
-    key, key_sweeps = jax.random.split(state.rng_key)
-    warming = state.i < state.num_warmup
-    n_sweeps = jnp.where(warming, 1, plan.thin)
-    position, acceptance = _swept(plan, model, data, state, n_sweeps, key_sweeps)
+def _step(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> NMFState:
+    """Do one sweep, and learn from it in warm-up."""
+    key, key_sweep = jax.random.split(state.rng_key)
+    position, acceptance = sweep(plan, model, data, state.z, state.tuning, key_sweep)
 
     def adapted() -> Tuning:
-        return warmup.adapt(
-            model, data, state.tuning, position, acceptance, state.i, state.num_warmup
-        )
+        learned = (acceptance, state.i, state.num_warmup)
+        return warmup.adapt(model, state.tuning, position, *learned)
 
-    tuning = lax.cond(warming, adapted, lambda: state.tuning) if plan.adapts else state.tuning
+    tuning = state.tuning
+    if plan.adapts:
+        tuning = lax.cond(state.i < state.num_warmup, adapted, lambda: state.tuning)
     steps = acceptance.steps
     block = 0.5 * (jnp.mean(steps.W) + jnp.mean(steps.H))
     return state._replace(
         z=position,
-        log_joint=log_joint_at(model, data, position),
-        accept_prob=steps.joint if plan.joint_moves else block,
+        log_joint=state.constant + log_joint_at(model, data, position, constants=False),
+        accept_prob=steps.joint if plan.moves_jointly else block,
         block_accept_prob=block,
         tuning=tuning,
         i=state.i + 1,
         rng_key=key,
     )
-
-
-def _swept(
-    plan: Plan, model: NMF, data: Sampled, state: NMFState, n_sweeps: Array, key: Array
-) -> tuple[Position, Acceptance]:
-    """Return the position after some sweeps, and what the last of them tells."""
-    type Carry = tuple[Position, Acceptance]
-
-    def once(j: Array, carry: Carry) -> Carry:
-        return sweep(plan, model, data, carry[0], state.tuning, jax.random.fold_in(key, j))
-
-    none_yet = (state.z, Acceptance.none(conditioned(model, state.z)[1]))
-    swept: Carry = lax.fori_loop(jnp.zeros_like(n_sweeps), n_sweeps, once, none_yet)
-    return swept

@@ -1,4 +1,4 @@
-"""The random numbers of a sweep, drawn in two calls.
+"""The random numbers of a sweep, drawn in one call.
 
 Every call of a generator takes a tenth of a second to compile, more than the move that uses it.
 """
@@ -6,16 +6,18 @@ Every call of a generator takes a tenth of a second to compile, more than the mo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import lax
 
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.moves.scale import N_PROPOSALS
 from bayesnmf.methods.sampler.target import Position
+
+type Shapes = list[tuple[int, ...]]
 
 
 class Trajectory(NamedTuple):
@@ -42,7 +44,7 @@ class Noise(NamedTuple):
     W, H : Trajectory
         Of the row-parallel moves.
     joint : Trajectory
-        Of the joint moves, one after another along the first axis.
+        Of the joint move; the momentum is that of W, of H, and of directions that leave WH unchanged.
     shear : array of shape (2, component)
         Uniform.
     entries : pair of arrays of shape (component, row or column)
@@ -63,7 +65,7 @@ class Noise(NamedTuple):
 
 
 def draw_noise(
-    key: Array, position: Position, joint_moves: int, known: tuple[int, int] = (0, 0)
+    key: Array, position: Position, directions: int, known: tuple[int, int] = (0, 0)
 ) -> Noise:
     """Return the random numbers of one sweep; `known` components of W and of H do not move.
 
@@ -74,18 +76,17 @@ def draw_noise(
     >>> draw_noise(jax.random.key(0), position, 1).H.momentum.shape
     (2, 4)
     """
-    key_normal, key_uniform, key_slices = jax.random.split(key, 3)
+    key, key_slices = jax.random.split(key)
     W, H = position.W[known[0] :], position.H[known[1] :]
-    n_components, rows, columns, each = len(position.W), W.shape[1:], H.shape[1:], (joint_moves,)
-    momenta = [W.shape, H.shape, (*each, *W.shape), (*each, *H.shape)]
-    decisions = [rows, rows, columns, columns, each, each]
+    n_components, rows, columns = len(position.W), W.shape[1:], H.shape[1:]
+    momenta = [W.shape, H.shape, W.shape, H.shape, (directions,)]
+    decisions = [rows, rows, columns, columns, (), ()]
     draws = [(2, n_components), (3, N_PROPOSALS, n_components), W.shape, H.shape]
-    normal = _pieces(jax.random.normal, key_normal, W.dtype, momenta)
-    uniform = _pieces(jax.random.uniform, key_uniform, W.dtype, decisions + draws)
+    normal, uniform = _draw(key, W.dtype, momenta, decisions + draws)
     return Noise(
         Trajectory(normal[0], *uniform[0:2]),
         Trajectory(normal[1], *uniform[2:4]),
-        Trajectory((normal[2], normal[3]), *uniform[4:6]),
+        Trajectory(tuple(normal[2:]), *uniform[4:6]),
         uniform[6],
         (uniform[8], uniform[9]),
         uniform[7],
@@ -105,24 +106,32 @@ def draw_row_noise(
     >>> rows.momentum.shape, rates.momentum.shape, rates.jitter.shape
     ((2, 3), (4, 2), (4,))
     """
-    key_normal, key_uniform, key_slices = jax.random.split(key, 3)
+    key, key_slices = jax.random.split(key)
     (n_components, n_rows), dtype = log_w.shape, log_w.dtype
-    normal = _pieces(
-        jax.random.normal, key_normal, dtype, [log_w.shape, (rate_moves, n_components)]
-    )
-    shapes: list[tuple[int, ...]] = [(n_rows,), (n_rows,), (rate_moves,), (rate_moves,)]
-    uniform = _pieces(jax.random.uniform, key_uniform, dtype, shapes)
+    momenta: Shapes = [log_w.shape, (rate_moves, n_components)]
+    decisions: Shapes = [(n_rows,), (n_rows,), (rate_moves,), (rate_moves,)]
+    normal, uniform = _draw(key, dtype, momenta, decisions)
     return Trajectory(normal[0], *uniform[:2]), Trajectory(normal[1], *uniform[2:]), key_slices
 
 
-def _pieces(
-    generator: Callable[..., Array], key: Array, dtype: Any, shapes: list[tuple[int, ...]]
-) -> list[Array]:
-    """Draw arrays of several shapes at once."""
-    ends = list(accumulate(math.prod(shape) for shape in shapes))
+def _draw(
+    key: Array, dtype: Any, normal: Shapes, uniform: Shapes
+) -> tuple[list[Array], list[Array]]:
+    """Draw normal and uniform arrays of several shapes from one stream of numbers."""
+    n_normal, n_uniform = (sum(map(math.prod, shapes)) for shapes in (normal, uniform))
+    # Above -1, where the normal would be infinite.
+    least = np.nextafter(np.asarray(-1, dtype), np.asarray(0, dtype))
+    numbers = jax.random.uniform(key, (n_normal + n_uniform,), dtype, least, 1.0)
     # Behind a barrier, or each piece would compile the generator again.
-    flat = lax.optimization_barrier(generator(key, (ends[-1],), dtype))
+    bell, flat = lax.optimization_barrier(
+        (math.sqrt(2.0) * lax.erf_inv(numbers[:n_normal]), 0.5 + 0.5 * numbers[n_normal:])
+    )
+    return _cut(bell, normal), _cut(flat, uniform)
+
+
+def _cut(numbers: Array, shapes: Shapes) -> list[Array]:
+    ends = list(accumulate(map(math.prod, shapes)))
     return [
-        flat[end - math.prod(shape) : end].reshape(shape)
+        numbers[end - math.prod(shape) : end].reshape(shape)
         for end, shape in zip(ends, shapes, strict=True)
     ]

@@ -10,8 +10,8 @@ import numpy as np
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
 
-#: Steps of a joint trajectory in a problem of a thousand unknowns.
-LEAPFROGS = 32
+#: Steps of a joint trajectory in a problem of a thousand unknowns or fewer.
+LEAPFROGS = 16
 
 
 #: Steps of a row's trajectory where the other factor is known, and of that of all rates. Steps are half as long
@@ -33,44 +33,40 @@ class Plan:
         How W given H and H given W are moved: by row-parallel Hamiltonian trajectories, or
         column by column from truncated normal distributions.
     exponential : bool
-        Whether both priors are exponential, so that shears are drawn exactly.
-    thin : int
-        Sweeps a kept draw; warm-up steps are one sweep each.
+        Whether both priors are exponential, so that shears can be drawn exactly.
     block_leapfrogs, joint_leapfrogs : int
         Steps of a row-parallel trajectory, and of the joint one: of both factors or, where one is
         known, of the rates of the other.
-    joint_moves : int
-        Joint trajectories a sweep.
+    moves_jointly : bool
+        Whether there is a joint trajectory.
     single_precision : bool
-        Whether the trajectories of `joint_moves`, or of independent rows, meet the cells in single precision.
+        Whether trajectories meet the cells in single precision.
 
     Examples
     --------
-    >>> Plan(thin=2).factors
+    >>> Plan(joint_leapfrogs=8).factors
     'block'
     """
 
     factors: Literal["block", "truncated"] = "block"
     exponential: bool = True
-    thin: int = 2
     block_leapfrogs: int = 2
     joint_leapfrogs: int = LEAPFROGS
-    joint_moves: int = 1
+    moves_jointly: bool = True
     single_precision: bool = False
 
     @property
     def adapts(self) -> bool:
         """Whether warm-up has anything to tune: truncated normal draws are exact."""
-        return self.factors == "block" or self.joint_moves > 0
+        return self.factors == "block" or self.moves_jointly
 
 
 def row_plan(*, single_precision: bool) -> Plan:
     """Return the moves of one factor's rows, given the other factor."""
     return Plan(
-        thin=1,
         block_leapfrogs=ROW_LEAPFROGS,
         joint_leapfrogs=RATE_LEAPFROGS,
-        joint_moves=0,
+        moves_jointly=False,
         single_precision=single_precision,
     )
 
@@ -101,15 +97,12 @@ def plan_for(model: NMF, data: Sampled) -> Plan:
     coupled = min(free_W, free_H) > 0
     leapfrogs = max(LEAPFROGS, round(LEAPFROGS * (unknowns / 1000) ** 0.25))
     if model.likelihood.constant_variance and exponential and data.is_complete:
-        joint_moves = int(coupled and unknowns <= MANY)
-        return Plan("truncated", joint_moves=joint_moves, joint_leapfrogs=leapfrogs)
+        jointly = coupled and unknowns <= MANY
+        return Plan("truncated", moves_jointly=jointly, joint_leapfrogs=leapfrogs)
     if not coupled:
         return row_plan(single_precision=data.fits_single_precision(model))
-    # An inferred level of noise leaves the masses of components freer, so that they mix slower.
-    thin = 4 if model.likelihood.priors else 2
     return Plan(
         exponential=exponential,
-        thin=thin,
         joint_leapfrogs=leapfrogs,
         single_precision=data.fits_single_precision(model),
     )

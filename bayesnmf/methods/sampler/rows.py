@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.arrays import Array, positive, record
-from bayesnmf.methods.sampler.kernel import start_chain, step_chain
+from bayesnmf.methods.sampler.kernel import NMFKernel, start_chain
 from bayesnmf.methods.sampler.plan import Plan, row_plan
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Sampled
@@ -76,8 +76,12 @@ def _draw_rows(
         given = given_draw(model, H, parameters)
         W = climbed * (jnp.sum(mean_H, axis=1) / positive(jnp.sum(H, axis=1)))[:, None]
         state = start_chain(given, data, key, jnp.asarray(WARMUP), {"W": W.T, "H": H})
-        step = partial(step_chain, plan, given, data)
-        state = lax.fori_loop(0, WARMUP + SWEEPS, lambda _, state: step(state), state)
+        state = lax.fori_loop(
+            0,
+            WARMUP + SWEEPS,
+            lambda _, state: NMFKernel(plan).sample(state, (given, data), {}),
+            state,
+        )
         return jnp.exp(state.z.W).T, state.log_joint
 
     drawn: tuple[Array, Array] = lax.map(one, draws, batch_size=batch)

@@ -11,6 +11,7 @@ import numpy as np
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise.log_map import log_maps
 from bayesnmf.methods.sampler import NMFState, chains, plan_for
+from bayesnmf.methods.sampler.stopping import Enough
 from bayesnmf.model import NMF
 from bayesnmf.model.completion import complete_sites, sites_to_infer
 from bayesnmf.observed import observe_for_sampling
@@ -19,11 +20,15 @@ from bayesnmf.progress import Progress
 
 
 class Run(NamedTuple):
-    """Sites and statistics, each (chain, draw, …), and the state from which the chains continue."""
+    """Sites and statistics, each (chain, draw, …), and the state from which the chains continue.
+
+    `enough`: whether the run ended since there were effective draws enough.
+    """
 
     sites: dict[str, np.ndarray]
     stats: dict[str, np.ndarray]
     state: dict[str, np.ndarray]
+    enough: bool
 
 
 def sample_structured(
@@ -34,6 +39,7 @@ def sample_structured(
     num_warmup: int,
     num_samples: int,
     num_chains: int,
+    min_ess: float | None,
     progress: Progress,
 ) -> Run:
     """Run chains, each from an optimum of its own; Ctrl-C ends the run with the draws made so far."""
@@ -44,7 +50,8 @@ def sample_structured(
     values = {name: np.stack([optimum[name] for optimum in optima]) for name in optima[0]}
     state = chains.begin(model, data, values, key, num_warmup)
     compiling.join()
-    return _draw(model, data, state, num_samples, progress)
+    rule = None if min_ess is None else Enough(min_ess, tuple(model.likelihood.priors))
+    return _draw(model, data, state, num_samples, progress, rule)
 
 
 def resume_structured(
@@ -79,8 +86,15 @@ def _state_like(model: NMF, matrix: AnyMatrix, data: Sampled, num_chains: int) -
     return like
 
 
-def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress: Progress) -> Run:
-    plan, chunks = plan_for(model, data), []
+def _draw(
+    model: NMF,
+    data: Sampled,
+    state: NMFState,
+    num_samples: int,
+    progress: Progress,
+    rule: Enough | None = None,
+) -> Run:
+    plan, chunks, enough = plan_for(model, data), [], False
     num_warmup, done = int(state.num_warmup), int(state.i)
     begun = max(num_warmup, done)
     _show(progress, done, begun, num_samples)
@@ -89,6 +103,9 @@ def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress
             chunks.append(chunk)
             _show(progress, int(chunk.state.i), begun, num_samples)
             progress.note(f"acceptance {float(np.asarray(chunk.state.accept_prob).mean()):.2f}")
+            if rule is not None and rule.add(chunk.sites, chunk.stats["log_joint"]):
+                enough = True
+                break
     except KeyboardInterrupt:
         if not any(chunk.stats["log_joint"].shape[1] for chunk in chunks):
             raise
@@ -97,7 +114,7 @@ def _draw(model: NMF, data: Sampled, state: NMFState, num_samples: int, progress
     stats = _joined([chunk.stats for chunk in chunks])
     names = {"log_joint": "lp", "accept_prob": "acceptance_rate"}
     named = {names.get(name, name): value for name, value in stats.items()}
-    return Run(sites, named, _packed(chunks[-1].state))
+    return Run(sites, named, _packed(chunks[-1].state), enough)
 
 
 def _show(progress: Progress, done: int, begun: int, num_samples: int) -> None:

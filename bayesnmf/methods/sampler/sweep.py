@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from bayesnmf.arrays import Array
-from bayesnmf.methods.sampler.moves.block import block_move
 from bayesnmf.methods.sampler.moves.joint import joint_move
 from bayesnmf.methods.sampler.moves.rates import rate_moves
+from bayesnmf.methods.sampler.moves.row import row_move
 from bayesnmf.methods.sampler.moves.scale import scale_move
 from bayesnmf.methods.sampler.moves.shear import shear_move
 from bayesnmf.methods.sampler.moves.truncated import truncated_move
@@ -27,7 +26,7 @@ from bayesnmf.methods.sampler.target import (
     of_W,
     with_free,
 )
-from bayesnmf.methods.sampler.tuning import Acceptance, Steps, Tuning
+from bayesnmf.methods.sampler.tuning import Acceptance, Metric, Steps, Tuning
 from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Gram, Sampled
 
@@ -42,11 +41,14 @@ def sweep(
     if plan.factors == "block" and independent_factor(model):
         return row_sweep(plan, model, data, position, tuning, key)
     known = model.n_known_W, model.n_known_H
-    noise = draw_noise(key, position, plan.joint_moves, known)
+    metric = tuning.metric
+    directions = metric.tangents.root.shape[1] if isinstance(metric, Metric) else 0
+    noise = draw_noise(key, position, directions, known)
     whole, rates = model, {name: position.parameters[name] for name in model.hyper_priors}
     model, position = conditioned(model, position)
     position = scale_move(model, position, noise.scale)
-    position = shear_move(model, position, noise.shear, noise.slices, exponential=plan.exponential)
+    if plan.exponential:
+        position = shear_move(model, position, noise.shear)
     if plan.factors == "truncated":
         position, accept = _truncated(model, cast(Gram, data), position, noise)
     else:
@@ -69,52 +71,47 @@ def _jointly(
     noise: Trajectory,
 ) -> tuple[Position, Array]:
     """Move both factors together; return the acceptance probability of the last trajectory."""
-    none = jnp.zeros((), position.W.dtype)
-    if not plan.joint_moves:
-        return position, none
-
-    def move(j: Array, state: tuple[Position, Array]) -> tuple[Position, Array]:
-        return joint_move(
-            model,
-            data,
-            state[0],
-            cast(tuple[Array, Array], tuning.metric),
-            jnp.exp(tuning.steps.joint.log_step),
-            jax.tree.map(lambda x: x[j], noise),
-            n_leapfrogs=plan.joint_leapfrogs,
-            single_precision=plan.single_precision,
-        )
-
-    moved: tuple[Position, Array] = lax.fori_loop(0, plan.joint_moves, move, (position, none))
-    return moved
+    if not plan.moves_jointly:
+        return position, jnp.zeros((), position.W.dtype)
+    return joint_move(
+        model,
+        data,
+        position,
+        cast(Metric, tuning.metric),
+        jnp.exp(tuning.steps.joint.log_step),
+        noise,
+        n_leapfrogs=plan.joint_leapfrogs,
+        single_precision=plan.single_precision,
+    )
 
 
 def _blocks(
     plan: Plan, model: NMF, data: Sampled, position: Position, tuning: Tuning, noise: Noise
 ) -> tuple[Position, tuple[Array, Array]]:
     """Move W given H, then H given W, by row-parallel trajectories."""
-    steps, n_leapfrogs = tuning.steps, plan.block_leapfrogs
-    metric = cast(tuple[Array, Array], tuning.metric)
+    steps = tuning.steps
+    how: Any = {"n_leapfrogs": plan.block_leapfrogs, "single_precision": plan.single_precision}
+    metric = cast(Metric, tuning.metric)
     accept_W, accept_H = jnp.ones_like(position.W[0]), jnp.ones_like(position.H[0])
     (_, W), (_, H) = free_parts(model, position)
     if len(W):
-        W, accept_W = block_move(
+        W, accept_W = row_move(
             of_W(model, data, position),
             W,
-            metric[0],
+            metric.W,
             jnp.exp(steps.W.log_step),
             noise.W,
-            n_leapfrogs=n_leapfrogs,
+            **how,
         )
         position = with_free(model, position, W, H)
     if len(H):
-        H, accept_H = block_move(
+        H, accept_H = row_move(
             of_H(model, data, position),
             H,
-            metric[1],
+            metric.H,
             jnp.exp(steps.H.log_step),
             noise.H,
-            n_leapfrogs=n_leapfrogs,
+            **how,
         )
         position = with_free(model, position, W, H)
     return position, (accept_W, accept_H)

@@ -216,15 +216,16 @@ def conditioned(model: NMF, position: Position) -> tuple[NMF, Position]:
     return model.with_rates(parameters), position._replace(parameters=others)
 
 
-def log_joint_at(model: NMF, data: Sampled, position: Position) -> Array:
-    """Return the log joint density of data, W, H, parameters and rates, constants included.
+def log_joint_at(model: NMF, data: Sampled, position: Position, *, constants: bool = True) -> Array:
+    """Return the log joint density of data, W, H, parameters and rates.
 
-    It refers to W and H themselves, not to their logarithms: the value that NumPyro's
+    Without `constants`, terms of the data alone may be left out. It refers to W and H themselves, not to their logarithms: the value that NumPyro's
     ``log_density`` gives at :func:`sites_of` this position.
     """
     hyper_priors, rates = model.hyper_priors, position.parameters
     model, position = conditioned(model, position)
-    total = data.density(model, jnp.exp(position.W), jnp.exp(position.H))(position.parameters)
+    factors = jnp.exp(position.W), jnp.exp(position.H)
+    total = data.density(model, *factors, constants=constants)(position.parameters)
     for prior, x in free_parts(model, position):
         total += jnp.sum(prior.log_density(x))
     for name, prior in model.likelihood.priors.items():

@@ -22,12 +22,16 @@ from scipy import stats
 import bayesnmf as bn
 from bayesnmf.likelihoods import Beta, Gamma, Gaussian, NegativeBinomial, Poisson
 from bayesnmf.methods.sampler import adaptation
+from bayesnmf.methods.sampler.metric import FactorMetric
 from bayesnmf.methods.sampler.noise import draw_noise
+from bayesnmf.methods.sampler.tangents import Widths, tangents_at
 from bayesnmf.methods.sampler.target import Position, conditioned
-from bayesnmf.methods.sampler.tuning import Steps, Tuning
+from bayesnmf.methods.sampler.tuning import Metric, Steps, Tuning
 from bayesnmf.observed.cells import Cells
 
 SHAPE, RANK = (3, 4), 2
+#: That leave WH unchanged: changes of two components by each other.
+DIRECTIONS = 2
 REPETITIONS, STEPS = 3000, 6
 #: Chance that any of the comparisons of one test fails while the move is right.
 FALSE_ALARM = 1e-3
@@ -90,23 +94,29 @@ def inside(model: bn.NMF, V: jax.Array) -> jax.Array:
 
 
 def fixed_tuning(position: Position, step: float = 0.6, known: int = 0) -> Tuning:
-    """Return masses and step sizes that do not depend on the data; of H some rows are `known`."""
+    """Return masses and step sizes that do not depend on the data; of H some rows are `known`.
 
-    def whitening(x: jax.Array) -> jax.Array:
-        return 0.6 * jnp.broadcast_to(jnp.eye(x.shape[0])[:, :, None], (x.shape[0], *x.shape))
-
+    Directions that leave WH unchanged are of random lengths: whatever they are, the move must be exact.
+    """
     W, H, parameters = position
     sizes = (W.shape[1:], H.shape[1:], ())
     log_step = jnp.log(jnp.asarray(step, float))
     steps = Steps(*(adaptation.first_step_size(jnp.broadcast_to(log_step, size)) for size in sizes))
     widths = {name: jnp.ones_like(x) for name, x in parameters.items()}
-    return Tuning(
-        (whitening(W), whitening(H[known:])),
-        steps,
-        widths,
-        jax.tree.map(jnp.zeros_like, position),
-        jnp.zeros_like(log_step),
+    tangents = tangents_at(1.0 + 0.0 * W, 0.5 + 0.0 * H, (unit_metric(W), unit_metric(H[known:])))
+    lengths = np.random.default_rng(0).normal(0.0, 0.3, tangents.root.shape)
+    metric = Metric(
+        unit_metric(W), unit_metric(H[known:]), tangents._replace(root=jnp.asarray(lengths))
     )
+    nothing = jax.tree.map(jnp.zeros_like, position)
+    return Tuning(metric, steps, widths, nothing, Widths.none(tangents), jnp.zeros_like(log_step))
+
+
+def unit_metric(x: jax.Array) -> FactorMetric:
+    """Return the same masses of all rows."""
+    unit = jnp.ones_like(x)
+    identity = jnp.broadcast_to(jnp.eye(len(x))[:, :, None], (len(x), *x.shape))
+    return FactorMetric(jnp.log(0.7 * unit), 0.6 * identity, unit, identity, unit, 0.5 * unit)
 
 
 @partial(jax.jit, static_argnames=("move", "n_steps"))
@@ -117,7 +127,9 @@ def successive(model, positions, keys, move, n_steps=STEPS):
         def step(position, key):
             key_data, key_move = jax.random.split(key)
             data = data_given(model, position, key_data)
-            return move(model, data, position, draw_noise(key_move, position, 1)), data.values
+            return move(
+                model, data, position, draw_noise(key_move, position, DIRECTIONS)
+            ), data.values
 
         position, values = jax.lax.scan(step, position, jax.random.split(key, n_steps))
         return position, values[-1]

@@ -231,12 +231,12 @@ def test_a_continued_run_is_the_uninterrupted_one():
 def test_the_second_run_of_the_same_shapes_compiles_nothing():
     collected(chains.draw_chunks(*_with_state(setting()), 10))
     compiled = (
-        chains._advance._cache_size(),
+        chains._advancing()._cache_size(),
         start_chain._cache_size(),
     )
     collected(chains.draw_chunks(*_with_state(setting(seed=5), seed=9), 20))
     again = (
-        chains._advance._cache_size(),
+        chains._advancing()._cache_size(),
         start_chain._cache_size(),
     )
     assert compiled == again

@@ -66,7 +66,7 @@ def whole_sweep(model, data, position, noise):
 
 
 def truncated_sweep(model, data, position, noise):
-    plan = Plan("truncated", joint_moves=0)
+    plan = Plan("truncated", moves_jointly=False)
     return sweep(plan, model, data, position, check.fixed_tuning(position), noise.slices)[0]
 
 

@@ -156,7 +156,9 @@ def fixed_tuning(position, *, of_rates=False):
     parameters = conditioned_names(position)
     widths = {name: jnp.ones_like(x) for name, x in parameters.items()}
     zero = jax.tree.map(jnp.zeros_like, position)
-    return Tuning(RowMetrics(rows, rates if of_rates else None), steps, widths, zero, jnp.zeros(()))
+    return Tuning(
+        RowMetrics(rows, rates if of_rates else None), steps, widths, zero, None, jnp.zeros(())
+    )
 
 
 def conditioned_names(position):

@@ -163,7 +163,7 @@ def test_rank_one_against_the_exact_posterior():
     """With masses of its own, in XLA, whose calls cost less on so small a matrix."""
     V = np.array([[2, 1, 0, 4], [4, 5, 0, 10], [0, 0, 0, 0], [3, 0, 0, 2], [0, 0, 0, 3]], float)
     model, _, sparse = observed(bn.NMF(1, "poisson", Gamma(0.5, 0.7), Gamma(0.5, 1.3)), V)
-    plan, sparse = Plan(exponential=False, thin=1, joint_leapfrogs=4), plain(sparse)
+    plan, sparse = Plan(exponential=False, joint_leapfrogs=4), plain(sparse)
     state = chains.begin(model, sparse, starts(model, V.shape, 2), jax.random.key(3), 200)
     pieces = list(chains.draw_chunks(plan, model, sparse, state, 1500))
     sites = {name: np.concatenate([piece.sites[name] for piece in pieces], axis=1) for name in "WH"}

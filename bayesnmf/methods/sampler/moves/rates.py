@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.arrays import Array
-from bayesnmf.methods.sampler.moves.block import decide
+from bayesnmf.methods.sampler.moves.metropolis import decide
 from bayesnmf.methods.sampler.target import Position, conditioned
 from bayesnmf.model import NMF
 from bayesnmf.model.rates import conditional

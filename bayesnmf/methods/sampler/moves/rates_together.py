@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from bayesnmf.arrays import Array
-from bayesnmf.methods.sampler.moves.block import decide, jittered
 from bayesnmf.methods.sampler.moves.leapfrog import leapfrog
+from bayesnmf.methods.sampler.moves.metropolis import decide, jittered
 from bayesnmf.methods.sampler.noise import Trajectory
 from bayesnmf.methods.sampler.row_metric import RowMetric
 from bayesnmf.methods.sampler.target import Conditional

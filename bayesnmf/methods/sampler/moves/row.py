@@ -1,7 +1,7 @@
-"""Hamiltonian Monte Carlo of rows that are independent, since the other factor is known.
+"""Hamiltonian Monte Carlo of all rows of a factor at once: given the other factor they are independent.
 
-Nothing else moves these rows, so each has a trajectory that goes a quarter of the way around: longer ones come
-back, and their draws, though they alternate, say less of how wide the posterior is.
+Where the other factor is known nothing else moves these rows, and their trajectories go a quarter of the way around:
+longer ones come back, and their draws, though they alternate, say less of how wide the posterior is.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from bayesnmf.arrays import Array
 from bayesnmf.methods.sampler.coordinates import point_at, slope_in_x, to_log, to_softplus
-from bayesnmf.methods.sampler.moves.block import decide, jittered
+from bayesnmf.methods.sampler.metric import FactorMetric
 from bayesnmf.methods.sampler.moves.leapfrog import leapfrog
+from bayesnmf.methods.sampler.moves.metropolis import decide, jittered
 from bayesnmf.methods.sampler.noise import Trajectory
 from bayesnmf.methods.sampler.row_metric import RowReference
 from bayesnmf.methods.sampler.target import Conditional, in_precision
@@ -20,7 +21,7 @@ from bayesnmf.methods.sampler.target import Conditional, in_precision
 def row_move(
     target: Conditional,
     log_w: Array,
-    reference: RowReference,
+    reference: RowReference | FactorMetric,
     step: Array,
     noise: Trajectory,
     *,
@@ -35,8 +36,8 @@ def row_move(
         The density of the factor given all else.
     log_w : array of shape (component, row)
         Logarithms of the factor.
-    reference : RowReference
-        It must not depend on where the rows are.
+    reference : RowReference or FactorMetric
+        Coordinates and masses. It must not depend on where the rows are.
     step : array of shape (row,)
         Step sizes.
     noise : Trajectory

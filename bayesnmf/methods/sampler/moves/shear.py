@@ -1,7 +1,7 @@
-"""Shear moves: ``W_l += t W_k``, ``H_k -= t H_l``, which leave WH as it is.
+"""Shear moves: ``W_l += t W_k``, ``H_k -= t H_l``, which leave WH as it is, under exponential priors.
 
 For a pair of components t may lie in ``[-min_i W_il / W_ik, min_j H_kj / H_lj]``, where all
-entries stay non-negative; its density there is that of the priors.
+entries stay non-negative; its density there is that of the priors, an exponential one.
 """
 
 from __future__ import annotations
@@ -9,29 +9,21 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from bayesnmf.arrays import Array
-from bayesnmf.methods.sampler.moves.parameters import slice_move
 from bayesnmf.methods.sampler.target import Position
 from bayesnmf.model import NMF
 
 
-def shear_move(
-    model: NMF, position: Position, uniform: Array, key: Array, *, exponential: bool
-) -> Position:
+def shear_move(model: NMF, position: Position, uniform: Array) -> Position:
     """Shear disjoint random pairs of free components.
 
     Parameters
     ----------
     model : NMF
-        Gives the priors.
+        Gives the priors, of shape 1.
     position : Position
         Where the chain is; with one free component it stays.
     uniform : array of shape (2, component)
         Uniform random numbers: the first row pairs components, the second draws from pairs.
-    key : array
-        Random key of slice sampling.
-    exponential : bool
-        Whether both priors are exponential: t is then drawn exactly, by slice sampling
-        otherwise.
 
     Returns
     -------
@@ -50,23 +42,7 @@ def shear_move(
     lower = -jnp.exp(jnp.min(takes[0] - takes[1], axis=1))
     upper = jnp.exp(jnp.min(gives[0] - gives[1], axis=1))
     rate = _shear_rate(model, position, first, second)
-    if exponential:
-        t = truncated_exponential(uniform[1, :n_pairs], rate, lower, upper)
-    else:
-        shapes = [
-            _of_components(prior.terms(x)[0], x)[moved] - 1.0
-            for prior, x, moved in (
-                (model.prior_W, position.W, second),
-                (model.prior_H, position.H, first),
-            )
-        ]
-
-        def log_density(t: Array) -> Array:
-            logs = (_sheared(*takes, t), _sheared(*gives, -t))
-            powers = [jnp.sum(shape * x, axis=1) for shape, x in zip(shapes, logs, strict=True)]
-            return powers[0] + powers[1] - rate * t
-
-        t, _ = slice_move(log_density, jnp.zeros_like(rate), lower, upper, key)
+    t = truncated_exponential(uniform[1, :n_pairs], rate, lower, upper)
     return position._replace(
         W=position.W.at[second].set(_sheared(*takes, t)),
         H=position.H.at[first].set(_sheared(*gives, -t)),

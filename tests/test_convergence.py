@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from bayesnmf.posterior.convergence import convergence, ess_mean
+from bayesnmf.convergence import convergence, ess_mean
 
 AXES = {"chain_axis": 0, "draw_axis": 1}
 
