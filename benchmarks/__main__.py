@@ -9,6 +9,7 @@ from benchmarks import (
     agreement,
     alarms,
     calibration,
+    cold,
     comparison,
     gpu,
     mcmc,
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, default=Path("comparison.jsonl"), help="to append to")
     refit.add_arguments(commands.add_parser("refit", help="exposures to known signatures"))
     new_rows.add_arguments(commands.add_parser("new_rows", help="intervals of rows not seen"))
+    cold.add_arguments(commands.add_parser("cold", help="a new process, stage by stage"))
     gpu.add_arguments(commands.add_parser("gpu", help="a GPU against the processors beside it"))
     return parser
 
@@ -92,6 +94,8 @@ def main() -> None:
             )
         case "new_rows":
             new_rows.run(arguments)
+        case "cold":
+            cold.run(arguments, arguments.repeats)
         case "gpu":
             gpu.run(arguments)
         case "refit":

@@ -8,7 +8,6 @@ arXiv:1804.06788), and an interval must hold it as often as it says.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -50,7 +49,7 @@ def sampler(name: str, size: int) -> replicates.Sites:
         for seed in range(0, size, BATCH):
             truth = replicates.simulate(model, shape, BATCH, seed)
             start = replicates.simulate(model, shape, BATCH, ELSEWHERE + seed).sites
-            plan = replace(plan_for(model, Cells(truth.V[0], None)), thin=THIN)
+            plan = plan_for(model, Cells(truth.V[0], None))
             true, draws = replicates.sample(
                 model,
                 truth,
@@ -58,6 +57,7 @@ def sampler(name: str, size: int) -> replicates.Sites:
                 plan,
                 num_warmup=WARMUP,
                 num_samples=DRAWS,
+                thin=THIN,
                 seed=2 * ELSEWHERE + seed,
             )
             found.append(replicates.positions(true, draws, seed))

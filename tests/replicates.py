@@ -100,6 +100,7 @@ def sample(
     *,
     num_warmup: int,
     num_samples: int,
+    thin: int,
     seed: int,
 ) -> tuple[Sites, Sites]:
     """Run a chain on every data set, and return the quantities of the truth and of the draws.
@@ -113,9 +114,11 @@ def sample(
     start : dict of arrays of shape (replicate, …)
         Where the chains begin. They must not know the truth.
     plan : Plan
-        The moves; its ``thin`` is the number of sweeps between draws.
+        The moves.
     num_warmup, num_samples : int
-        Steps that adapt, one sweep each, and draws kept.
+        Steps that adapt, and draws kept.
+    thin : int
+        Sweeps from one draw to the next.
     seed : int
         Of the chains.
 
@@ -128,9 +131,9 @@ def sample(
     """
     start, sites, V = jax.tree.map(jnp.asarray, (start, truth.sites, truth.V))
     keys = jax.random.split(jax.random.key(seed), len(V))
-    warmup = jnp.asarray(num_warmup)
+    steps = jnp.asarray(num_warmup), jnp.asarray(thin)
     return jax.tree.map(
-        np.asarray, _run(model, V, sites, start, keys, warmup, plan=plan, num_samples=num_samples)
+        np.asarray, _run(model, V, sites, start, keys, *steps, plan=plan, num_samples=num_samples)
     )
 
 
@@ -142,6 +145,7 @@ def _run(
     start: Any,
     keys: Any,
     num_warmup: Any,
+    thin: Any,
     *,
     plan: Plan,
     num_samples: int,
@@ -158,7 +162,7 @@ def _run(
 
     def draw(state: NMFState, _: None) -> tuple[NMFState, Any]:
         # The first draw makes the steps of the warm-up too: one place that compiles a sweep.
-        steps = jnp.where(state.i == 0, num_warmup + 1, 1)
+        steps = jnp.where(state.i == 0, num_warmup, 0) + thin
         state = lax.fori_loop(0, steps, lambda _, state: advance(V, state), state)
         return state, of_all(V, jax.vmap(sites_of)(state.z))
 

@@ -29,7 +29,7 @@ SHAPE, RANK, REPLICATES = (6, 5), 2, 192
 DRAWS, WARMUP = 63, 200
 #: Sweeps between draws, which makes them nearly independent, and a short joint trajectory, which
 #: is enough for two dozen unknowns.
-MOVES = {"thin": 4, "joint_leapfrogs": 8}
+MOVES, THIN = {"joint_leapfrogs": 8}, 4
 #: Shapes of the priors of W and H: the moves differ where one is not 1.
 SHAPES = {"gamma": (1.5, 0.8)}
 FALSE_ALARM = 1e-3
@@ -50,7 +50,7 @@ def where(name, change=0.0):
     prior = model.prior_W
     model = replace(model, prior_W=replace(prior, shape=prior.shape + change))
     true, draws = replicates.sample(
-        model, truth, start, plan, num_warmup=WARMUP, num_samples=DRAWS, seed=3
+        model, truth, start, plan, num_warmup=WARMUP, num_samples=DRAWS, thin=THIN, seed=3
     )
     return replicates.positions(true, draws)
 
@@ -120,7 +120,7 @@ def test_every_replicate_is_a_chain_of_its_own():
     V = truth.V.copy()
     V[7] = other.V[7]
     plan = replace(plan_for(model, Cells(truth.V[0], None)), **MOVES)
-    options = {"num_warmup": 5, "num_samples": DRAWS, "seed": 3}
+    options = {"num_warmup": 5, "num_samples": DRAWS, "thin": THIN, "seed": 3}
     runs = [
         replicates.sample(model, t, other.sites, plan, **options)[1]["WH"]
         for t in (truth, truth._replace(V=V))
