@@ -7,6 +7,8 @@ are one array: (chain, draw, entry).
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -63,9 +65,12 @@ def convergence(draws: np.ndarray) -> Convergence:
     found = np.full((3, n_entries), np.nan)
     if n_draws >= MIN_DRAWS:
         size = max(BATCH // (n_chains * n_draws), 1)
-        for first in range(0, n_entries, size):
-            part = slice(first, first + size)
-            found[:, part] = _of_some(np.moveaxis(draws[..., part], 2, 0))
+        parts = [slice(first, first + size) for first in range(0, n_entries, size)]
+        # NumPy and SciPy let other threads run while they sort and transform.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            some = pool.map(lambda part: _of_some(np.moveaxis(draws[..., part], 2, 0)), parts)
+            for part, diagnostics in zip(parts, some, strict=True):
+                found[:, part] = diagnostics
     return Convergence(*found)
 
 

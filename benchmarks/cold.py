@@ -39,9 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, repeats: int) -> None:
     import pandas as pd
 
-    if options.alone:
-        print(json.dumps(_measured(*options.alone)))
-        return
     for case in options.case:
         runs = [_round(case) for _ in range(repeats)]
         stages = list(
@@ -69,7 +66,7 @@ def _round(case: str) -> dict[str, dict[str, float]]:
 
 def _child(case: str, cache: str) -> dict[str, float]:
     began = perf_counter()
-    command = [sys.executable, "-m", "benchmarks", "cold", "--alone", case, cache]
+    command = [sys.executable, "-m", "benchmarks.cold", case, cache]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found: dict[str, float] = json.loads(out.splitlines()[-1])
     # Python itself, and what is imported before this file.
@@ -133,3 +130,7 @@ def _measured(case: str, cache: str) -> dict[str, float]:
         own["(compilation)"] = sum(seconds.values())
         found |= {f"{prefix}{name}": x for name, x in own.items()}
     return {**found, "spent": perf_counter() - BEGAN}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measured(*sys.argv[1:])))

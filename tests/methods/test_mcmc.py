@@ -94,7 +94,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
     whole = small.run(V, model, bn.MCMC(num_warmup=30, num_samples=70, num_chains=2))
     part = small.run(V, model, bn.MCMC(num_warmup=30, num_samples=40, num_chains=2))
     part.rename({0: "b", 1: "a"}).save(tmp_path / "part.nc")
-    compiled = chains._advancing()._cache_size()
+    compiled = chains._advance.jitted._cache_size()
     for start in (part, bn.load(tmp_path / "part.nc")):
         resumed = bn.resume(start, 30, progress=False)
         for name_ in whole.tree["posterior"].data_vars:
@@ -119,7 +119,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, tmp_path):
         if name == "poisson":
             assert min(alike(first, first), alike(second, second)) > 0.5
         assert small.same_state(resumed, whole)
-    assert chains._advancing()._cache_size() == compiled
+    assert chains._advance.jitted._cache_size() == compiled
 
 
 def test_only_what_left_a_state_goes_on():

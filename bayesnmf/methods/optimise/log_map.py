@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,9 @@ import numpy as np
 import scipy.sparse
 
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
-from bayesnmf.methods.optimise.initial import generator_of, random_start
+from bayesnmf.methods.optimise.accelerated_search import SMALL
+from bayesnmf.methods.optimise.initial import Start, generator_of, random_start
+from bayesnmf.methods.optimise.knockout import best_by_updates
 from bayesnmf.methods.optimise.lbfgs import program_optimum
 from bayesnmf.methods.optimise.search import find_optima
 from bayesnmf.methods.optimise.solution import Search
@@ -40,6 +42,15 @@ START_TOL = 1e-2
 LARGE, SHORT, FILLED = 2**22, 50, 0.1
 
 
+class Find(Protocol):
+    """A search that returns the sites at the best optimum that it finds from some starts."""
+
+    def __call__(
+        self, model: NMF, matrix: AnyMatrix, starts: list[Start], *, log_space: bool
+    ) -> dict[str, np.ndarray]:
+        """Search."""
+
+
 def log_map(
     model: Model, matrix: Matrix, key: jax.Array, progress: Progress
 ) -> dict[str, np.ndarray]:
@@ -52,11 +63,9 @@ def log_map(
     if nmf is not None:
         rng = generator_of(key)
         if matrix.n_rows * matrix.n_columns >= LARGE:
-            search = Search("newton", max_iter=SHORT, tol=START_TOL, log_space=True)
-            sparse = _sparse(nmf, matrix)
-            return _best_optimum(search, nmf, sparse, rng, Part(progress), n_starts=1)
-        search = Search("newton", max_iter=1000, tol=1e-4, log_space=True)
-        return _best_optimum(search, nmf, matrix, rng, Part(progress))
+            find = _newton(progress, max_iter=SHORT, tol=START_TOL)
+            return _best_optimum(find, nmf, _sparse(nmf, matrix), rng, n_starts=1)
+        return _best_optimum(_newton(progress, max_iter=1000, tol=1e-4), nmf, matrix, rng)
     sites = program_optimum(model, matrix, key, max_iter=2000).sites
     return {name: sites[name] for name in latent_names(model, matrix)}
 
@@ -64,19 +73,20 @@ def log_map(
 def log_maps(
     model: NMF, matrix: AnyMatrix, key: jax.Array, number: int, progress: Progress
 ) -> list[dict[str, np.ndarray]]:
-    """Return coarse optima from distinct starts, one for each chain.
+    """Return points near distinct optima, one for each chain.
 
     Each is the best of a few starts of its own, so chains that disagree have found modes that
     compete, and not merely a poor one. Where a factor is known, given rates there is no other mode, and one start
     is enough.
     """
-    search = Search("newton", max_iter=200, tol=START_TOL, log_space=True)
     independent = model.n_components in (model.n_known_W, model.n_known_H)
     n_starts = 1 if independent else N_STARTS
     generators = progress.over(generator_of(key).spawn(number), STAGE)
-    return [
-        _best_optimum(search, model, matrix, rng, Part(progress), n_starts) for rng in generators
-    ]
+    cost = matrix.n_rows * matrix.n_columns * model.n_components
+    if isinstance(matrix, Matrix) and cost < SMALL:
+        return [_best_optimum(best_by_updates, model, matrix, rng, n_starts) for rng in generators]
+    find = _newton(progress, max_iter=200, tol=START_TOL)
+    return [_best_optimum(find, model, matrix, rng, n_starts) for rng in generators]
 
 
 def _sparse(model: NMF, matrix: Matrix) -> AnyMatrix:
@@ -88,12 +98,23 @@ def _sparse(model: NMF, matrix: Matrix) -> AnyMatrix:
     return SparseMatrix.of(scipy.sparse.csr_array(matrix.values))
 
 
+def _newton(progress: Progress, *, max_iter: int, tol: float) -> Find:
+    """Return the search for the best optimum by Newton's steps."""
+
+    def find(
+        model: NMF, matrix: AnyMatrix, starts: list[Start], *, log_space: bool
+    ) -> dict[str, np.ndarray]:
+        search = Search("newton", max_iter=max_iter, tol=tol, log_space=log_space)
+        return find_optima(search, model, matrix, starts, Part(progress))[0].sites
+
+    return find
+
+
 def _best_optimum(
-    search: Search,
+    find: Find,
     model: NMF,
     matrix: AnyMatrix,
     rng: np.random.Generator,
-    progress: Progress,
     n_starts: int = N_STARTS,
 ) -> dict[str, np.ndarray]:
     """Return the best optimum in log space of a few random starts.
@@ -104,15 +125,15 @@ def _best_optimum(
     """
     starts = [random_start(model, matrix, own) for own in rng.spawn(n_starts)]
     if not model.hyper_priors:
-        return find_optima(search, model, matrix, starts, progress)[0].sites
-    found = find_optima(replace(search, log_space=False), model, matrix, starts, progress)[0].sites
+        return find(model, matrix, starts, log_space=True)
+    found = find(model, matrix, starts, log_space=False)
     # At the optimum an empty component has a rate far beyond all that the hyper-prior allows.
     rates = {
         name: np.minimum(found[name], matrix.dtype.type(hyper.mean))
         for name, hyper in model.hyper_priors.items()
     }
     start = [(found["W"], found["H"])]
-    return find_optima(search, model.with_rates(rates), matrix, start, progress)[0].sites | rates
+    return find(model.with_rates(rates), matrix, start, log_space=True) | rates
 
 
 def log_scales(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from threading import Thread
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from bayesnmf.arrays import Array
+from bayesnmf.compilation import IN_THREADS, QUICK, Compiled
 from bayesnmf.methods.sampler.kernel import NMFKernel, NMFState, refresh_chains, step_chains
 from bayesnmf.methods.sampler.plan import Plan
 from bayesnmf.methods.sampler.target import sites_of
@@ -46,16 +47,29 @@ class Chunk(NamedTuple):
         W (row, component), H (component, column) and the likelihood's inferred parameters.
     stats : dict of ndarray of shape (chain, draw)
         Sampler statistics: "log_joint", "accept_prob" and "block_accept_prob".
-    state : NMFState
-        From which the run continues.
+    step : int
+        Steps that chains have made, those of the warm-up included.
+    groups : list of NMFState
+        Chains that are advanced together.
     """
 
     sites: dict[str, np.ndarray]
     stats: dict[str, np.ndarray]
-    state: NMFState
+    step: int
+    groups: list[NMFState]
+
+    @property
+    def state(self) -> NMFState:
+        """State of all chains, from which the run continues."""
+        parts = [_per_chain(group) for group in self.groups]
+        joined = {
+            name: jax.tree.map(lambda *x: np.concatenate(x), *(part[name] for part in parts))
+            for name in parts[0]
+        }
+        return _with_chains(self.groups[0], joined)
 
 
-@jax.jit
+@partial(Compiled, options=QUICK)
 def begin(
     model: NMF, data: Sampled, values: dict[str, Array], key: Array, num_warmup: int | Array
 ) -> NMFState:
@@ -79,8 +93,8 @@ def begin(
     return NMFKernel().init(keys, num_warmup, values, (model, data), {})
 
 
-def compile_beside(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> Thread:
-    """Compile what advances chains in a thread of its own, while the caller looks for their start.
+def compile_beside(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> list[Thread]:
+    """Compile what advances chains in threads of their own, while the caller looks for their start.
 
     Parameters
     ----------
@@ -91,22 +105,34 @@ def compile_beside(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> Thr
 
     Returns
     -------
-    threading.Thread
-        Join it before chains are advanced, which would compile the same program again.
+    list of threading.Thread
+        Join them before chains are advanced, which would compile the same programs again.
     """
     wide = jax.config.jax_enable_x64
 
-    def compile_it() -> None:
+    def compile_it(lower: Callable[[NMFState], Any]) -> None:
         # What is wrong here is wrong again when chains are advanced, where it can be told.
         with suppress(Exception), jax.enable_x64(wide):
-            group = jax.eval_shape(lambda state: _groups(state)[0], like)
-            _advancing().lower(plan, model, data, group).compile()
-            _refresh.lower(model, data, group).compile()
+            lower(_group_like(like)).compile()
 
-    # Several devices compile for themselves.
-    thread = Thread(target=compile_it if len(jax.local_devices()) == 1 else None)
-    thread.start()
-    return thread
+    if len(jax.local_devices()) > 1:  # each compiles for itself
+        return []
+    programs = [
+        partial(_advance.jitted.lower, plan, model, data),
+        partial(_refresh.jitted.lower, model, data),
+    ]
+    threads = [Thread(target=compile_it, args=(program,)) for program in programs]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _group_like(state: NMFState) -> NMFState:
+    """Return shapes and types of the first group of chains."""
+    together = 1 if jax.local_devices()[0].platform == "cpu" else len(state.rng_key)
+    own = {name: x for name, x in state._asdict().items() if name not in SHARED}
+    of_group = jax.tree.map(lambda x: jax.ShapeDtypeStruct((together, *x.shape[1:]), x.dtype), own)
+    return state._replace(**of_group)
 
 
 def draw_chunks(
@@ -165,7 +191,7 @@ def draw_chunks(
             if done in takes_masses:
                 groups = _on_all(pool, _refresh, calls)
                 calls = [(*call[:-1], group) for call, group in zip(calls, groups, strict=True)]
-            parts = _on_all(pool, partial(_advancing(), plan), calls)
+            parts = _on_all(pool, partial(_advance, plan), calls)
             groups = [part[0] for part in parts]
             kept = slice(max(num_warmup - done, 0), stop - done)
             sites, stats = jax.tree.map(
@@ -173,45 +199,31 @@ def draw_chunks(
                 *(part[1:] for part in parts),
             )
             done = stop
-            yield Chunk(sites, stats, _merged(groups))
+            yield Chunk(sites, stats, done, groups)
 
 
 def _groups(state: NMFState) -> list[NMFState]:
     """Return the chains that are advanced together: one on CPUs, a device's share elsewhere."""
     num_chains, devices = len(state.rng_key), jax.local_devices()
     number = num_chains if devices[0].platform == "cpu" else min(len(devices), num_chains)
-    return _split(state, number=number)
-
-
-@partial(jax.jit, static_argnames="number")
-def _split(state: NMFState, *, number: int) -> list[NMFState]:
-    """Return the chains in so many groups; one program, where each slice would be one of its own."""
-    num_chains = len(state.rng_key)
     cuts = np.linspace(0, num_chains, number + 1).round().astype(int)
-
-    def cut(first: int, last: int) -> NMFState:
-        own = {name: x for name, x in state._asdict().items() if name not in SHARED}
-        return state._replace(**jax.tree.map(lambda x: x[first:last], own))
-
-    return [cut(*ends) for ends in pairwise(cuts.tolist())]
-
-
-def _merged(groups: list[NMFState]) -> NMFState:
-    """Return the state of all chains."""
-    if len(groups) == 1:
-        return groups[0]
-    if len(jax.local_devices()) > 1:
-        groups = [jax.device_put(group, jax.local_devices()[0]) for group in groups]
-    return _joined(groups)
-
-
-@jax.jit
-def _joined(groups: list[NMFState]) -> NMFState:
-    """Return the state of the chains of several groups."""
-    parts = [
-        {name: x for name, x in group._asdict().items() if name not in SHARED} for group in groups
+    chains = _per_chain(state)
+    return [
+        _with_chains(state, jax.tree.map(lambda x: x[first:last], chains))  # noqa: B023
+        for first, last in pairwise(cuts.tolist())
     ]
-    return groups[0]._replace(**jax.tree.map(lambda *x: jnp.concatenate(x), *parts))
+
+
+def _per_chain(state: NMFState) -> dict[str, Any]:
+    """Return what each chain has of its own, by NumPy: what is done once is not worth compiling."""
+    own = {name: x for name, x in state._asdict().items() if name not in SHARED}
+    own["rng_key"] = jax.random.key_data(own["rng_key"])
+    return {name: jax.tree.map(np.asarray, x) for name, x in own.items()}
+
+
+def _with_chains(state: NMFState, own: dict[str, Any]) -> NMFState:
+    """Return the state with other chains, such as `_per_chain` gives them."""
+    return state._replace(**{**own, "rng_key": jax.random.wrap_key_data(own["rng_key"])})
 
 
 def _on_all(pool: ThreadPoolExecutor, function: Callable[..., Any], calls: list[Any]) -> list[Any]:
@@ -225,12 +237,13 @@ def _on_all(pool: ThreadPoolExecutor, function: Callable[..., Any], calls: list[
     return [function(*calls[0]), *pool.map(call, calls[1:])]
 
 
-@jax.jit
+@partial(Compiled, options=QUICK)
 def _refresh(model: NMF, data: Sampled, state: NMFState) -> NMFState:
     """Take the masses anew."""
     return refresh_chains(model, data, state)
 
 
+@partial(Compiled, options=IN_THREADS, static_argnames="plan")
 def _advance(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> tuple[NMFState, Any, Any]:
     """Make up to `CHUNK` steps and return what to keep of each, chain first.
 
@@ -244,18 +257,3 @@ def _advance(plan: Plan, model: NMF, data: Sampled, state: NMFState) -> tuple[NM
 
     state, draws = lax.scan(step, state, length=CHUNK)
     return state, *jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), draws)
-
-
-@cache
-def _advancing() -> Any:
-    """Return the compiled :func:`_advance`.
-
-    XLA hands sums of small arrays to a library that shares them out over threads. The chains keep these busy, so
-    that such a sum takes several times as long as a plain loop.
-    """
-    options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
-    try:
-        jax.jit(lambda: 0.0, compiler_options=options).lower().compile()
-    except jax.errors.JaxRuntimeError:  # other versions of XLA have no such option
-        options = {}
-    return jax.jit(_advance, static_argnames="plan", compiler_options=options)

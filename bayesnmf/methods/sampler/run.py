@@ -49,7 +49,8 @@ def sample_structured(
     optima = log_maps(model, matrix, key, num_chains, progress)
     values = {name: np.stack([optimum[name] for optimum in optima]) for name in optima[0]}
     state = chains.begin(model, data, values, key, num_warmup)
-    compiling.join()
+    for thread in compiling:
+        thread.join()
     rule = None if min_ess is None else Enough(min_ess, tuple(model.likelihood.priors))
     return _draw(model, data, state, num_samples, progress, rule)
 
@@ -81,7 +82,7 @@ def _state_like(model: NMF, matrix: AnyMatrix, data: Sampled, num_chains: int) -
     }
     key = jax.random.key(0)
     like: NMFState = jax.eval_shape(
-        lambda values: chains.begin(model, data, values, key, 0), values
+        lambda values: chains.begin.function(model, data, values, key, 0), values
     )
     return like
 
@@ -101,8 +102,9 @@ def _draw(
     try:
         for chunk in chains.draw_chunks(plan, model, data, state, num_samples):
             chunks.append(chunk)
-            _show(progress, int(chunk.state.i), begun, num_samples)
-            progress.note(f"acceptance {float(np.asarray(chunk.state.accept_prob).mean()):.2f}")
+            _show(progress, chunk.step, begun, num_samples)
+            accepted = np.mean([np.asarray(group.accept_prob) for group in chunk.groups])
+            progress.note(f"acceptance {accepted:.2f}")
             if rule is not None and rule.add(chunk.sites, chunk.stats["log_joint"]):
                 enough = True
                 break

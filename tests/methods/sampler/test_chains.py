@@ -231,12 +231,12 @@ def test_a_continued_run_is_the_uninterrupted_one():
 def test_the_second_run_of_the_same_shapes_compiles_nothing():
     collected(chains.draw_chunks(*_with_state(setting()), 10))
     compiled = (
-        chains._advancing()._cache_size(),
+        chains._advance.jitted._cache_size(),
         start_chain._cache_size(),
     )
     collected(chains.draw_chunks(*_with_state(setting(seed=5), seed=9), 20))
     again = (
-        chains._advancing()._cache_size(),
+        chains._advance.jitted._cache_size(),
         start_chain._cache_size(),
     )
     assert compiled == again
@@ -247,7 +247,8 @@ def test_what_is_compiled_beside_is_what_chains_run():
     state = chains.begin(model, data, starts(model, matrix, 2), jax.random.key(0), 30)
     jax.clear_caches()
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
-    chains.compile_beside(plan, model, data, like).join()
+    for thread in chains.compile_beside(plan, model, data, like):
+        thread.join()
     compiled = []
 
     def listen(event, seconds, **about):
