@@ -12,8 +12,9 @@ from bayesnmf.model import NMF
 from bayesnmf.model.completion import put_known
 from bayesnmf.observed import observe
 
-#: Updates of a round, after which the better half of the points goes on, and of the last one left.
-ROUND, LAST = 100, 300
+#: Updates of a round, after which the better half of the points goes on. Earlier the order of objectives says
+#: little of where the points end: the correlation is 0.2 after 100 updates, 0.6 after 300 and 0.8 after 600.
+ROUND = 300
 
 
 def best_by_updates(
@@ -25,18 +26,19 @@ def best_by_updates(
     """
     data, values = observe(model, matrix), model.likelihood.start()
 
-    def moved(point: multiplicative.Point, num_steps: int) -> multiplicative.Point:
-        return multiplicative.iterate(model, data, point, num_steps=num_steps, log_space=log_space)
-
     points = [
         multiplicative.first_point(
             model, data, *put_known(model, *start), values, log_space=log_space
         )
         for start in starts
     ]
-    while len(points) > 1:
-        points = [moved(point, ROUND) for point in points]
+    while True:
+        points = [
+            multiplicative.iterate(model, data, point, num_steps=ROUND, log_space=log_space)
+            for point in points
+        ]
         # What is not a number comes last.
         points.sort(key=lambda point: np.nan_to_num(float(point.objective), nan=np.inf))
+        if len(points) == 1:
+            return solution_at(model, points[0], np.nan, 0, False).sites
         points = points[: len(points) // 2]
-    return solution_at(model, moved(points[0], LAST), np.nan, 0, False).sites

@@ -10,7 +10,6 @@ import numpy as np
 import scipy.sparse
 
 from bayesnmf.data import AnyMatrix, Matrix, SparseMatrix
-from bayesnmf.methods.optimise.accelerated_search import SMALL
 from bayesnmf.methods.optimise.initial import Start, generator_of, random_start
 from bayesnmf.methods.optimise.knockout import best_by_updates
 from bayesnmf.methods.optimise.lbfgs import program_optimum
@@ -30,6 +29,9 @@ STAGE = "start values"
 
 #: Random starts of the search; the best optimum is kept.
 N_STARTS = 4
+#: Starts of a chain where a product of the factors takes fewer multiplications than this: plain updates from more of
+#: them then take less time than the program of Newton's steps takes to compile.
+N_STARTS_SMALL, SMALL = 8, 500_000
 
 
 #: Residual at which an optimum is near enough to start a chain from.
@@ -79,13 +81,13 @@ def log_maps(
     compete, and not merely a poor one. Where a factor is known, given rates there is no other mode, and one start
     is enough.
     """
-    independent = model.n_components in (model.n_known_W, model.n_known_H)
-    n_starts = 1 if independent else N_STARTS
     generators = progress.over(generator_of(key).spawn(number), STAGE)
     cost = matrix.n_rows * matrix.n_columns * model.n_components
+    find, n_starts = _newton(progress, max_iter=200, tol=START_TOL), N_STARTS
     if isinstance(matrix, Matrix) and cost < SMALL:
-        return [_best_optimum(best_by_updates, model, matrix, rng, n_starts) for rng in generators]
-    find = _newton(progress, max_iter=200, tol=START_TOL)
+        find, n_starts = best_by_updates, N_STARTS_SMALL
+    if model.n_components in (model.n_known_W, model.n_known_H):
+        n_starts = 1
     return [_best_optimum(find, model, matrix, rng, n_starts) for rng in generators]
 
 
