@@ -21,7 +21,12 @@ from tests import replicates
 #: Sizes of the many small data sets and of the fewer larger ones.
 SMALL, LARGE = ((10, 8), 2), ((30, 20), 3)
 DRAWS, WARMUP, THIN, BATCH = 99, 300, 3, 250
-METHODS = {"mcmc": bn.MCMC(num_samples=250, num_chains=2), "svi": bn.SVI()}
+METHODS = {
+    "mcmc": bn.MCMC(num_samples=250, num_chains=2),
+    "svi": bn.SVI(),
+    "min_ess=100": bn.MCMC(min_ess=100, num_samples=4000),
+    "min_ess=400": bn.MCMC(min_ess=400, num_samples=4000),
+}
 LIKELIHOODS = list(replicates.LIKELIHOODS)
 PARTS = ["sampler", *METHODS]
 #: Added to a seed for random numbers that must not be those of the data sets.

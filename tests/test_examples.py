@@ -90,6 +90,7 @@ def test_single_cells_fall_into_their_kinds(script):
 
 
 @pytest.mark.data
+@pytest.mark.long
 def test_scikit_learn_finds_a_rank_and_topics(script):
     found = script("scikit_learn.py", "reuters")
     assert found["search"].best_params_ == {"n_components": 3}

@@ -78,8 +78,9 @@ def test_held_out_cells_count_for_nothing(form):
             for prior in PRIORS
             for s in ("newton", "accelerated", "mu")
         ],
-        *((name, prior, "newton") for name in NAMES for prior in PRIORS),
-        *(("poisson", prior, "mu") for prior in PRIORS),
+        *((name, PRIORS[0], "newton") for name in NAMES),
+        ("poisson", PRIORS[-1], "newton"),
+        ("poisson", PRIORS[0], "mu"),
         ("poisson", PRIORS[0], "accelerated"),
     ),
     ids=str,

@@ -74,7 +74,7 @@ def fitted(method="mcmc", name="student_t"):
 # -- everywhere -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["map", "svi", "mcmc"])
+@pytest.mark.parametrize("method", short_of(["map", "svi", "mcmc"], "map", "mcmc"))
 def test_every_method_fits_it(method):
     fit = fitted(method)
     scale = fit.tree["posterior"]["scale"].to_numpy()
@@ -178,9 +178,7 @@ def test_what_the_user_fixes_is_checked():
 # -- the property tests that others can use ---------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", short_of(list(CASES), *(name for name in CASES if not name.endswith("-exposure")))
-)
+@pytest.mark.parametrize("name", short_of(list(CASES), "poisson", "gaussian", "gamma"))
 def test_the_package_passes_its_own_property_tests(name):
     case = CASES[name]
     values, means = case.values[1:4], (0.05, 0.5, 2.0)

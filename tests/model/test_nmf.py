@@ -260,7 +260,10 @@ def test_handlers_condition_and_block():
     assert handlers.seed(model, 0)(V)["W"].shape == (4, 2)
 
 
-@every_likelihood
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in ("poisson", "beta") else pytest.mark.long) for n in REGISTRY],
+)
 def test_svi_with_a_guide(name):
     V = simulate(name, np.float32)
     model = NMF(2, name).resolve(V)

@@ -179,6 +179,7 @@ def test_fits_come_back_and_go_on(method, tmp_path):
         assert bn.resume(loaded, 5, progress=False).H["component"].values.tolist() == ["b", "a"]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Pareto k", "ignore:40 draws are few", "ignore:For one or more")
 def test_draws_are_scored_checked_and_reported(tmp_path):
     fit = small.run(table(missing=0.1), model(), "mcmc")

@@ -157,7 +157,8 @@ def hard_cases():
             ("empty rows and columns", 1.0),
             ("one row", 1.0),
         ],
-        *((case, 0.1) for case in hard_cases() if case != "one column"),
+        ("one enormous count", 0.1),
+        ("nearly all missing", 0.1),
     ),
 )
 def test_no_draw_is_lost(case, shape):
