@@ -21,6 +21,10 @@ from bayesnmf.model import NMF, Program, as_model
 from bayesnmf.model.mean import observations, product
 
 NAN = float("nan")
+some_likelihoods = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in ("poisson", "beta") else pytest.mark.long) for n in REGISTRY],
+)
 every_likelihood = pytest.mark.parametrize("name", REGISTRY)
 MODELS = {
     **{name: NMF(2, name, "exponential", priors.Gamma(2.0)) for name in REGISTRY},
@@ -222,7 +226,7 @@ def test_observations_split_values_from_missing_cells():
 # -- handlers and inference ---------------------------------------------------------------------
 
 
-@every_likelihood
+@some_likelihoods
 def test_prior_predictive(name):
     model = NMF(2, name).resolve(simulate(name))
     draws, again, other = (
@@ -260,10 +264,7 @@ def test_handlers_condition_and_block():
     assert handlers.seed(model, 0)(V)["W"].shape == (4, 2)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n in ("poisson", "beta") else pytest.mark.long) for n in REGISTRY],
-)
+@some_likelihoods
 def test_svi_with_a_guide(name):
     V = simulate(name, np.float32)
     model = NMF(2, name).resolve(V)

@@ -232,6 +232,7 @@ def test_a_sharp_prior_holds_H_and_a_wide_one_lets_it_go():
     assert error[1e7] < 1e-3 < error[10.0]
 
 
+@pytest.mark.long
 def test_one_value_a_component_or_a_column():
     V = table()
     by_component = bn.NMF(2, prior_W=Gamma(pd.Series([2.0, 3.0], ["a", "b"]), 1.0))

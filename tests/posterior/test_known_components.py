@@ -68,7 +68,6 @@ def test_they_keep_their_values_their_order_and_their_names(name, method, n_comp
     ("name", "method"),
     small.short_of(
         [*((name, "map") for name in small.PLAIN), ("poisson", "mcmc")],
-        ("poisson", "map"),
         ("gaussian", "map"),
         ("poisson", "mcmc"),
     ),

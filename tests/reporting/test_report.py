@@ -205,7 +205,9 @@ def made_up(name, method, kind):
 
 @pytest.mark.parametrize(
     ("name", "method"),
-    small.short_of(PAIRS, *(pair for pair in PAIRS if pair[1] != "svi"), ("poisson", "svi")),
+    small.short_of(
+        PAIRS, *((name, "mcmc") for name in small.PLAIN), ("poisson", "svi"), ("gamma", "map")
+    ),
 )
 def test_every_likelihood_method_and_kind_of_data_is_reported(name, method, tmp_path):
     fit = made_up(name, method, KINDS[name][method])

@@ -173,7 +173,7 @@ def draw_chunks(
     >>> values = {"W": jnp.ones((2, 2, 1)), "H": jnp.ones((2, 1, 3))}
     >>> state = begin(model, data, values, jax.random.key(0), num_warmup=25)
     >>> [chunk.sites["W"].shape for chunk in draw_chunks(Plan(), model, data, state, 10)]
-    [(2, 0, 2, 1), (2, 0, 2, 1), (2, 0, 2, 1), (2, 0, 2, 1), (2, 0, 2, 1), (2, 10, 2, 1)]
+    [(2, 0, 2, 1), (2, 0, 2, 1), (2, 0, 2, 1), (2, 0, 2, 1), (2, 10, 2, 1)]
     """
     done, num_warmup = int(state.i), int(state.num_warmup)
     end = max(done, num_warmup) + num_samples
@@ -186,7 +186,8 @@ def draw_chunks(
     with ThreadPoolExecutor(min(len(groups), os.cpu_count() or 1)) as pool:
         while done < end:
             stop = min([done + CHUNK, end, *(step for step in takes_masses if step > done)])
-            groups = [group._replace(end=jnp.asarray(stop, state.i.dtype)) for group in groups]
+            limit = jax.device_put(np.asarray(stop, state.i.dtype))
+            groups = [group._replace(end=limit) for group in groups]
             calls = [(*given[i % len(given)], group) for i, group in enumerate(groups)]
             if done in takes_masses:
                 groups = _on_all(pool, _refresh, calls)
@@ -223,7 +224,7 @@ def _per_chain(state: NMFState) -> dict[str, Any]:
 
 def _with_chains(state: NMFState, own: dict[str, Any]) -> NMFState:
     """Return the state with other chains, such as `_per_chain` gives them."""
-    own = jax.tree.map(jnp.asarray, own)
+    own = jax.device_put(own)
     return state._replace(**{**own, "rng_key": jax.random.wrap_key_data(own["rng_key"])})
 
 

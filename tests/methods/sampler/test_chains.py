@@ -259,11 +259,11 @@ def test_what_is_compiled_beside_is_what_chains_run():
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         next(iter(chains.draw_chunks(plan, model, data, state, 5)))
+        jax.jit(lambda x: x + 1)(1.0)  # which shows that compilation is heard of
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
-    assert "jit(" in "".join(compiled)
-    assert "_advance" not in "".join(compiled)
-    assert len(compiled) < 8, compiled  # each takes tens of milliseconds
+    assert [about for about in compiled if "lambda" not in about] == []
+    assert compiled
 
 
 def _with_state(given, seed=0):
