@@ -24,13 +24,18 @@ import bayesnmf as bn
 PROBLEMS = {
     "breast21x4": ("breast21", "poisson", 4),
     "poisson-100x96x5": ((100, 96), "poisson", 5),
+    "poisson-100x96x5-shape-0.5": ((100, 96), "poisson", 5),
     "poisson-500x200x8": ((500, 200), "poisson", 8),
     "gaussian-100x96x5": ((100, 96), "gaussian", 5),
     "gamma-100x96x5": ((100, 96), "gamma", 5),
+    "gamma-500x200x8": ((500, 200), "gamma", 8),
+    "negative_binomial-100x96x5": ((100, 96), "negative_binomial", 5),
+    "negative_binomial-500x200x8": ((500, 200), "negative_binomial", 8),
 }
-#: Draws of each of two chains, after 500 steps of warm-up for NUTS; "structured" has its defaults.
+#: Draws of each chain: of two after 500 steps of warm-up for NUTS, of four for the structured sampler.
 SAMPLERS = {
-    "structured": 0,
+    "structured": 1000,
+    "structured-3000": 3000,
     "nuts-500": 500,
     "nuts-3000": 3000,
     "nutpie-500": 500,
@@ -48,17 +53,17 @@ def run(names: list[str], samplers: list[str], repeats: int, warm: bool = False)
     for name in names:
         print(f"\n{name}: medians of {repeats} seeds")
         print(
-            f"{'sampler':12s}{'seconds':>9s}{'(draws)':>9s}{'WH':>8s}{'WH/s':>8s}{'median':>8s}"
+            f"{'sampler':16s}{'seconds':>9s}{'(draws)':>9s}{'WH':>8s}{'WH/s':>8s}{'median':>8s}"
             f"{'mass':>8s}{'mass/s':>8s}{'lp':>8s}{'R-hat':>8s}"
         )
         for sampler in samplers:
             if sampler.startswith("nutpie") and not _has_nutpie():
-                print(f"{sampler:12s} skipped: needs pymc and nutpie")
+                print(f"{sampler:16s} skipped: needs pymc and nutpie")
                 continue
             results = [_fresh(name, sampler, seed, warm) for seed in range(repeats)]
             median = {key: np.median([r[key] for r in results]) for key in results[0]}
             print(
-                f"{sampler:12s}{median['seconds']:9.1f}{median['sampling']:9.1f}"
+                f"{sampler:16s}{median['seconds']:9.1f}{median['sampling']:9.1f}"
                 f"{median['WH']:8.0f}{median['WH'] / median['seconds']:8.1f}"
                 f"{median['median_WH']:8.0f}{median['mass']:8.0f}"
                 f"{median['mass'] / median['seconds']:8.2f}{median['lp']:8.0f}{median['rhat']:8.3f}",
@@ -90,7 +95,8 @@ def _one(name: str, sampler: str, seed: int, warm: bool) -> dict[str, float]:
     prepare = {"structured": _structured, "nuts": _nuts, "nutpie": _nutpie}[
         sampler.partition("-")[0]
     ]
-    sample = prepare(V, likelihood, rank, seed, SAMPLERS[sampler])
+    shape = 0.5 if name.endswith("shape-0.5") else 1.0
+    sample = prepare(V, likelihood, rank, shape, seed, SAMPLERS[sampler])
     sites, lp = sample()
     began = time.perf_counter()
     if warm:
@@ -100,7 +106,9 @@ def _one(name: str, sampler: str, seed: int, warm: bool) -> dict[str, float]:
     return {**result, "sampling": sampling, "apart": time.perf_counter() - began}
 
 
-def _structured(V: np.ndarray, likelihood: str, rank: int, seed: int, _: int) -> Sample:
+def _structured(
+    V: np.ndarray, likelihood: str, rank: int, shape: float, seed: int, num_samples: int
+) -> Sample:
     import jax
 
     from bayesnmf.data import Matrix
@@ -110,14 +118,17 @@ def _structured(V: np.ndarray, likelihood: str, rank: int, seed: int, _: int) ->
     def sample() -> Sites:
         with jax.enable_x64(True):
             matrix = Matrix.of(V)
-            model = bn.NMF(rank, likelihood).resolve(matrix)
-            draws = MCMC().run(model, matrix, jax.random.key(seed), Silent())
+            prior = bn.priors.Gamma(shape)
+            model = bn.NMF(rank, likelihood, prior, prior).resolve(matrix)
+            draws = MCMC(num_samples=num_samples).run(model, matrix, jax.random.key(seed), Silent())
         return dict(draws.sites), draws.stats["lp"]
 
     return sample
 
 
-def _nuts(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int) -> Sample:
+def _nuts(
+    V: np.ndarray, likelihood: str, rank: int, shape: float, seed: int, num_samples: int
+) -> Sample:
     """Write the model as a user of NumPyro would, and run NUTS with its defaults."""
     import jax
     import jax.numpy as jnp
@@ -126,21 +137,25 @@ def _nuts(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int
     from numpyro.infer import MCMC, NUTS
 
     jax.config.update("jax_enable_x64", True)
-    rate, variance = _rate(V, rank), float(V.var())
+    rate, variance = _rate(V, rank, shape), float(V.var())
 
     def model(V: np.ndarray) -> None:
         n, m = V.shape
-        W = numpyro.sample("W", dist.Exponential(rate).expand([n, rank]).to_event(2))
-        H = numpyro.sample("H", dist.Exponential(rate).expand([rank, m]).to_event(2))
+        prior = dist.Exponential(rate) if shape == 1.0 else dist.Gamma(shape, rate)
+        W = numpyro.sample("W", prior.expand([n, rank]).to_event(2))
+        H = numpyro.sample("H", prior.expand([rank, m]).to_event(2))
         mean = W @ H
         if likelihood == "poisson":
             cells = dist.Poisson(mean)
         elif likelihood == "gaussian":
             precision = numpyro.sample("precision", dist.Exponential(variance))
             cells = dist.Normal(mean, precision**-0.5)
+        elif likelihood == "negative_binomial":
+            concentration = numpyro.sample("concentration", dist.InverseGamma(1.0, 1.0))
+            cells = dist.NegativeBinomial2(mean, concentration)
         else:
-            shape = numpyro.sample("shape", dist.Exponential(0.01))
-            cells = dist.Gamma(shape, shape / mean)
+            alpha = numpyro.sample("alpha", dist.Exponential(0.01))
+            cells = dist.Gamma(alpha, alpha / mean)
         numpyro.sample("V", cells.to_event(2), obs=V)
 
     sampler = MCMC(
@@ -161,24 +176,33 @@ def _nuts(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int
     return sample
 
 
-def _nutpie(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: int) -> Sample:
+def _nutpie(
+    V: np.ndarray, likelihood: str, rank: int, shape: float, seed: int, num_samples: int
+) -> Sample:
     """Write the model as a user of PyMC would, and sample it by nutpie with its defaults."""
     import nutpie
     import pymc as pm
 
-    (n, m), rate = V.shape, _rate(V, rank)
+    (n, m), rate = V.shape, _rate(V, rank, shape)
     with pm.Model() as model:
-        W = pm.Exponential("W", rate, shape=(n, rank))
-        H = pm.Exponential("H", rate, shape=(rank, m))
+        if shape == 1.0:
+            W = pm.Exponential("W", rate, shape=(n, rank))
+            H = pm.Exponential("H", rate, shape=(rank, m))
+        else:
+            W = pm.Gamma("W", shape, rate, shape=(n, rank))
+            H = pm.Gamma("H", shape, rate, shape=(rank, m))
         mean = W @ H
         if likelihood == "poisson":
             pm.Poisson("V", mean, observed=V.astype(int))
         elif likelihood == "gaussian":
             precision = pm.Exponential("precision", V.var())
             pm.Normal("V", mean, tau=precision, observed=V)
+        elif likelihood == "negative_binomial":
+            concentration = pm.InverseGamma("concentration", 1.0, 1.0)
+            pm.NegativeBinomial("V", mu=mean, alpha=concentration, observed=V.astype(int))
         else:
-            shape = pm.Exponential("shape", 0.01)
-            pm.Gamma("V", shape, shape / mean, observed=V)
+            alpha = pm.Exponential("alpha", 0.01)
+            pm.Gamma("V", alpha, alpha / mean, observed=V)
     compiled = nutpie.compile_pymc_model(model)
 
     def sample() -> Sites:
@@ -192,9 +216,9 @@ def _nutpie(V: np.ndarray, likelihood: str, rank: int, seed: int, num_samples: i
     return sample
 
 
-def _rate(V: np.ndarray, rank: int) -> float:
-    """Return the rate that this package's default prior has."""
-    return float(np.sqrt(rank / max(V.mean(), 1e-300)))
+def _rate(V: np.ndarray, rank: int, shape: float) -> float:
+    """Return the rate that this package gives a prior of this shape."""
+    return shape * float(np.sqrt(rank / max(V.mean(), 1e-300)))
 
 
 def _diagnose(W: np.ndarray, H: np.ndarray, lp: np.ndarray) -> dict[str, float]:

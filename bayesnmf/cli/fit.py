@@ -65,6 +65,9 @@ def run_fit(
         int | None, typer.Option(min=1, help="mcmc: draws of each chain; svi: draws in all.")
     ] = None,
     chains: Annotated[int | None, typer.Option(min=1, help="mcmc: independent chains.")] = None,
+    min_ess: Annotated[
+        float | None, typer.Option(help="mcmc: effective draws that are enough; stop there.")
+    ] = None,
     kernel: Annotated[str | None, typer.Option(help=f"mcmc: {listed(MCMC._kernels)}.")] = None,
     algorithm: Annotated[str | None, typer.Option(help=f"svi: {listed(SVI._algorithms)}.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="svi: gradient steps at most.")] = None,
@@ -90,6 +93,7 @@ def run_fit(
         "--warmup": ("num_warmup", warmup),
         "--samples": ("num_samples", samples),
         "--chains": ("num_chains", chains),
+        "--min-ess": ("min_ess", min_ess),
         "--kernel": ("kernel", kernel),
         "--algorithm": ("algorithm", algorithm),
         "--steps": ("num_steps", steps),

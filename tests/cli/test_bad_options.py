@@ -30,6 +30,7 @@ from bayesnmf.posterior import output_files
         ("--rank 2 --method map --samples 4", ["--samples belongs to --method svi or mcmc"]),
         ("--rank 2 --solver mu", ["--solver belongs to --method map, not to --method mcmc"]),
         ("--rank 2 --chains 0", ["--chains"]),
+        ("--rank 2 --min-ess 0", ["min_ess must be positive"]),
         ("--rank 2 --tol -1", ["--tol"]),
         ("--rank 2 --seed one", ["--seed"]),
         ("--rank 2 --ranks 3", ["--ranks"]),

@@ -82,13 +82,20 @@ def log_maps(
     is enough.
     """
     generators = progress.over(generator_of(key).spawn(number), STAGE)
-    cost = matrix.n_rows * matrix.n_columns * model.n_components
     find, n_starts = _newton(progress, max_iter=200, tol=START_TOL), N_STARTS
-    if isinstance(matrix, Matrix) and cost < SMALL:
+    if isinstance(matrix, Matrix) and _updates_serve(model, matrix):
         find, n_starts = best_by_updates, N_STARTS_SMALL
     if model.n_components in (model.n_known_W, model.n_known_H):
         n_starts = 1
     return [_best_optimum(find, model, matrix, rng, n_starts) for rng in generators]
+
+
+def _updates_serve(model: NMF, matrix: Matrix) -> bool:
+    """Return whether thousands of plain updates take less time than Newton's program takes to compile."""
+    likelihood = model.likelihood
+    # A parameter that follows every update needs the densities of all cells several times over.
+    cheap = likelihood.majorises and (likelihood.is_conjugate or not likelihood.priors)
+    return cheap and matrix.n_rows * matrix.n_columns * model.n_components < SMALL
 
 
 def _sparse(model: NMF, matrix: Matrix) -> AnyMatrix:
