@@ -18,6 +18,9 @@ from scipy.special import ndtri
 #: Draws of a chain below which nothing can be computed.
 MIN_DRAWS = 4
 
+#: Limit of R-hat (Vehtari et al. 2021), and entries of an array that are diagnosed where it has more.
+MAX_RHAT, MAX_ENTRIES = 1.01, 400
+
 #: Quantiles whose indicators give the tail ESS.
 TAILS = (0.05, 0.95)
 
@@ -72,6 +75,19 @@ def convergence(draws: np.ndarray) -> Convergence:
             for part, diagnostics in zip(parts, some, strict=True):
                 found[:, part] = diagnostics
     return Convergence(*found)
+
+
+def subset(size: int) -> np.ndarray:
+    """Return the places of the entries that are diagnosed: a fixed random subset of many.
+
+    Examples
+    --------
+    >>> subset(3).tolist(), len(subset(10_000))
+    ([0, 1, 2], 400)
+    """
+    if size <= MAX_ENTRIES:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(0).choice(size, MAX_ENTRIES, replace=False))
 
 
 def ess_mean(draws: np.ndarray) -> np.ndarray:

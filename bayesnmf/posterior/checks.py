@@ -7,24 +7,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bayesnmf.convergence import MIN_DRAWS, convergence
+from bayesnmf.convergence import MAX_RHAT, MIN_DRAWS, convergence, subset
 from bayesnmf.markup import fragment
 from bayesnmf.posterior.clusters import in_words
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import MIN_TRADE, mean_trades
 
-#: Thresholds of Vehtari et al. (2021): rank-normalised R-hat, and effective draws a chain.
-MAX_RHAT = 1.01
+#: Threshold of Vehtari et al. (2021): effective draws a chain.
 MIN_ESS_PER_CHAIN = 100
 
 #: A component is told to be uncertain below this mean cosine of its row of H with its average,
 MIN_MATCH = 0.9
 #: above this width of the 90 % interval of its mass relative to its mean, and where it can trade.
 MAX_WIDTH = 1.0
-
-
-#: Cells or entries of each array that are diagnosed; a fixed random subset of larger arrays.
-MAX_CELLS = 400
 
 
 @dataclass(frozen=True)
@@ -243,7 +238,7 @@ def _quantities(fit: Fit) -> dict[str, np.ndarray]:
     posterior = fit.tree["posterior"]
     W, H = posterior["W"].to_numpy(), posterior["H"].to_numpy()
     (n_rows, n_columns), leading = (W.shape[2], H.shape[3]), W.shape[:2]
-    cells = _subset(n_rows * n_columns)
+    cells = subset(n_rows * n_columns)
     rows, columns = np.unravel_index(cells, (n_rows, n_columns))
     mean = np.einsum("cdek,cdke->cde", W[:, :, rows], H[..., columns])
     quantities = {"WH": mean, "log density": fit.tree["sample_stats/lp"].to_numpy()[..., None]}
@@ -251,14 +246,8 @@ def _quantities(fit: Fit) -> dict[str, np.ndarray]:
     quantities |= {f"mass[{name}]": mass[..., k : k + 1] for k, name in enumerate(names)}
     for name, factor in (("W", W), ("H", H)):
         flat = factor.reshape(*leading, -1)
-        quantities[name] = flat[..., _subset(flat.shape[-1])]
+        quantities[name] = flat[..., subset(flat.shape[-1])]
     return quantities
-
-
-def _subset(size: int) -> np.ndarray:
-    if size <= MAX_CELLS:
-        return np.arange(size)
-    return np.sort(np.random.default_rng(0).choice(size, MAX_CELLS, replace=False))
 
 
 def _table(quantities: dict[str, np.ndarray]) -> pd.DataFrame:

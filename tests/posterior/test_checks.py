@@ -9,9 +9,9 @@ import small
 from arviz_stats.base import array_stats
 
 import bayesnmf as bn
+from bayesnmf import convergence
 from bayesnmf.data import Matrix
 from bayesnmf.methods import Draws
-from bayesnmf.posterior import checks
 from bayesnmf.posterior.assembly import assemble
 from bayesnmf.posterior.result import Fit
 
@@ -159,7 +159,7 @@ def test_divergences_are_told():
 
 
 def test_large_matrices_are_diagnosed_on_a_fixed_subset(monkeypatch):
-    monkeypatch.setattr(checks, "MAX_CELLS", 6)
+    monkeypatch.setattr(convergence, "MAX_ENTRIES", 6)
     fit = sampled(*independent())
     a, b = bn.check(fit), bn.check(fit)
     assert a.table["entries"].tolist() == [6, 1, 1, 1, 6, 6]

@@ -117,10 +117,9 @@ def compile_beside(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> lis
 
     if len(jax.local_devices()) > 1:  # each compiles for itself
         return []
-    programs = [
-        partial(_advance.jitted.lower, plan, model, data),
-        partial(_refresh.jitted.lower, model, data),
-    ]
+    programs = [partial(_advance.jitted.lower, plan, model, data)]
+    if plan.adapts:
+        programs.append(partial(_refresh.jitted.lower, model, data))
     threads = [Thread(target=compile_it, args=(program,)) for program in programs]
     for thread in threads:
         thread.start()

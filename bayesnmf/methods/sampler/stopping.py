@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesnmf.convergence import convergence
+from bayesnmf.convergence import MAX_RHAT, convergence, subset
 from bayesnmf.methods.matching import match_rows
-
-#: R-hat that every quantity must stay below.
-MAX_RHAT = 1.01
-
 
 #: Draws of each chain at the first look, and by what the number grows from one to the next. Rarely looked at, a
 #: run seldom ends by luck.
 FIRST_LOOK, GROWTH = 100, 1.5
-
-
-#: Cells of WH, and entries of each factor, that are looked at.
-MAX_ENTRIES = 400
 
 
 class Enough:
@@ -59,10 +51,10 @@ class Enough:
     def _quantities(self, sites: dict[str, np.ndarray], lp: np.ndarray) -> np.ndarray:
         """Return what is looked at, (chain, draw, entry)."""
         W, H = self._matched(sites["W"], sites["H"])
-        rows, columns = np.unravel_index(_subset(W.shape[2] * H.shape[3]), (W.shape[2], H.shape[3]))
+        rows, columns = np.unravel_index(subset(W.shape[2] * H.shape[3]), (W.shape[2], H.shape[3]))
         cells = np.einsum("cdek,cdke->cde", W[:, :, rows], H[..., columns])
         entries = [x.reshape(*lp.shape, -1) for x in (W, H)]
-        entries = [x[..., _subset(x.shape[-1])] for x in entries]
+        entries = [x[..., subset(x.shape[-1])] for x in entries]
         scalars = [np.asarray(sites[name])[..., None] for name in self.parameters]
         return np.concatenate([cells, lp[..., None], W.sum(axis=2), *entries, *scalars], axis=2)
 
@@ -78,10 +70,3 @@ class Enough:
             np.take_along_axis(W, order[..., None, :], axis=-1),
             np.take_along_axis(H, order[..., None], axis=-2),
         )
-
-
-def _subset(size: int) -> np.ndarray:
-    """Return the places of a fixed random subset of entries; of all where they are few."""
-    if size <= MAX_ENTRIES:
-        return np.arange(size)
-    return np.sort(np.random.default_rng(0).choice(size, MAX_ENTRIES, replace=False))
