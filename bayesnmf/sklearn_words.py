@@ -42,9 +42,14 @@ class Penalties:
         Raises
         ------
         ValueError
-            For an l2 part, which no prior of this package has.
+            For an l2 part, which no prior of this package has; for a penalty on one factor alone.
         """
         alpha_H = self.alpha_W if self.alpha_H == "same" else float(self.alpha_H)
+        if bool(self.alpha_W) != bool(alpha_H):
+            raise ValueError(
+                f"alpha_W={self.alpha_W:g} with alpha_H={alpha_H:g} has no optimum: the penalised factor shrinks and "
+                "the other grows without end. Use alpha_H='same', or positive numbers for both"
+            )
         if (self.alpha_W or alpha_H) and self.l1_ratio != 1:
             raise ValueError(
                 f"l1_ratio={self.l1_ratio} asks for an l2 penalty, which is the prior exp(-a x**2): no prior of "

@@ -122,7 +122,7 @@ def _newton(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve
     data = observe(model, Matrix.of(V))
     clock = _Clock()
     with clock:
-        point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
+        point = multiplicative.first_point(model, W, H, {})
         steps = warm_up(Search("newton", 10_000, 0.0), point)
         point = multiplicative.iterate(model, data, point, num_steps=steps, log_space=False)
         state = acceleration.first_state(Factors(point.W.T, point.H, {}), point.objective)
@@ -145,7 +145,7 @@ def _newton(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve
 def _plain(model: bn.NMF, V: np.ndarray, W: np.ndarray, H: np.ndarray) -> Curve:
     data = observe(model, Matrix.of(V))
     clock, curve = _Clock(), []
-    point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
+    point = multiplicative.first_point(model, W, H, {})
     for _ in range(200):
         with clock:
             point = multiplicative.iterate(model, data, point, num_steps=50, log_space=False)

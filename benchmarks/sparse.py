@@ -109,7 +109,7 @@ def _default(
     matrix = SparseMatrix.of(V)
     model = model.resolve(matrix)
     data = observe(model, matrix)
-    point = multiplicative.first_point(model, data, W, H, {}, log_space=False)
+    point = multiplicative.first_point(model, W, H, {})
     before = time.perf_counter()
     point = multiplicative.iterate(model, data, point, num_steps=WARM_UP, log_space=False)
     point.objective.block_until_ready()

@@ -188,6 +188,7 @@ def test_weighted_words_hold_the_known_topics(shared_data):
         ({"beta_loss": "hinge"}, "unknown beta_loss 'hinge'"),
         ({"beta_loss": 1, "likelihood": "gamma"}, "both say what the noise is"),
         ({"alpha_W": 0.1}, "asks for an l2 penalty"),
+        ({"alpha_W": 0.1, "alpha_H": 0.0, "l1_ratio": 1.0}, "alpha_H=0 has no optimum"),
         ({"init": "custom"}, r"use method=bayesnmf.MAP\(init"),
         ({"likelihood": "kullback-leibler"}, "use likelihood='poisson'"),
         ({"n_components": 0}, "at least 1"),

@@ -22,6 +22,7 @@ from bayesnmf.methods.optimise.initial import (
     refuse_dead,
 )
 from bayesnmf.methods.optimise.lbfgs import program_optimum
+from bayesnmf.methods.optimise.penalty import refuse_drift
 from bayesnmf.methods.optimise.search import Search, Solution, find_optima
 from bayesnmf.methods.options import require_counts, require_tolerance
 from bayesnmf.model import NMF, Model
@@ -65,7 +66,8 @@ class MAP:
     Parameters
     ----------
     solver : {"auto", "newton", "accelerated", "mu"}, default "auto"
-        "newton": accelerated block Newton steps. "accelerated": accelerated multiplicative
+        "newton": accelerated block Newton steps, and where those crawl steps of both factors at once.
+        "accelerated": accelerated multiplicative
         updates. "mu": plain multiplicative updates, those of scikit-learn for the classic
         objectives. "auto": "newton" up to 32 components and where one factor is known,
         "accelerated" elsewhere. None of them increases the objective.
@@ -163,8 +165,11 @@ class MAP:
         return Draws(_one_draw(found.sites), {}, found.converged, found.message, info)
 
     def _run_nmf(self, model: NMF, matrix: AnyMatrix, key: jax.Array, progress: Progress) -> Draws:
-        if self.space == "log" and model.hyper_priors:
+        log_space = self.space == "log"
+        if log_space and model.hyper_priors:
             raise ValueError(NO_LOG_SPACE)
+        if self.stop == "kkt":  # the other rule ends somewhere on the way, as scikit-learn does
+            refuse_drift(model, matrix.n_rows, matrix.n_columns, log_space=log_space)
         starts = self._starts(model, matrix, key)
         solutions = find_optima(self.search(model), model, matrix, starts, progress)
         best = solutions[0]

@@ -72,7 +72,9 @@ def half_step(
     score = data.kept(likelihood.score(data.values, mean, **parameters))
     curvature = data.kept(likelihood.curvature(data.values, mean, **parameters))
     gradient = rate - log_coefficient / lifted - contract(y, score, axis)
-    hessian = _hessians(y, curvature, axis, ridge=log_coefficient / lifted**2 + floor_of(x.dtype))
+    hessian = row_hessians(
+        y, curvature, axis, ridge=log_coefficient / lifted**2 + floor_of(x.dtype)
+    )
     lowest = -x * jnp.where(log_coefficient > 0, 1.0 - KEEP, 1.0)
     step = _descend(hessian, gradient, lowest)
     along = cell_product(step, y, axis)
@@ -94,7 +96,7 @@ def half_step(
     return jnp.maximum(x + size[None] * step, 0.0), gradient
 
 
-def _hessians(y: Array, curvature: Array, axis: int, ridge: Array) -> Array:
+def row_hessians(y: Array, curvature: Array, axis: int, ridge: Array) -> Array:
     """Return every row's Hessian, of shape (component, component, row)."""
     n_components = y.shape[0]
     first, second = np.tril_indices(n_components)

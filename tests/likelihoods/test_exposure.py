@@ -142,7 +142,11 @@ def test_exposures_follow_their_rows(name):
 # -- fits ----------------------------------------------------------------------------------------
 
 #: Not all of them, since each is compiled for some seconds; tests elsewhere fit the others.
-PAIRS = [("negative_binomial-exposure", "mcmc"), ("gamma-exposure", "svi")]
+PAIRS = [
+    ("poisson-exposure", "mcmc"),
+    ("negative_binomial-exposure", "mcmc"),
+    ("gamma-exposure", "svi"),
+]
 
 
 @pytest.mark.parametrize(("name", "method"), small.short_of(PAIRS, PAIRS[0]))
@@ -157,7 +161,7 @@ def test_the_log_density_of_draws_is_scipys(name, method):
         assert fit.tree["sample_stats/lp"][chain, draw] == pytest.approx(exact, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", small.short_of(list(SCALED), "poisson", "negative_binomial"))
+@pytest.mark.parametrize("name", small.short_of(list(SCALED), "poisson"))
 def test_exposures_of_rows_only_rescale_w_under_flat_priors(name):
     """The likelihood sees exposure * W, so that the optimum is the plain one, scaled."""
     V, given = small.data(small.LIKELIHOODS[name], missing=0.15), GIVEN[name]

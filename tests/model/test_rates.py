@@ -71,16 +71,11 @@ def test_the_objective_never_increases(name, place, float64):
     data, rng = observe(model, Matrix.of(V)), np.random.default_rng(0)
     parameters = small.parameters(model.likelihood)
     point = multiplicative.first_point(
-        model,
-        data,
-        rng.gamma(2.0, 0.5, (6, 3)),
-        rng.gamma(2.0, 0.5, (3, 5)),
-        parameters,
-        log_space=False,
+        model, rng.gamma(2.0, 0.5, (6, 3)), rng.gamma(2.0, 0.5, (3, 5)), parameters
     )
-    path = [float(point.objective)]
-    for _ in range(25):
-        point = multiplicative.iterate(model, data, point, num_steps=1, log_space=False)
+    path = []
+    for steps in (0, *[1] * 25):
+        point = multiplicative.iterate(model, data, point, num_steps=steps, log_space=False)
         path.append(float(point.objective))
     assert np.all(np.diff(path) <= 1e-10 * np.abs(path[1:]))
     assert path[-1] < path[0]

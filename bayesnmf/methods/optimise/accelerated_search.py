@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bayesnmf.arrays import Array, transposed
-from bayesnmf.methods.optimise import acceleration, descent, multiplicative
+from bayesnmf.data import AnyMatrix
+from bayesnmf.methods.optimise import acceleration, descent, joint, multiplicative
 from bayesnmf.methods.optimise.initial import Start
 from bayesnmf.methods.optimise.solution import (
     Search,
     Solution,
     factors_at,
-    residual_at,
     show_step,
     solution_at,
 )
@@ -54,7 +56,7 @@ def _cost(W: Array, H: Array) -> int:
 def warmed_up(search: Search, model: NMF, data: Observed, start: Start) -> multiplicative.Point:
     """Take the first steps by plain updates, which choose the basin."""
     options = {"log_space": search.log_space}
-    point = multiplicative.first_point(model, data, *start, model.likelihood.start(), **options)
+    point = multiplicative.first_point(model, *start, model.likelihood.start())
     steps = warm_up(search, point)
     return multiplicative.iterate(model, data, point, num_steps=steps, **options)
 
@@ -62,23 +64,33 @@ def warmed_up(search: Search, model: NMF, data: Observed, start: Start) -> multi
 def accelerated(
     search: Search,
     model: NMF,
+    matrix: AnyMatrix,
     data: Observed,
     points: list[multiplicative.Point],
     progress: Progress,
 ) -> list[Solution]:
-    """Accelerate Newton or multiplicative steps until the certificate holds, from every point."""
+    """Accelerate Newton or multiplicative steps until the certificate holds, from every point.
+
+    What they do not reach soon is reached by joint steps, where those serve.
+    """
     n_iter = warm_up(search, points[0])
+    jointly = joint.serves(search, model, matrix)
     states = [
         acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
         for point in points
     ]
     if search.max_iter > n_iter:
-        states = advance(
-            search, model, data, states, search.tol, search.max_iter - n_iter, progress
-        )
+        budget = search.max_iter - n_iter
+        budget = min(joint.PATIENCE, budget) if jointly else budget
+        states = advance(search, model, data, states, search.tol, budget, progress)
     solutions = []
     for point, state in zip(points, states, strict=True):
-        solutions.append(_certified(search, model, data, point, state, progress))
+        if jointly and state.residual > search.tol:
+            rest = replace(search, max_iter=search.max_iter - n_iter)
+            end = joint.finish(rest, model, matrix, data, state, progress)
+        else:
+            end = state
+        solutions.append(_certified(search, model, data, point, end, progress))
         progress.advance()
     return solutions
 
@@ -93,25 +105,26 @@ def _certified(
 ) -> Solution:
     """Continue from a first run of the accelerated loop until the certificate holds."""
     options = {"log_space": search.log_space}
-    n_iter, goal, residual, stalled = warm_up(search, point), search.tol, np.inf, False
+    n_iter, goal = warm_up(search, point), search.tol
     for _ in range(MAX_ROUNDS):
         n_iter += int(state.n_iter)
         stalled = int(state.stalled) >= acceleration.MAX_STALLED
-        accepted = state.accepted
-        residual = residual_at(model, data, accepted, state.objective, search)
+        accepted, size = state.accepted, state.objective
+        residual, objective = descent.certificate(model, data, accepted, size, **options)
         if residual > search.tol:
-            accepted, released = descent.release(model, data, accepted, goal, **options)
+            accepted, objective, released = descent.release(model, data, accepted, goal, **options)
             # The loop watches the residual one half step late; where that was too hopeful, aim
             # lower. Where it stalled with nothing locked, floating point allows no more.
             goal /= 4
             stalled = stalled and not bool(released)
         W, H, parameters = accepted
-        point = multiplicative.first_point(model, data, transposed(W), H, parameters, **options)
+        point = multiplicative.first_point(model, transposed(W), H, parameters)
+        point = point._replace(objective=objective)
         if residual <= search.tol or stalled or n_iter >= search.max_iter:
             break
         state = acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
         state = advance(search, model, data, [state], goal, search.max_iter - n_iter, progress)[0]
-    return solution_at(model, point, residual, n_iter, residual <= search.tol, stalled)
+    return solution_at(model, point, float(residual), n_iter, bool(residual <= search.tol), stalled)
 
 
 def advance(

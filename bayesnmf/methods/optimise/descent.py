@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -114,6 +115,13 @@ def _map(
     return Mapped(Factors(new_W, new_H, parameters), value, residual)
 
 
+def improved(model: NMF, data: Observed, point: Factors, *, log_space: bool) -> Factors:
+    """Return what a block Newton step in each factor makes of a point; the likelihood's parameters stay."""
+    no_update = jnp.ones((), int)  # the place in the parameters' stride
+    nothing = jnp.zeros((), point.W.dtype)
+    return _map(model, data, nothing, "newton", log_space, point, no_update).output
+
+
 def _multiplicative_step(
     data: Observed,
     model: NMF,
@@ -202,13 +210,23 @@ def _resolved(residual: Array, objective: Array | float, noise: Array, n_cells: 
     return residual / jnp.maximum(jnp.finfo(residual.dtype).eps ** 0.5 * size, 1.0)
 
 
+class Certificate(NamedTuple):
+    """The scaled optimality residual of both factors at a point, and the objective there."""
+
+    residual: Array
+    objective: Array
+
+
 @partial(jax.jit, static_argnames="log_space")
 def certificate(
-    model: NMF, data: Observed, point: Factors, objective: Array | float = 0.0, *, log_space: bool
-) -> Array:
-    """Return the scaled optimality residual of both factors at one point of this objective."""
+    model: NMF, data: Observed, point: Factors, size: Array | float = 0.0, *, log_space: bool
+) -> Certificate:
+    """Return how near to an optimum a point is.
+
+    `size` is that of the terms of the objective that vary, whose rounding limits the residual.
+    """
     W, H, parameters = point
-    slope_W, slope_H = _slopes(model, data, point, log_space)
+    slope_W, slope_H = slopes(model, data, point, log_space)
     (a, b), residual = (model.n_known_W, model.n_known_H), jnp.zeros((), W.dtype)
     if a < len(W):
         prior = model.prior_W.of_components(a)
@@ -217,7 +235,8 @@ def certificate(
         prior = model.prior_H.of_components(b)
         other = _residual(prior, H[b:], slope_H[b:], W[b:], log_space)
         residual = jnp.maximum(residual, other)
-    return _resolved(residual, objective, data.rounding(model, parameters), data.n_cells)
+    residual = _resolved(residual, size, data.rounding(model, parameters), data.n_cells)
+    return Certificate(residual, _value(model, data, point, log_space))
 
 
 def _residual(prior: Prior, x: Array, slope: Array, y: Array, log_space: bool) -> Array:
@@ -228,10 +247,10 @@ def _residual(prior: Prior, x: Array, slope: Array, y: Array, log_space: bool) -
 @partial(jax.jit, static_argnames="log_space")
 def release(
     model: NMF, data: Observed, point: Factors, tol: Array, *, log_space: bool
-) -> tuple[Factors, Array]:
-    """Lift entries near zero from which the objective falls; return whether that improved it.
+) -> tuple[Factors, Array, Array]:
+    """Lift entries near zero from which the objective falls.
 
-    Multiplicative updates never move a zero and crawl away from almost zero.
+    Return the point, the objective there, and whether that improved it. Multiplicative updates never move a zero and crawl away from almost zero.
     """
     W, H, parameters = point
 
@@ -241,20 +260,22 @@ def release(
         locked &= (jnp.arange(len(x)) >= first)[:, None]
         return jnp.where(locked, LIFT * unit, x)
 
-    slope_W, slope_H = _slopes(model, data, point, log_space)
+    slope_W, slope_H = slopes(model, data, point, log_space)
     # One after the other: lifting both factors of an empty component would lift their product twice.
     new_W = lifted(W, slope_W, H, model.prior_W, model.n_known_W)
     new_H = lifted(H, slope_H, new_W, model.prior_H, model.n_known_H)
     new = Factors(new_W, new_H, parameters)
-
-    def value(point: Factors) -> Array:
-        density = data.density(model, point.W, point.H)(point.parameters)
-        return penalty(model, *point, log_space=log_space) - density
-
-    return new, value(new) < value(point)
+    before, after = (_value(model, data, point, log_space) for point in (point, new))
+    return new, after, after < before
 
 
-def _slopes(model: NMF, data: Observed, point: Factors, log_space: bool) -> tuple[Array, Array]:
+def _value(model: NMF, data: Observed, point: Factors, log_space: bool) -> Array:
+    """Return the objective, constants of the data included."""
+    density = data.density(model, point.W, point.H)(point.parameters)
+    return penalty(model, *point, log_space=log_space) - density
+
+
+def slopes(model: NMF, data: Observed, point: Factors, log_space: bool) -> tuple[Array, Array]:
     """Return the gradient of the objective in both factors."""
     W, H, parameters = point
     given = at_optimal_rates(model, W, H)

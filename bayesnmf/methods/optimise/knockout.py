@@ -27,10 +27,7 @@ def best_by_updates(
     data, values = observe(model, matrix), model.likelihood.start()
 
     points = [
-        multiplicative.first_point(
-            model, data, *put_known(model, *start), values, log_space=log_space
-        )
-        for start in starts
+        multiplicative.first_point(model, *put_known(model, *start), values) for start in starts
     ]
     while True:
         points = [

@@ -45,19 +45,15 @@ def objective(
 
 def first_point(
     model: NMF,
-    data: Observed,
     W: ArrayLike,
     H: ArrayLike,
     parameters: Mapping[str, ArrayLike],
-    *,
-    log_space: bool,
 ) -> Point:
-    """Return the starting point, with the likelihood's parameters fitted to its mean."""
+    """Return the starting point. Its objective is infinite, which saves a program that no step needs."""
     W, H = jnp.asarray(W), jnp.asarray(H)
     values = {name: jnp.asarray(value, W.dtype) for name, value in parameters.items()}
-    total = objective(model, data, W, H, values, log_space=log_space)
-    exponent = jnp.asarray(np.asarray(model.likelihood.exponent, W.dtype))
-    return Point(W, H, values, total, exponent)
+    exponent, infinite = (np.asarray(x, W.dtype) for x in (model.likelihood.exponent, np.inf))
+    return Point(W, H, values, jnp.asarray(infinite), jnp.asarray(exponent))
 
 
 @partial(jax.jit, static_argnames="log_space")

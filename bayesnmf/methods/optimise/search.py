@@ -13,8 +13,8 @@ from bayesnmf.methods.optimise.initial import Start, random_scales
 from bayesnmf.methods.optimise.solution import (
     Search,
     Solution,
+    certified,
     factors_at,
-    residual_at,
     show_step,
     solution_at,
 )
@@ -64,7 +64,7 @@ def find_optima(
         for group in groups:
             done = len(solutions)
             progress.stage(_of_starts(done, total, len(group)), total, done)
-            solutions += accelerated(search, model, data, group, progress)
+            solutions += accelerated(search, model, matrix, data, group, progress)
     return sorted(solutions, key=lambda solution: (not solution.finite, solution.objective))
 
 
@@ -82,11 +82,10 @@ def refit(search: Search, model: NMF, data: Observed, near: Mapping[str, np.ndar
     Where `near` is zero the search begins just above it.
     """
     given = {name: x for name, x in near.items() if name not in ("W", "H")}
-    options = {"log_space": search.log_space}
     H = np.maximum(near["H"], LIFT * near["H"].max(axis=1, keepdims=True))
     W = np.maximum(near["W"], LIFT * near["W"].max(axis=0, keepdims=True))
     W, H = put_known(model, W, H)
-    point = multiplicative.first_point(model, data, W, H, given, **options)
+    point = multiplicative.first_point(model, W, H, given)
     state = acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
     state = advance(search, model, data, [state], search.tol, search.max_iter, Silent())[0]
     W, H, parameters = state.accepted
@@ -100,7 +99,7 @@ def _classic(
 ) -> Solution:
     """Iterate plain multiplicative updates."""
     options = {"log_space": search.log_space}
-    point = multiplicative.first_point(model, data, *start, model.likelihood.start(), **options)
+    point = multiplicative.first_point(model, *start, model.likelihood.start())
     first = before = float(multiplicative.root_divergence(model, data, point))
     n_iter, converged = 0, False
     while n_iter < search.max_iter and not converged:
@@ -112,12 +111,10 @@ def _classic(
             converged = steps == STRIDE and (before - now < search.tol * first or now == 0)
             before = now
         else:
-            converged = (
-                residual_at(model, data, factors_at(point), point.objective, search) <= search.tol
-            )
+            converged = bool(certified(model, data, point, search).residual <= search.tol)
         show_step(progress, n_iter, float(point.objective))
     progress.advance()
-    residual = residual_at(model, data, factors_at(point), point.objective, search)
+    residual = float(certified(model, data, point, search).residual)
     return solution_at(model, point, residual, n_iter, converged)
 
 

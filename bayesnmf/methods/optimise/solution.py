@@ -72,11 +72,12 @@ def factors_at(point: multiplicative.Point) -> Factors:
     return Factors(transposed(point.W), point.H, point.parameters)
 
 
-def residual_at(
-    model: NMF, data: Observed, point: Factors, objective: jax.Array, search: Search
-) -> float:
-    """Return the scaled optimality residual at a point."""
-    return float(descent.certificate(model, data, point, objective, log_space=search.log_space))
+def certified(
+    model: NMF, data: Observed, point: multiplicative.Point, search: Search
+) -> descent.Certificate:
+    """Return how near to an optimum of its search a point is."""
+    at = factors_at(point)
+    return descent.certificate(model, data, at, point.objective, log_space=search.log_space)
 
 
 def solution_at(

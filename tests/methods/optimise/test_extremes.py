@@ -18,9 +18,16 @@ from bayesnmf.observed.cells import dense_cells_of
 from bayesnmf.priors import Exponential, Flat, Gamma
 
 
+def counts():
+    """Counts with a gap, as other tests of this size have one, so that all run one program."""
+    V = np.random.default_rng(0).poisson(3.0, small.SHAPE).astype(float)
+    V[5, 0] = np.nan
+    return V
+
+
 def fit(V, likelihood, prior=None, **options):
-    prior = prior or Exponential()
-    return small.run(V, bn.NMF(2, likelihood, prior, prior), bn.MAP(n_init=1, **options))
+    priors = () if prior is None else (prior, prior)
+    return small.run(V, bn.NMF(2, likelihood, *priors), bn.MAP(n_init=1, **options))
 
 
 def assert_finite(result):
@@ -150,7 +157,7 @@ def test_what_is_not_finite_has_not_converged():
 @pytest.mark.parametrize("prior", [Flat(), Exponential(1.0), Gamma(2.0), Gamma(0.5)], ids=str)
 def test_empty_rows_and_columns_of_counts(prior):
     """Their factors go to zero, or to the maximum of the prior."""
-    V = np.random.default_rng(0).poisson(3.0, (8, 6)).astype(float)
+    V = counts()
     V[2], V[:, 4] = 0.0, 0.0
     result = fit(V, "poisson", prior, tol=1e-6)
     assert_finite(result)
@@ -160,19 +167,19 @@ def test_empty_rows_and_columns_of_counts(prior):
 
 
 def test_all_zero_counts():
-    assert_finite(fit(np.zeros((5, 4)), "poisson"))
-    assert_finite(fit(np.zeros((5, 4)), "negative_binomial"))
+    for name in ("poisson", "negative_binomial"):
+        assert_finite(fit(0.0 * counts(), name))
 
 
 def test_one_enormous_count_among_zeros():
-    V = np.zeros((6, 5))
+    V = 0.0 * counts()
     V[3, 2] = 1e6
     for name in ("poisson", "negative_binomial", "gaussian"):
         assert_finite(fit(V, name))
-    assert float(fit(V, "poisson", Flat()).mean[3, 2]) == pytest.approx(1e6, rel=1e-6)
+    assert float(fit(V, "poisson", Exponential(1e-9)).mean[3, 2]) == pytest.approx(1e6, rel=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(1, 7), (7, 1)])
+@pytest.mark.parametrize("shape", small.short_of([((1, 7),), ((7, 1),)], ((7, 1),)))
 def test_a_single_row_or_column(shape):
     V = np.random.default_rng(0).poisson(5.0, shape) + 1.0
     model = bn.NMF(1, "poisson", Flat(), Flat())
@@ -197,8 +204,8 @@ def test_a_start_of_zeros_is_refused(name, solver):
 
 @pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_array])
 def test_a_component_of_zeros_is_lifted_or_refused(container):
-    V = container(np.random.default_rng(0).poisson(3.0, (8, 6)).astype(float))
-    W, H = np.ones((8, 2)), np.ones((2, 6)) + np.eye(2, 6)
+    V = container(counts())
+    W, H = np.ones((6, 2)), np.ones((2, 5)) + np.eye(2, 5)
     W[:, 1] = 0.0
     assert_finite(fit(V, "poisson", init=(W, H), max_iter=200))
     with pytest.raises(ValueError, match=r"component 1 of the initial W is zero \(its column\)"):
@@ -206,9 +213,9 @@ def test_a_component_of_zeros_is_lifted_or_refused(container):
     with pytest.raises(
         ValueError, match=r"component 0 \(and 1 more\) of the initial H|nothing but"
     ):
-        fit(V, "poisson", solver="mu", init=(np.ones((8, 2)), 0 * H))
+        fit(V, "poisson", solver="mu", init=(np.ones((6, 2)), 0 * H))
     H[0, 1:] = 0.0  # scikit-learn decides about a zero entry
-    assert_finite(fit(V, "poisson", solver="mu", init=(np.ones((8, 2)), H), max_iter=50))
+    assert_finite(fit(V, "poisson", solver="mu", init=(np.ones((6, 2)), H), max_iter=50))
 
 
 @pytest.mark.parametrize("name", small.PLAIN)
@@ -222,9 +229,9 @@ def test_a_component_that_could_help_is_not_optimal_when_empty(name, size, float
     W, H = jnp.asarray(rng.uniform(0.1, 0.2, (2, 6))), jnp.asarray(rng.uniform(0.1, 0.2, (2, 5)))
     parameters = {n: jnp.asarray(x) for n, x in likelihood.start().items()}
     point = Factors(W.at[1].set(size), H, parameters)
-    assert float(descent.certificate(model, data, point, log_space=False)) > 1e-3
+    assert float(descent.certificate(model, data, point, log_space=False).residual) > 1e-3
     tol = jnp.asarray(1e-4)
-    released, improved = descent.release(model, data, point, tol, log_space=False)
+    released, _, improved = descent.release(model, data, point, tol, log_space=False)
     assert float(jnp.max(released.W[1])) > 1e-6
     assert bool(improved)
 
