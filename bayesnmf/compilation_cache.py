@@ -38,10 +38,6 @@ def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path
     OSError
         When the folder cannot be made or written.
 
-    Notes
-    -----
-    Programs that meet sparse data on a CPU call back into Python, and JAX does not keep those.
-
     Examples
     --------
     >>> import bayesnmf as bn

@@ -11,10 +11,11 @@ import bayesnmf as bn
 
 PROGRAM = """
 import sys
-import jax, numpy as np
+import jax, numpy as np, scipy.sparse
 import bayesnmf as bn
 
 V = np.array([[3.0, 1.0, 0.0], [1.0, 4.0, 2.0]])
+V = scipy.sparse.csr_array(V) if sys.argv[2] == "sparse" else V
 first = bn.fit(V, bn.NMF(1), bn.MAP(n_init=1), progress=False)  # JAX has looked for a cache before
 bn.enable_compilation_cache(sys.argv[1])
 found = {"hits": 0, "misses": 0}
@@ -29,11 +30,12 @@ print(found["hits"], found["misses"])
 """
 
 
-def test_a_second_process_compiles_nothing(tmp_path):
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+def test_a_second_process_compiles_nothing(tmp_path, storage):
     counts = []
     for _ in range(2):
         run = subprocess.run(
-            [sys.executable, "-c", PROGRAM, tmp_path / "cache"],
+            [sys.executable, "-c", PROGRAM, tmp_path / "cache", storage],
             capture_output=True,
             text=True,
             check=True,

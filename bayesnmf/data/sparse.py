@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
+from bayesnmf.data.alignment import aligned
 from bayesnmf.data.containers import index_of, opened
 from bayesnmf.data.faults import describe_cell, refuse_unobserved
 from bayesnmf.data.masks import missing_pattern
@@ -122,12 +123,12 @@ class SparseMatrix:
     @cached_property
     def stored_columns(self) -> scipy.sparse.csr_array:
         """The stored cells by columns, of shape (n_columns, n_rows)."""
-        return self.stored.T.tocsr()
+        return _by_columns(self.stored)
 
     @cached_property
     def held_out_columns(self) -> scipy.sparse.csr_array | None:
         """The held-out cells by columns."""
-        return None if self.held_out is None else self.held_out.T.tocsr()
+        return None if self.held_out is None else _by_columns(self.held_out)
 
     @property
     def n_observed(self) -> int:
@@ -278,16 +279,15 @@ def _complement(
     return ones - ones.multiply(missing)
 
 
+def _by_columns(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    columns = matrix.T.tocsr()
+    return aligned(columns, (columns.dtype, columns.indices.dtype))
+
+
 def _narrowed(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
     """Halve the memory of values and indices where that loses nothing."""
     with np.errstate(over="ignore"):
         values = matrix.data.astype(np.float32)
     exact = np.array_equal(values, matrix.data, equal_nan=True)
-    parts = (
-        values if exact else matrix.data,
-        *(
-            part.astype(np.int32) if part.max(initial=0) < 2**31 else part
-            for part in (matrix.indices, matrix.indptr)
-        ),
-    )
-    return scipy.sparse.csr_array(parts, matrix.shape)
+    small = max(matrix.nnz, *matrix.shape) < 2**31
+    return aligned(matrix, (np.float32 if exact else np.float64, np.int32 if small else np.int64))

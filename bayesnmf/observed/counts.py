@@ -25,7 +25,7 @@ from bayesnmf.observed.sparse_ops import (
     sum_log,
     sweep,
 )
-from bayesnmf.observed.stored_rows import Rows, rows_of
+from bayesnmf.observed.stored_rows import Compressed, rows_of
 from bayesnmf.priors import Prior
 from bayesnmf.priors.base import padded
 
@@ -38,10 +38,10 @@ class Counts(NamedTuple):
     `log_factorials` is the sum of ``log v!``, `perfect` that of ``v log v - v``.
     """
 
-    rows: Rows
-    columns: Rows
-    held_rows: Rows | None
-    held_columns: Rows | None
+    rows: Compressed
+    columns: Compressed
+    held_rows: Compressed | None
+    held_columns: Compressed | None
     n_held_out: Array
     row_totals: Array
     column_totals: Array

@@ -25,7 +25,7 @@ from bayesnmf.model import NMF
 from bayesnmf.observed.interface import Improved, Parameters, pairs
 from bayesnmf.observed.products import contract
 from bayesnmf.observed.sparse_ops import contract_values
-from bayesnmf.observed.stored_rows import Rows, rows_of
+from bayesnmf.observed.stored_rows import Compressed, rows_of
 from bayesnmf.priors import Prior
 from bayesnmf.priors.base import padded
 
@@ -34,7 +34,7 @@ class Moments(NamedTuple):
     """V, whole or, where it is sparse, by rows and by columns; its squared norm and size."""
 
     dense: Array | None
-    sparse: tuple[Rows, Rows] | None
+    sparse: tuple[Compressed, Compressed] | None
     norm: Array
     size: Array
 

@@ -1,140 +1,119 @@
-"""Sparse operations on CPUs: one row at a time in cache, rows shared out over threads.
+"""Calls of native code from compiled code: XLA calls a function of machine code, and no Python runs.
 
-Factors are row-major here, ``x`` of shape (n_rows, n_components) and ``y`` of shape
-(n_columns, n_components), so that what one stored cell needs lies together.
+Machine code is made by Numba when an operation first meets its types of numbers, and kept on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
 from functools import cache
-from itertools import pairwise
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numba
-import numpy as np
 
-from bayesnmf.observed import row_loops
+from bayesnmf.arrays import Array
+from bayesnmf.observed import call_frame, handlers, row_loops, work
+from bayesnmf.observed.stored_rows import Compressed
 
-#: Pieces of work a thread, so that an unlucky one does not hold up the rest.
-PIECES = 4
-
-
-#: Stored cells below which handing work to other threads takes longer than the work.
-FEW = 2_000
+#: Functions that XLA may call while this process lives, by name.
+_registered: dict[str, Any] = {}
 
 
-#: Pieces whose sums are added up at the end: whatever the number of threads, in the same order.
-PARTS = 8
+_lock = Lock()
 
 
-type Array = np.ndarray[Any, Any]
+def contract_values(rows: Compressed, y: Array) -> Array:
+    """Return ``sum_j v_ij y_kj``; see :mod:`bayesnmf.observed.sparse_ops` for all of these."""
+    return _call("contract_values", rows, (y,), ((len(y), rows.n_rows),))[0]
 
 
-def contract_values(values: Any, indices: Any, starts: Any, y: Any) -> Array:
-    """Return ``sum_j values_ij y_kj``, component first."""
-    y = _row_major(y)
-    out = np.zeros((len(starts) - 1, y.shape[1]), y.dtype)
-    _share(row_loops.values_rows, (starts, values, indices), (y, out))
-    return out.T
+def contract_ratio(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
+    """Return ``sum_j (v_ij / L_ij) y_kj``."""
+    return _call("contract_ratio", rows, _lifted(x, y, floor), (x.shape,))[0]
 
 
-def contract_ratio(values: Any, indices: Any, starts: Any, x: Any, y: Any, floor: Any) -> Array:
-    """Return ``sum_j (v_ij / L_ij) y_kj``, component first."""
-    x, y = _row_major(x), _row_major(y)
-    out = np.zeros_like(x)
-    _share(row_loops.ratio_rows, (starts, values, indices), (x, y, float(floor), out))
-    return out.T
+def contract_ratio_both(rows: Compressed, x: Array, y: Array, floor: float) -> tuple[Array, Array]:
+    """Return ``sum_j (v_ij / L_ij) y_kj`` and ``sum_i (v_ij / L_ij) x_ki``."""
+    (n_components, n), n_parts = y.shape, 1 if rows.n_stored < work.FEW else handlers.PARTS
+    shapes = x.shape, (n_components, n_parts * n)
+    of_x, parts = _call("contract_ratio_both", rows, _lifted(x, y, floor), shapes)
+    return of_x, jnp.sum(parts.reshape(n_components, n_parts, n), axis=1)
 
 
-def contract_ratio_both(
-    values: Any, indices: Any, starts: Any, x: Any, y: Any, floor: Any
-) -> tuple[Array, Array]:
-    """Return ``sum_j (v_ij / L_ij) y_kj`` and ``sum_i (v_ij / L_ij) x_ki``, component first."""
-    x, y = _row_major(x), _row_major(y)
-    out, cuts = np.zeros_like(x), _cuts(starts, PARTS)
-    parts = np.zeros((len(cuts) - 1, *y.shape), y.dtype)
-    rows = (starts, values, indices)
-    _share(row_loops.both_rows, rows, (x, y, float(floor), out), cuts, parts)
-    return out.T, parts.sum(axis=0).T
+def share_products(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
+    """Return ``sum_j v_ij s_ijk s_ijl`` for every pair k >= l."""
+    n_pairs = len(x) * (len(x) + 1) // 2
+    return _call("share_products", rows, _lifted(x, y, floor), ((n_pairs, rows.n_rows),))[0]
 
 
-def share_products(values: Any, indices: Any, starts: Any, x: Any, y: Any, floor: Any) -> Array:
-    """Return ``sum_j v_ij s_ijk s_ijl`` of shares ``s_ijk = x_ki y_kj / L_ij``, pairs first."""
-    x, y = _row_major(x), _row_major(y)
-    out = np.zeros((len(x), x.shape[1] * (x.shape[1] + 1) // 2), x.dtype)
-    _share(row_loops.share_rows, (starts, values, indices), (x, y, float(floor), out))
-    return out.T
-
-
-def sum_log(values: Any, indices: Any, starts: Any, x: Any, y: Any, floor: Any) -> Array:
+def sum_log(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
     """Return ``sum_j v_ij log L_ij`` of every row."""
-    x, y = _row_major(x), _row_major(y)
-    out = np.zeros(len(x), x.dtype)
-    _share(row_loops.log_rows, (starts, values, indices), (x, y, float(floor), out))
-    return out
+    return _call("sum_log", rows, _lifted(x, y, floor), (x.shape[1:],))[0]
 
 
 def sweep(
-    values: Any,
-    indices: Any,
-    starts: Any,
-    x: Any,
-    y: Any,
-    linear: Any,
-    log_coefficient: Any,
-    floor: Any,
-    known: Any,
+    rows: Compressed,
+    x: Array,
+    y: Array,
+    linear: Array,
+    log_coefficient: Array,
+    floor: float,
+    known: int,
 ) -> tuple[Array, Array, Array]:
-    """Do one sweep of coordinate descent on every row; see :func:`bayesnmf.observed.sparse_ops.sweep`."""
-    x, y, linear = _row_major(x), _row_major(y), _row_major(linear)
-    out, slope, total = np.empty_like(x), np.empty_like(x), np.zeros(len(x), x.dtype)
-    coefficient = np.broadcast_to(np.asarray(log_coefficient, x.dtype), x.T.shape).T
-    penalty = (linear, coefficient, int(known))
-    arguments = (x, y, penalty, float(floor), (out, slope, total))
-    _share(row_loops.sweep_rows, (starts, values, indices), arguments)
-    return out.T, slope.T, total
+    """Do one sweep of coordinate descent on every row."""
+    coefficient = jnp.asarray(log_coefficient, x.dtype)
+    coefficient = coefficient.reshape((1,) * (2 - coefficient.ndim) + coefficient.shape)
+    penalty = linear, coefficient, jnp.asarray(known, jnp.int32)
+    shapes = x.shape, x.shape, x.shape[1:]
+    new, slope, log_sum = _call("sweep", rows, (*_lifted(x, y, floor), *penalty), shapes)
+    return new, slope, log_sum
 
 
-def _row_major(x: Any) -> Array:
-    return np.ascontiguousarray(np.asarray(x).T)
+def _lifted(x: Array, y: Array, floor: float) -> tuple[Array, Array, Array]:
+    return x, y, jnp.asarray(floor, x.dtype)
 
 
-def _cuts(starts: Any, number: int) -> Array:
-    """Return the ends of pieces of rows with equally many stored cells."""
-    starts = np.asarray(starts)
-    wanted = np.linspace(0, starts[-1], number + 1)[1:-1]
-    return np.unique([0, *np.searchsorted(starts, wanted), len(starts) - 1])
+def _call(
+    name: str, rows: Compressed, arguments: tuple[Array, ...], shapes: tuple[tuple[int, ...], ...]
+) -> tuple[Array, ...]:
+    """Call an operation on rows and arguments, the first of which is a factor.
+
+    Tables lie in memory the last axis first, as the loops take them. XLA sees to that, mostly
+    without a copy.
+    """
+    stored, dtype = (rows.starts, rows.indices, rows.values), arguments[0].dtype
+    target = _target(name, dtype.name, tuple(part.dtype.name for part in stored))
+    order = tuple((1, 0) if jnp.ndim(a) == 2 else None for a in (*stored, *arguments))
+    called = jax.ffi.ffi_call(
+        target,
+        tuple(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes),
+        vmap_method="sequential",
+        input_layouts=order,
+        output_layouts=tuple((1, 0) if len(shape) == 2 else None for shape in shapes),
+    )
+    return tuple(called(*stored, *arguments))
 
 
-def _share(
-    loop: Callable[..., None],
-    rows: tuple[Any, Any, Any],
-    arguments: tuple[Any, ...],
-    cuts: Array | None = None,
-    outs: Array | None = None,
-) -> None:
-    """Run a loop over all rows in pieces, each with its own last argument where `outs` has one."""
-    starts, values, indices = (np.asarray(part) for part in rows)
-    pool, n_threads = _threads()
-    few = starts[-1] < FEW
-    if cuts is None:
-        cuts = np.array([0, len(starts) - 1]) if few else _cuts(starts, PIECES * n_threads)
-    calls = [
-        (*ends, (starts, values, indices), *arguments, *(() if outs is None else (outs[i],)))
-        for i, ends in enumerate(pairwise(cuts))
-    ]
-    if few:
-        for call in calls:
-            loop(*call)
-        return
-    pieces = [pool.submit(loop, *call) for call in calls]
-    for piece in pieces:
-        piece.result()
+def _target(name: str, factor: str, kinds: tuple[str, ...]) -> str:
+    """Return the name by which XLA knows an operation on some types of numbers, once it does."""
+    target = "_".join(("bayesnmf", name, factor, *kinds))
+    with _lock:
+        if target not in _registered:
+            types = tuple(getattr(numba.types, kind) for kind in (factor, *kinds))
+            function = getattr(handlers, name)(types[0], types[1:], _stamp())
+            handler = numba.cfunc(numba.int64(numba.int64), cache=True)(function)
+            capsule = jax.ffi.pycapsule(handler.address)
+            jax.ffi.register_ffi_target(target, capsule, platform="cpu", api_version=1)
+            _registered[target] = handler
+    return target
 
 
 @cache
-def _threads() -> tuple[ThreadPoolExecutor, int]:
-    n_threads = numba.config.NUMBA_NUM_THREADS
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="bayesnmf"), n_threads
+def _stamp() -> str:
+    """Return a digest of the code that handlers call, of which Numba's cache knows nothing."""
+    files = (Path(str(module.__file__)) for module in (call_frame, row_loops, work))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

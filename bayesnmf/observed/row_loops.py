@@ -1,6 +1,6 @@
 """Loops over rows of stored cells, compiled for CPUs: each works through its rows one at a time.
 
-All take the first row and one past the last, and ``rows``, the triple (starts, values, indices) of
+All take the first row and one past the last, and ``rows``, the triple (starts, indices, values) of
 compressed rows. Factors are row-major, as in :mod:`bayesnmf.observed.native`. What they compute
 is written into their last arguments.
 """
@@ -20,7 +20,7 @@ FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop that lets go of the interpreter, and keep its machine code on disk."""
-    compile_: Any = numba.njit(nogil=True, cache=True, fastmath=FAST)
+    compile_: Any = numba.njit(fastmath=FAST, error_model="numpy")
     loop: Callable[..., Any] = compile_(function)
     return loop
 
@@ -28,9 +28,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 @compiled
 def values_rows(first, last, rows, y, out):  # type: ignore[no-untyped-def]
     """Add ``sum_j v_ij y_j`` to each row of `out`."""
-    starts, values, indices = rows
+    starts, indices, values = rows
     for i in range(first, last):
         total = out[i]
+        total[:] = 0.0
         for j in range(starts[i], starts[i + 1]):
             other, value = y[indices[j]], values[j]
             for k in range(len(total)):
@@ -40,10 +41,11 @@ def values_rows(first, last, rows, y, out):  # type: ignore[no-untyped-def]
 @compiled
 def ratio_rows(first, last, rows, x, y, floor, out):  # type: ignore[no-untyped-def]
     """Add ``sum_j (v_ij / L_ij) y_j`` to each row of `out`."""
-    starts, values, indices = rows
+    starts, indices, values = rows
     n_components = x.shape[1]
     for i in range(first, last):
         mine, total = x[i], out[i]
+        total[:] = 0.0
         for j in range(starts[i], starts[i + 1]):
             other, mean = y[indices[j]], 0.0
             for k in range(n_components):
@@ -58,10 +60,12 @@ def both_rows(  # type: ignore[no-untyped-def]
     first, last, rows, x, y, floor, out, other_out
 ):
     """Do as :func:`ratio_rows`, and add ``(v_ij / L_ij) x_i`` to row j of `other_out`."""
-    starts, values, indices = rows
+    starts, indices, values = rows
     n_components = x.shape[1]
+    other_out[:] = 0.0
     for i in range(first, last):
         mine, total = x[i], out[i]
+        total[:] = 0.0
         for j in range(starts[i], starts[i + 1]):
             other, other_total, mean = y[indices[j]], other_out[indices[j]], 0.0
             for k in range(n_components):
@@ -75,11 +79,12 @@ def both_rows(  # type: ignore[no-untyped-def]
 @compiled
 def share_rows(first, last, rows, x, y, floor, out):  # type: ignore[no-untyped-def]
     """Add ``sum_j v_ij s_ijk s_ijl`` of shares ``s_ijk = x_ik y_jk / L_ij`` to each row of `out`."""
-    starts, values, indices = rows
+    starts, indices, values = rows
     n_components = x.shape[1]
     share = np.empty(n_components)
     for i in range(first, last):
         mine, total = x[i], out[i]
+        total[:] = 0.0
         for j in range(starts[i], starts[i + 1]):
             other, mean = y[indices[j]], 0.0
             for k in range(n_components):
@@ -98,7 +103,7 @@ def share_rows(first, last, rows, x, y, floor, out):  # type: ignore[no-untyped-
 @compiled
 def log_rows(first, last, rows, x, y, floor, out):  # type: ignore[no-untyped-def]
     """Write ``sum_j v_ij log L_ij`` of each row into `out`."""
-    starts, values, indices = rows
+    starts, indices, values = rows
     for i in range(first, last):
         mine, total = x[i], 0.0
         for j in range(starts[i], starts[i + 1]):
@@ -115,6 +120,7 @@ def sweep_rows(  # type: ignore[no-untyped-def]
 ):
     """Do one sweep of coordinate descent on each row; see :func:`bayesnmf.observed.sparse_ops.sweep`."""
     starts, (linear, log_coefficient, known), (out, slope, total) = rows[0], penalty, outs
+    log_coefficient = np.broadcast_to(log_coefficient, x.shape)
     n_components, longest = x.shape[1], 0
     for i in range(first, last):
         longest = max(longest, starts[i + 1] - starts[i])
@@ -151,7 +157,7 @@ def sweep_rows(  # type: ignore[no-untyped-def]
 @compiled
 def _gather(rows, i, y, counts, block):  # type: ignore[no-untyped-def]
     """Copy the stored cells of row i and their columns of y; return how many there are."""
-    starts, values, indices = rows
+    starts, indices, values = rows
     start, size = starts[i], starts[i + 1] - starts[i]
     for j in range(size):
         counts[j] = values[start + j]

@@ -14,20 +14,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesnmf.observed.stored_rows import Compressed, HostRows, Rows, host_rows_of
+from bayesnmf.observed.stored_rows import Compressed
 
 type Array = Any
 
 
-def contract_values(rows: Rows, y: Array) -> Array:
+def contract_values(rows: Compressed, y: Array) -> Array:
     """Return ``sum_j v_ij y_kj``, of shape (component, row)."""
-    if isinstance(rows, HostRows):
-        shape = jax.ShapeDtypeStruct((y.shape[0], rows.n_rows), y.dtype)
-        return _call("contract_values", shape, rows, y)
+    if rows.native:
+        from bayesnmf.observed import native
+
+        return native.contract_values(rows, y)
     return _sum_rows(rows, rows.values.astype(y.dtype)[None] * y[:, rows.indices])
 
 
-def contract_ratio(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+def contract_ratio(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
     """Return ``sum_j (v_ij / L_ij) y_kj``, of shape (component, row).
 
     Parameters
@@ -38,14 +39,15 @@ def contract_ratio(rows: Rows, x: Array, y: Array, floor: float) -> Array:
     floor : float
         Least value of L.
     """
-    if isinstance(rows, HostRows):
-        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
-        return _call("contract_ratio", shape, rows, x, y, floor)
+    if rows.native:
+        from bayesnmf.observed import native
+
+        return native.contract_ratio(rows, x, y, floor)
     ratio = rows.values.astype(x.dtype) / _product(rows, x, y, floor)
     return _sum_rows(rows, ratio[None] * y[:, rows.indices])
 
 
-def contract_ratio_both(rows: Rows, x: Array, y: Array, floor: float) -> tuple[Array, Array]:
+def contract_ratio_both(rows: Compressed, x: Array, y: Array, floor: float) -> tuple[Array, Array]:
     """Return :func:`contract_ratio`, and likewise ``sum_i (v_ij / L_ij) x_ki``.
 
     Each stored cell is visited once for both.
@@ -55,17 +57,17 @@ def contract_ratio_both(rows: Rows, x: Array, y: Array, floor: float) -> tuple[A
     of_x : array of shape (component, row)
     of_y : array of shape (component, column)
     """
-    if isinstance(rows, HostRows):
-        shapes = tuple(jax.ShapeDtypeStruct(z.shape, z.dtype) for z in (x, y))
-        of_x, of_y = _call("contract_ratio_both", shapes, rows, x, y, floor)
-        return of_x, of_y
+    if rows.native:
+        from bayesnmf.observed import native
+
+        return native.contract_ratio_both(rows, x, y, floor)
     ratio = rows.values.astype(x.dtype) / _product(rows, x, y, floor)
     by_cell = ratio[:, None] * x.T[_row_of_cell(rows)]
     of_y = jax.ops.segment_sum(by_cell, rows.indices, y.shape[1]).T
     return _sum_rows(rows, ratio[None] * y[:, rows.indices]), of_y
 
 
-def share_products(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+def share_products(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
     """Return ``sum_j v_ij s_ijk s_ijl`` for every pair k >= l, with ``s_ijk = x_ki y_kj / L_ij``.
 
     Returns
@@ -73,10 +75,11 @@ def share_products(rows: Rows, x: Array, y: Array, floor: float) -> Array:
     array of shape (pair, row)
         Pairs in the order of ``np.tril_indices``.
     """
+    if rows.native:
+        from bayesnmf.observed import native
+
+        return native.share_products(rows, x, y, floor)
     first, second = np.tril_indices(len(x))
-    if isinstance(rows, HostRows):
-        shape = jax.ShapeDtypeStruct((len(first), rows.n_rows), x.dtype)
-        return _call("share_products", shape, rows, x, y, floor)
     of_cell, mean = _row_of_cell(rows), _product(rows, x, y, floor)
     values = rows.values.astype(x.dtype)
 
@@ -89,15 +92,17 @@ def share_products(rows: Rows, x: Array, y: Array, floor: float) -> Array:
     return lax.map(product, (jnp.asarray(first), jnp.asarray(second)))
 
 
-def sum_log(rows: Rows, x: Array, y: Array, floor: float) -> Array:
+def sum_log(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
     """Return ``sum_j v_ij log L_ij`` of every row; see :func:`contract_ratio`."""
-    if isinstance(rows, HostRows):
-        return _call("sum_log", _row_shape(x), rows, x, y, floor)
+    if rows.native:
+        from bayesnmf.observed import native
+
+        return native.sum_log(rows, x, y, floor)
     return _sum_rows(rows, rows.values.astype(x.dtype) * jnp.log(_product(rows, x, y, floor)))
 
 
 def sweep(
-    rows: Rows,
+    rows: Compressed,
     x: Array,
     y: Array,
     linear: Array,
@@ -135,59 +140,11 @@ def sweep(
     log_sum : array of shape (row,)
         ``sum_j v_ij log L_ij`` before the sweep.
     """
-    if isinstance(rows, HostRows):
-        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
-        shapes = (shape, shape, _row_shape(x))
-        return _call("sweep", shapes, rows, x, y, linear, log_coefficient, floor, known)
+    if rows.native:
+        from bayesnmf.observed import native
+
+        return native.sweep(rows, x, y, linear, log_coefficient, floor, known)
     return _plain_sweep(rows, x, y, linear, log_coefficient, floor, known)
-
-
-def _call(name: str, shapes: Any, rows: HostRows, *arguments: Array) -> Any:
-    """Call native code from compiled code.
-
-    Double precision may be off in the thread that answers, where JAX would round every number to
-    single; doubles therefore cross as pairs of integers.
-    """
-    from bayesnmf.observed import native
-
-    arguments = tuple(jnp.asarray(argument) for argument in arguments)
-    wide = [argument.dtype if argument.dtype.itemsize == 8 else None for argument in arguments]
-
-    def answer(key: Any, *arguments: Any) -> Any:
-        numbers = (_as_double(a, dtype) for a, dtype in zip(arguments, wide, strict=True))
-        return jax.tree.map(_as_pairs, getattr(native, name)(*host_rows_of(key), *numbers))
-
-    sent = (
-        argument if dtype is None else lax.bitcast_convert_type(argument, jnp.uint32)
-        for argument, dtype in zip(arguments, wide, strict=True)
-    )
-    got = jax.pure_callback(
-        answer, jax.tree.map(_pairs_shape, shapes), rows.key, *sent, vmap_method="sequential"
-    )
-    return jax.tree.map(
-        lambda array, shape: (
-            array if array.dtype == shape.dtype else lax.bitcast_convert_type(array, shape.dtype)
-        ),
-        got,
-        shapes,
-    )
-
-
-def _as_double(pairs: Any, dtype: Any) -> Any:
-    array = np.asarray(pairs)
-    return array if dtype is None else array.view(dtype)[..., 0]
-
-
-def _as_pairs(array: np.ndarray) -> np.ndarray:
-    if array.dtype.itemsize != 8:
-        return array
-    return np.ascontiguousarray(array).view(np.uint32).reshape(*array.shape, 2)
-
-
-def _pairs_shape(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    if shape.dtype.itemsize != 8:
-        return shape
-    return jax.ShapeDtypeStruct((*shape.shape, 2), jnp.uint32)
 
 
 def _plain_sweep(
@@ -267,7 +224,3 @@ def _row_of_cell(rows: Compressed) -> Array:
     return jnp.repeat(
         jnp.arange(n_rows), jnp.diff(rows.starts), total_repeat_length=rows.indices.shape[0]
     )
-
-
-def _row_shape(x: Array) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)

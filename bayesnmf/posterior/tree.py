@@ -63,7 +63,8 @@ def build_tree(
     component = ["component"]
     data, constant, data_dims = _stored(matrix)
     constant |= {name: value for name, (_, value) in constants.items()}
-    others = {"sample_stats": stats, "observed_data": data, "constant_data": constant}
+    others = {"sample_stats": stats, "constant_data": constant}
+    others |= {} if matrix.is_sparse else {"observed_data": data}
     options: dict[str, Any] = {
         "coords": {
             "row": labels_of(matrix.row_names),
@@ -78,6 +79,9 @@ def build_tree(
     known = {"scale": component, "match": component, **data_dims}
     known |= {name: dims for name, (dims, _) in constants.items()}
     tree.update(from_dict(others, dims=known, **options).children)
+    if matrix.is_sparse:  # ArviZ would number stored cells, in more memory than they take
+        lines = {name: (data_dims[name], value) for name, value in data.items()}
+        tree["observed_data"] = xr.DataTree(xr.Dataset(lines, attrs=tree["sample_stats"].attrs))
     for group in tree.children.values():
         # The time of creation would make equal fits differ.
         group.attrs.pop("created_at", None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +16,6 @@ from bayesnmf.observed.sparse_ops import (
     sum_log,
     sweep,
 )
-from bayesnmf.observed.stored_rows import host_rows_of
 from bayesnmf.observed.stored_rows import rows_of as rows_of_matrix
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -26,13 +23,10 @@ FLOOR = 1e-150
 
 
 both = pytest.mark.parametrize("native", [True, False], ids=["native", "xla"])
-#: Native code works on SciPy's memory, which must outlive it.
-KEPT = []
 
 
 def rows_of(V, native):
-    KEPT.append(scipy.sparse.csr_array(V))
-    return rows_of_matrix(KEPT[-1], native=native)
+    return rows_of_matrix(scipy.sparse.csr_array(V), native=native)
 
 
 def problem(seed=0):
@@ -131,18 +125,7 @@ def test_an_entry_goes_to_the_minimum_of_its_model(native):
 
 @both
 def test_numbers_keep_their_digits_across_the_border(native):
-    """The thread that runs callbacks of compiled code has JAX's default precision, which is single."""
     rows = rows_of([[1.0 + 2.0**-40]], native)
     y = jnp.asarray([[1.0 + 2.0**-30]])
     got = jax.jit(contract_values)(rows, y)
     assert float(got[0, 0]) == (1 + 2.0**-40) * (1 + 2.0**-30)
-
-
-def test_host_rows_go_with_their_matrix():
-    matrix = scipy.sparse.csr_array(np.eye(3))
-    key = int(rows_of_matrix(matrix, native=True).key)
-    assert host_rows_of(key)[0] is matrix.data
-    del matrix
-    gc.collect()
-    with pytest.raises(KeyError):
-        host_rows_of(key)

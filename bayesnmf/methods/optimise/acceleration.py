@@ -113,15 +113,20 @@ class State(NamedTuple):
 
 @partial(jax.jit, static_argnames="memory")
 def first_state(point: Factors, objective: Array, memory: int = MEMORY) -> State:
-    """Return the state before the first step, which will remember `memory` differences."""
+    """Return the state before the first step, which will remember `memory` differences.
+
+    All of it is in memory of its own, which the loop may write over.
+    """
+    accepted, current = (jax.tree.map(jnp.copy, point) for _ in range(2))
+    objective = jnp.copy(objective)
     zeros = jax.tree.map(jnp.zeros_like, point[:2])
     ring = jax.tree.map(lambda x: jnp.zeros((memory, *x.shape), x.dtype), point[:2])
     # Of definite type: a weak one would compile the loop again when it continues.
     one, zero, no = jnp.ones((), point.W.dtype), jnp.zeros((), int), jnp.zeros((), bool)
     infinite = one * jnp.inf
     return State(
-        point,
-        point,
+        accepted,
+        current,
         no,
         no,
         Stride(zero, one, GROWTH * one, infinite),
@@ -263,12 +268,14 @@ def _square(image: Pair, memory: Memory, longest: Array) -> tuple[Pair, Array]:
 def _combine(image: Pair, memory: Memory) -> Pair:
     """Return Anderson's combination of images with the smallest combined residual."""
     used = (jnp.arange(len(memory.images[0])) < memory.n_stored).astype(image[0].dtype)
-    gram = sum(jnp.einsum("akj,bkj->ab", x, x) for x in memory.residuals) * jnp.outer(used, used)
+    # Row by row: one product of all would copy the rings, and transpose the copies.
+    along = partial(jnp.einsum, "akj,kj->a")
+    gram = sum(lax.map(partial(along, x), x) for x in memory.residuals) * jnp.outer(used, used)
     ridge = RIDGE * jnp.trace(gram) + jnp.finfo(gram.dtype).tiny
     # Unused rows are zero; a one on their diagonal keeps the system regular.
     system = gram + jnp.diag(ridge + (1.0 - used))
     pairs = zip(memory.residuals, memory.residual, strict=True)
-    right = sum(jnp.einsum("akj,kj->a", x, y) for x, y in pairs) * used
+    right = sum(along(x, y) for x, y in pairs) * used
     shares = jnp.linalg.solve(system, right) * used
 
     def combined(image: Array, changes: Array) -> Array:

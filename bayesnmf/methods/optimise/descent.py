@@ -32,7 +32,7 @@ LIFT = 1e-3
 LEAST = 0.1
 
 
-@partial(jax.jit, static_argnames=("algorithm", "log_space"))
+@partial(jax.jit, static_argnames=("algorithm", "log_space"), donate_argnames="state")
 def advance(
     model: NMF,
     data: Observed,
@@ -44,6 +44,8 @@ def advance(
     log_space: bool,
 ) -> acceleration.State:
     """Continue from `state` until optimal to `tol`, stalled, or at `max_iter` steps.
+
+    The memory of `state` is used for the state that is returned: it is many times that of the factors.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ def advance(
     )
 
 
-@partial(jax.jit, static_argnames=("algorithm", "log_space"))
+@partial(jax.jit, static_argnames=("algorithm", "log_space"), donate_argnames="states")
 def advance_all(
     model: NMF,
     data: Observed,

@@ -29,8 +29,6 @@ from bayesnmf.priors import ARD, Gamma
 
 pytestmark = pytest.mark.usefixtures("float64")
 H = np.array([[0.3, 0.8, 0.0, 1.4], [1.1, 0.2, 0.6, 0.4]])
-#: Native code works on SciPy's memory, which must outlive it.
-KEPT = []
 every_likelihood = pytest.mark.parametrize(
     "name",
     [
@@ -78,8 +76,7 @@ def storages():
     missing[1, 2] = missing[3, :3] = np.nan
     poisson = bn.NMF(3).resolve(V)
     yield poisson, dense_cells_of(poisson, Matrix.of(missing))
-    KEPT.append(SparseMatrix.of(scipy.sparse.csr_array(V)))
-    yield poisson, counts_of(KEPT[-1])
+    yield poisson, counts_of(SparseMatrix.of(scipy.sparse.csr_array(V)))
     yield bn.NMF(3, gaussian).resolve(V), moments_of(Matrix.of(V))
 
 

@@ -22,13 +22,11 @@ from bayesnmf.methods.sampler.target import log_joint_at
 from bayesnmf.observed import observe_for_sampling
 from bayesnmf.observed.counts import Counts
 from bayesnmf.observed.moments import Moments
-from bayesnmf.observed.stored_rows import rows_of
+from bayesnmf.observed.stored_rows import Compressed
 from bayesnmf.priors import Exponential, Gamma
 
 pytestmark = pytest.mark.usefixtures("float64")
 FALSE_ALARM = 1e-3
-#: Native code works on SciPy's memory, which must outlive it.
-KEPT = []
 
 POISSON = bn.NMF(2, bn.likelihoods.Poisson(exposure=1.7), Gamma(0.8, 0.9), Gamma(1.5, 1.1))
 MODELS = {
@@ -49,10 +47,10 @@ def counts(held=0.2, shape=(9, 7), seed=3):
 
 def observed(model, V):
     """Return the resolved model, and V dense and sparse as the sampler sees it."""
-    KEPT.append(SparseMatrix.of(scipy.sparse.csr_array(V)))
     matrix = Matrix.of(V)
     model = model.resolve(matrix)
-    return model, *(observe_for_sampling(model, m) for m in (matrix, KEPT[-1]))
+    matrices = matrix, SparseMatrix.of(scipy.sparse.csr_array(V))
+    return model, *(observe_for_sampling(model, m) for m in matrices)
 
 
 def starts(model, shape, num_chains=1, seed=1):
@@ -94,15 +92,10 @@ def test_a_sweep_is_the_dense_one(name):
 
 def plain(counts):
     """Return stored counts for XLA in place of native code."""
-    matrix = KEPT[-1]
-    parts = {
-        "rows": matrix.stored,
-        "columns": matrix.stored_columns,
-        "held_rows": matrix.held_out,
-        "held_columns": matrix.held_out_columns,
-    }
-    return counts._replace(
-        **{k: v if v is None else rows_of(v, native=False) for k, v in parts.items()}
+    return jax.tree.map(
+        lambda part: replace(part, native=False) if isinstance(part, Compressed) else part,
+        counts,
+        is_leaf=lambda part: isinstance(part, Compressed),
     )
 
 
