@@ -14,6 +14,7 @@ from benchmarks import (
     gpu,
     mcmc,
     new_rows,
+    passes,
     rank,
     refit,
     sparse,
@@ -35,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--problem", nargs="*", choices=list(mcmc.PROBLEMS))
     command.add_argument("--sampler", nargs="*", choices=list(mcmc.SAMPLERS))
     command.add_argument("--warm", action="store_true", help="time a second run, of draws alone")
+    command = commands.add_parser("passes", help="draws of sparse counts, in passes over the data")
+    command.add_argument("--problem", nargs="*", choices=list(passes.PROBLEMS))
     command = commands.add_parser("calibration", help="whether posteriors are right")
     command.add_argument("--likelihood", nargs="*", choices=calibration.LIKELIHOODS)
     command.add_argument("--part", nargs="*", choices=calibration.PARTS)
@@ -80,6 +83,8 @@ def main() -> None:
             samplers = arguments.sampler or list(mcmc.SAMPLERS)
             problems = arguments.problem or list(mcmc.PROBLEMS)
             mcmc.run(problems, samplers, arguments.repeats, arguments.warm)
+        case "passes":
+            passes.run(arguments.problem or list(passes.PROBLEMS))
         case "calibration":
             calibration.run(
                 arguments.likelihood or calibration.LIKELIHOODS,

@@ -129,12 +129,12 @@ def test_quiet_prints_nothing(counts):
 def test_method_options_reach_the_method(counts):
     fit_file = counts.with_name("fit.nc")
     options = ("--method", "map", "--max-iter", 3, "--starts", 2, "--solver", "mu", "--tol", 0)
-    priors = ("--prior-w", "exponential", "--prior-h", "flat")
+    priors = ("--prior-w", "exponential", "--prior-h", "gamma")
     assert run("fit", counts, "--rank", 2, *options, *priors, "--out", fit_file).status == 1
     result = bn.load(fit_file)
     assert result.tree.attrs["n_iter"] == 3
     assert len(result.tree.attrs["objectives"]) == 2
-    assert (result.model.prior_W.name, result.model.prior_H.name) == ("exponential", "flat")
+    assert (result.model.prior_W.name, result.model.prior_H.name) == ("exponential", "gamma")
 
 
 def test_rank_above_both_sides_is_a_warning(counts):

@@ -151,7 +151,7 @@ def test_plot_ppc_rootogram(name):
 @pytest.mark.parametrize("name", ["gaussian", "gamma", "beta"])
 def test_a_rootogram_is_for_counts(name):
     with pytest.raises(ValueError, match="are continuous"):
-        az.plot_ppc_rootogram(tree_of(name))
+        az.plot_ppc_rootogram(tree_of(name, "complete"))
 
 
 @every_likelihood

@@ -300,6 +300,7 @@ def test_the_mixture_adds_the_inverse_densities():
 
 
 @pytest.mark.statistical
+@pytest.mark.long
 @pytest.mark.numpyro_promotion
 def test_the_mixture_leaves_cells_out():
     """One run of NUTS of 2 x 1,000 draws; the tolerance is a round number, not a false-alarm rate."""

@@ -144,6 +144,7 @@ def test_rows_are_predicted_exactly(exact_posterior):
     assert result.elpd_i.attrs["task"] == "row"
 
 
+@pytest.mark.long
 def test_known_arrays_follow_their_rows():
     likelihood = small.LIKELIHOODS["poisson-exposure"]
     V = small.data(likelihood)

@@ -177,7 +177,7 @@ def test_exposures_of_rows_only_rescale_w_under_flat_priors(name):
     np.testing.assert_allclose(PER_ROW[:, None] * exposed.mean, plain.mean, rtol=2e-3, atol=1e-3)
 
 
-@every_scaled
+@pytest.mark.parametrize("name", small.short_of(list(SCALED), "poisson"))
 def test_a_saved_fit_has_its_exposure(name, tmp_path):
     fit = small.fitted(f"{name}-exposure", "map")
     fit.save(tmp_path / "fit.nc")

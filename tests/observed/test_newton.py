@@ -118,7 +118,7 @@ def test_the_certificate_knows_no_units(float64):
     ("name", "solver"),
     small.short_of(
         [(name, solver) for name in small.DISTINCT for solver in ("newton", "accelerated")],
-        *((name, "newton") for name in small.DISTINCT),
+        *((name, "newton") for name in small.DISTINCT if name[:4] != "beta"),
         ("poisson", "accelerated"),
     ),
 )
@@ -193,6 +193,7 @@ def test_starts_in_a_batch_end_where_they_end_alone(name, float64):
         assert a.objective == pytest.approx(b.objective, rel=1e-8, abs=1e-8)
 
 
+@pytest.mark.long
 def test_a_sweep_of_ranks_compiles_once_a_rank():
     V = small.data(small.LIKELIHOODS["poisson"])
     functions = (descent.advance, descent.certificate, multiplicative.iterate)

@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import small
 import synthetic
 from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
@@ -59,7 +60,9 @@ SIZES = [(2.0, 2.0), (3.0, 5.0), (6.0, 3.0), (14.0, 4.0)]
 LONG = "a name of a column that has no end {}"
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "size", small.short_of([(size,) for size in SIZES], *[(s,) for s in SIZES[:2]])
+)
 @pytest.mark.parametrize(("n", "name"), [(4, "{}"), (30, LONG), (400, "g{}")])
 def test_names_never_touch(size, n, name):
     fit = fit_of(n, n, row=name, column=name)
@@ -72,7 +75,7 @@ def test_names_never_touch(size, n, name):
         require_no_overlap(plots.reconstruction(fit, figure=Figure(figsize=size)))
 
 
-@pytest.mark.parametrize("width", [1.5, 2.5, 4.0, 9.0])
+@pytest.mark.parametrize("width", small.short_of([1.5, 2.5, 4.0, 9.0], 1.5, 9.0))
 @pytest.mark.parametrize("step", ["30s", "1h", "1D", "7D", "MS", "QS", "5YS"])
 def test_dates_never_touch(width, step):
     axes = Figure(figsize=(width, 2), layout="constrained").subplots()

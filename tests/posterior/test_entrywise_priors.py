@@ -111,12 +111,11 @@ def test_labels_are_matched_and_components_keep_their_places(method):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("name", "move"),
-    [
-        ("poisson", scale),
-        ("poisson", shear),
+    small.short_of(
+        [("poisson", scale), ("poisson", shear)]
+        + [(name, whole_sweep) for name in ("poisson", "gamma", "beta")],
         ("poisson", whole_sweep),
-        *(pytest.param(n, whole_sweep, marks=pytest.mark.long) for n in ("gamma", "beta")),
-    ],
+    ),
 )
 def test_moves_leave_the_joint_distribution(name, move):
     base = prior_check.model_of(name, 1.3)

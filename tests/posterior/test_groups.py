@@ -106,6 +106,7 @@ def test_the_log_prior_is_scipys_on_the_original_scale(name, method):
         np.testing.assert_allclose(group[key].to_numpy().ravel(), expected, rtol=1e-9)
 
 
+@pytest.mark.long
 def test_the_log_prior_and_the_log_likelihood_are_the_log_joint_density():
     fit = small.fitted("negative_binomial", "mcmc")
     tree = fit.to_arviz(("log_prior", "log_likelihood"))

@@ -78,12 +78,13 @@ class Mapped(NamedTuple):
 class Memory(NamedTuple):
     """The last residual, and rings of differences between successive images and residuals.
 
-    A residual is what one step changes, image minus point; W and H are kept apart.
+    A residual is what one step changes, image minus point. W and H are side by side, as :func:`joined`
+    puts them, which makes half as many operations to compile.
     """
 
-    residual: Pair
-    images: Pair
-    residuals: Pair
+    residual: Array
+    images: Array
+    residuals: Array
     n_stored: Array
 
 
@@ -119,8 +120,8 @@ def first_state(point: Factors, objective: Array, memory: int = MEMORY) -> State
     """
     accepted, current = (jax.tree.map(jnp.copy, point) for _ in range(2))
     objective = jnp.copy(objective)
-    zeros = jax.tree.map(jnp.zeros_like, point[:2])
-    ring = jax.tree.map(lambda x: jnp.zeros((memory, *x.shape), x.dtype), point[:2])
+    zeros = jnp.zeros_like(joined(point))
+    ring = jnp.zeros((memory, *zeros.shape), zeros.dtype)
     # Of definite type: a weak one would compile the loop again when it continues.
     one, zero, no = jnp.ones((), point.W.dtype), jnp.zeros((), int), jnp.zeros((), bool)
     infinite = one * jnp.inf
@@ -184,15 +185,12 @@ def _remember(state: State, mapped: Mapped, refused: Array) -> Memory:
     They are written in any case, for the rings are large and a branch would copy them.
     """
     memory = state.memory
-    slot = jnp.maximum(memory.n_stored, 0) % len(memory.images[0])
-    change = _minus(mapped.output, state.accepted)
-    residual = _minus(mapped.output, state.current)
-    bend = _minus(residual, memory.residual)
+    slot = jnp.maximum(memory.n_stored, 0) % len(memory.images)
+    output = joined(mapped.output)
+    residual = output - joined(state.current)
     put = partial(lax.dynamic_update_index_in_dim, index=slot, axis=0)
-    images, residuals = (
-        tuple(put(ring, new) for ring, new in zip(rings, news, strict=True))
-        for rings, news in ((memory.images, change), (memory.residuals, bend))
-    )
+    images = put(memory.images, output - joined(state.accepted))
+    residuals = put(memory.residuals, residual - memory.residual)
     # The first step after a restart has no predecessor: its slot is written but not counted.
     return Memory(residual, images, residuals, jnp.where(refused, -1, memory.n_stored + 1))
 
@@ -218,14 +216,15 @@ def _propose(state: State, refused: Array, small: Array) -> State:
     """
     stride, near = state.stride, state.near
     started, jumps, ended = (stride.phase == phase for phase in range(3))
-    image, memory = state.accepted[:2], state.memory
+    image, memory = joined(state.accepted), state.memory
 
-    def squared() -> tuple[Pair, Array]:
+    def squared() -> tuple[Array, Array]:
         jump, length = _square(image, memory, stride.longest)
-        return jax.tree.map(lambda x, y: jnp.where(jumps, x, y), jump, image), length
+        return jnp.where(jumps, jump, image), length
 
     proposal, length = lax.cond(near, lambda: (_combine(image, memory), stride.length), squared)
-    W, H = jax.tree.map(lambda x, y: jnp.where(refused, x, y), image, proposal)
+    proposal = jnp.where(refused, image, proposal)
+    n_rows = state.accepted.W.shape[1]
     reached = ended & (stride.length >= stride.longest)
     longest = jnp.where(reached, GROWTH * stride.longest, stride.longest)
     on = Stride(
@@ -240,57 +239,57 @@ def _propose(state: State, refused: Array, small: Array) -> State:
     )
     arrives = started & (stride.objective - state.objective < small)
     return state._replace(
-        current=Factors(W, H, state.accepted.parameters),
+        current=Factors(proposal[:, :n_rows], proposal[:, n_rows:], state.accepted.parameters),
         extrapolated=jnp.where(near, memory.n_stored > 0, jumps) & ~refused,
         near=near | (arrives & ~refused),
         stride=jax.tree.map(lambda x, y: jnp.where(refused, x, y), back, on),
     )
 
 
-def _square(image: Pair, memory: Memory, longest: Array) -> tuple[Pair, Array]:
+def _square(image: Array, memory: Memory, longest: Array) -> tuple[Array, Array]:
     """Return SQUAREM's extrapolation from the last two steps, and its length."""
     # The last difference in the ring is between this step and the one before.
-    slot = (memory.n_stored - 1) % len(memory.images[0])
+    slot = (memory.n_stored - 1) % len(memory.images)
     take = partial(lax.dynamic_index_in_dim, index=slot, keepdims=False)
-    change, bend = (jax.tree.map(take, rings) for rings in (memory.images, memory.residuals))
-    step = _minus(change, bend)
+    change, bend = take(memory.images), take(memory.residuals)
+    step = change - bend
     tiny = jnp.finfo(longest.dtype).tiny
-    ratio = jnp.sqrt(_dot(step, step) / jnp.maximum(_dot(bend, bend), tiny))
+    ratio = jnp.sqrt(jnp.sum(step * step) / jnp.maximum(jnp.sum(bend * bend), tiny))
     length = jnp.clip(ratio, 1.0, longest)
-
-    def jump(image: Array, change: Array, step: Array, bend: Array) -> Array:
-        jump = (image - change - step) + 2 * length * step + length**2 * bend
-        return jnp.maximum(jump, KEEP * image)
-
-    return jax.tree.map(jump, image, change, step, bend), length
+    jump = (image - change - step) + 2 * length * step + length**2 * bend
+    return jnp.maximum(jump, KEEP * image), length
 
 
-def _combine(image: Pair, memory: Memory) -> Pair:
+def _combine(image: Array, memory: Memory) -> Array:
     """Return Anderson's combination of images with the smallest combined residual."""
-    used = (jnp.arange(len(memory.images[0])) < memory.n_stored).astype(image[0].dtype)
+    used = (jnp.arange(len(memory.images)) < memory.n_stored).astype(image.dtype)
     # Row by row: one product of all would copy the rings, and transpose the copies.
-    along = partial(jnp.einsum, "akj,kj->a")
-    gram = sum(lax.map(partial(along, x), x) for x in memory.residuals) * jnp.outer(used, used)
+    along = partial(jnp.einsum, "akj,kj->a", memory.residuals)
+    gram = lax.map(along, memory.residuals) * jnp.outer(used, used)
     ridge = RIDGE * jnp.trace(gram) + jnp.finfo(gram.dtype).tiny
     # Unused rows are zero; a one on their diagonal keeps the system regular.
     system = gram + jnp.diag(ridge + (1.0 - used))
-    pairs = zip(memory.residuals, memory.residual, strict=True)
-    right = sum(along(x, y) for x, y in pairs) * used
-    shares = jnp.linalg.solve(system, right) * used
-
-    def combined(image: Array, changes: Array) -> Array:
-        mixed = image - jnp.tensordot(shares, changes, axes=1)
-        return jnp.maximum(jnp.where(jnp.isfinite(mixed), mixed, image), KEEP * image)
-
-    return jax.tree.map(combined, image, memory.images)
+    shares = _solution(system, along(memory.residual) * used) * used
+    mixed = image - jnp.tensordot(shares, memory.images, axes=1)
+    return jnp.maximum(jnp.where(jnp.isfinite(mixed), mixed, image), KEEP * image)
 
 
-def _minus(x: Pair | Factors, y: Pair | Factors) -> Pair:
-    return x[0] - y[0], x[1] - y[1]
+def _solution(system: Array, right: Array) -> Array:
+    """Solve a small positive definite system by elimination, which compiles in a tenth of the time of LAPACK's call."""
+
+    def eliminate(k: Array, rows: Array) -> Array:
+        row = lax.dynamic_index_in_dim(rows, k, keepdims=False)
+        row = row / lax.dynamic_index_in_dim(row, k, keepdims=False)
+        column = lax.dynamic_index_in_dim(rows, k, axis=1, keepdims=False)
+        return lax.dynamic_update_index_in_dim(rows - jnp.outer(column, row), row, k, 0)
+
+    both = jnp.concatenate([system, right[:, None]], axis=1)
+    return lax.fori_loop(0, len(right), eliminate, both)[:, -1]
 
 
-def _dot(x: Pair, y: Pair) -> Array:
-    return jnp.sum(x[0] * y[0]) + jnp.sum(x[1] * y[1])
+def joined(point: Factors) -> Array:
+    """Return W and H side by side, of shape (component, row and column)."""
+    return jnp.concatenate([point.W, point.H], axis=1)
 
 
 def _resolution(objective: Array, noise: Array) -> Array:

@@ -98,7 +98,7 @@ def finish(
         show_step(progress, n_iter, float(at.objective))
         if at.residual <= search.tol or at.damping > 1.0:
             break
-    found = acceleration.first_state(at.point, at.size, len(state.memory.images[0]))
+    found = acceleration.first_state(at.point, at.size, len(state.memory.images))
     return found._replace(n_iter=jnp.asarray(n_iter), residual=at.residual)
 
 

@@ -273,7 +273,7 @@ def _with_state(given, seed=0):
 
 
 @pytest.mark.numpyro_promotion
-@pytest.mark.parametrize("chain_method", ["vectorized", "sequential"])
+@pytest.mark.parametrize("chain_method", small.short_of(["vectorized", "sequential"], "sequential"))
 def test_numpyro_drives_the_kernel(chain_method):
     model, matrix, data, plan = setting()
     run = MCMC(

@@ -71,7 +71,7 @@ def truncated_sweep(model, data, position, noise):
 
 
 @pytest.mark.statistical
-@places
+@pytest.mark.parametrize("place", small.short_of(list(PRIORS), "tied"))
 def test_moves_of_rates_leave_the_joint_distribution(place):
     p = check.p_values(model_of(place), moves, seed=1)
     assert check.agrees(p), p
@@ -116,6 +116,7 @@ def test_broken_moves_are_found_out(move):
 SHORT = bn.MCMC(num_warmup=20, num_samples=30, num_chains=2)
 
 
+@pytest.mark.long
 def test_rates_are_kept_aligned_with_the_components():
     """The program's density at the draws as they were is what the sampler recorded."""
     V = small.data(small.LIKELIHOODS["gamma"], missing=0.1)

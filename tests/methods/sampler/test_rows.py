@@ -175,8 +175,14 @@ in_full, in_single = sweeps(False), sweeps(True)
 
 
 @pytest.mark.statistical
-@every_likelihood
-@pytest.mark.parametrize("move", [in_full, in_single], ids=["double", "single"])
+@pytest.mark.parametrize(
+    ("name", "move"),
+    small.short_of(
+        [(name, move) for name in check.LIKELIHOODS for move in (in_full, in_single)],
+        ("poisson", in_full),
+        ("gamma", in_single),
+    ),
+)
 def test_sweeps_leave_the_joint_distribution(name, move):
     model = replace(check.model_of(name), H=H)
     p = check.p_values(model, move, seed=1)
@@ -217,7 +223,8 @@ def test_a_forgotten_jacobian_is_found_out(monkeypatch):
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("shape", small.short_of([0.6, 1.0], 0.6))
+@pytest.mark.long
+@pytest.mark.parametrize("shape", [0.6, 1.0])
 def test_two_known_components_have_the_posterior_of_a_grid(shape):
     V = np.array([[3.0, 0.0, 2.0, 7.0], [40.0, 12.0, 21.0, 55.0], [0.0, 0.0, 1.0, 0.0]])
     method = bn.MCMC(num_warmup=200, num_samples=2000, num_chains=2)
