@@ -36,8 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--problem", nargs="*", choices=list(mcmc.PROBLEMS))
     command.add_argument("--sampler", nargs="*", choices=list(mcmc.SAMPLERS))
     command.add_argument("--warm", action="store_true", help="time a second run, of draws alone")
-    command = commands.add_parser("passes", help="draws of sparse counts, in passes over the data")
-    command.add_argument("--problem", nargs="*", choices=list(passes.PROBLEMS))
+    passes.add_arguments(
+        commands.add_parser("passes", help="draws of sparse counts, in passes over the data")
+    )
     command = commands.add_parser("calibration", help="whether posteriors are right")
     command.add_argument("--likelihood", nargs="*", choices=calibration.LIKELIHOODS)
     command.add_argument("--part", nargs="*", choices=calibration.PARTS)
@@ -83,8 +84,6 @@ def main() -> None:
             samplers = arguments.sampler or list(mcmc.SAMPLERS)
             problems = arguments.problem or list(mcmc.PROBLEMS)
             mcmc.run(problems, samplers, arguments.repeats, arguments.warm)
-        case "passes":
-            passes.run(arguments.problem or list(passes.PROBLEMS))
         case "calibration":
             calibration.run(
                 arguments.likelihood or calibration.LIKELIHOODS,
@@ -97,14 +96,12 @@ def main() -> None:
             rank.run(
                 arguments.truth, arguments.datasets, arguments.noise, arguments.out, arguments.plot
             )
-        case "new_rows":
-            new_rows.run(arguments)
         case "cold":
             cold.run(arguments, arguments.repeats)
-        case "gpu":
-            gpu.run(arguments)
-        case "refit":
-            refit.run(arguments)
+        case "gpu" | "new_rows" | "passes" | "refit" as name:
+            {"gpu": gpu, "new_rows": new_rows, "passes": passes, "refit": refit}[name].run(
+                arguments
+            )
         case "alarms":
             alarms.run(arguments.likelihood, arguments.datasets, arguments.out)
         case "comparison":

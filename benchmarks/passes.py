@@ -11,6 +11,7 @@ likewise. A sweep is one pass and the draws. The scale of a component enters nei
 
 from __future__ import annotations
 
+import argparse
 import time
 import warnings
 
@@ -36,10 +37,15 @@ CELLS = 400
 SHAPE = 1.0
 
 
-def run(names: list[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    parser.add_argument("--problem", nargs="*", choices=list(PROBLEMS), default=list(PROBLEMS))
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Print one table a problem."""
     warnings.simplefilter("ignore")
-    for name in names:
+    for name in arguments.problem:
         V = simulate(*PROBLEMS[name])
         rank = PROBLEMS[name][2]
         with jax.enable_x64(True):

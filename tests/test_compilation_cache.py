@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import small
 
 import bayesnmf as bn
 
@@ -30,7 +31,7 @@ print(found["hits"], found["misses"])
 """
 
 
-@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("storage", small.short_of(["dense", "sparse"], "sparse"))
 def test_a_second_process_compiles_nothing(tmp_path, storage):
     counts = []
     for _ in range(2):

@@ -105,6 +105,7 @@ def test_it_is_checked_and_reported(tmp_path):
     assert "student t" in page.lower()
 
 
+@pytest.mark.long
 def test_ranks_are_compared_under_it():
     found = bn.select_rank(data(), [1, 2], StudentT(), n_replicates=19, progress=False)
     assert found.best in (1, 2)

@@ -20,7 +20,9 @@ from bayesnmf.methods.sampler.nuts import JITTER, _jittered
 from bayesnmf.model.sites import log_joint
 from bayesnmf.progress import Silent
 
-plain = pytest.mark.parametrize("name", small.PLAIN)
+plain = pytest.mark.parametrize(
+    "name", small.short_of(small.PLAIN, "poisson", "negative_binomial", "gaussian")
+)
 SHORT = bn.MCMC(num_warmup=5, num_samples=5, num_chains=1)
 
 

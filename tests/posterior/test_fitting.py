@@ -58,7 +58,9 @@ def shared_rate(V=None, shape=None, n_components=2):
     small.short_of(
         [(name, method) for name in small.PLAIN for method in small.METHODS],
         *((name, "map") for name in small.PLAIN),
-        *((name, method) for name in ("poisson", "gaussian") for method in ("svi", "mcmc")),
+        ("poisson", "svi"),
+        ("poisson", "mcmc"),
+        ("gaussian", "mcmc"),
     ),
 )
 def test_every_likelihood_under_every_method(name, method):

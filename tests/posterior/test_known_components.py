@@ -179,7 +179,8 @@ def test_fits_come_back_and_go_on(method, tmp_path):
         np.testing.assert_array_equal(longer.tree["posterior/W"][:, :20], fit.tree["posterior/W"])
 
 
-@pytest.mark.parametrize("n_components", small.short_of([2, 3], 3))
+@pytest.mark.long
+@pytest.mark.parametrize("n_components", [2, 3])
 @pytest.mark.filterwarnings("ignore:Pareto k", "ignore:WAIC is not", "ignore:For one or more")
 def test_they_are_scored_checked_and_reported(n_components, tmp_path):
     V, method = table(), bn.MCMC(num_warmup=50, num_samples=50, num_chains=2)

@@ -67,7 +67,7 @@ def test_ranks_of_the_truth_are_uniform(name):
     assert min(p) > 1e-3 / 10, p
 
 
-@pytest.mark.parametrize("method", ["svi", "mcmc"])
+@pytest.mark.parametrize("method", small.short_of(["svi", "mcmc"], "mcmc"))
 def test_the_uncertainty_of_H_is_carried(method):
     """Of one component W_i given h is gamma: draws at different h follow different distributions."""
     V = small.data(small.LIKELIHOODS["poisson"])

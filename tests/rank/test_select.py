@@ -233,6 +233,7 @@ def test_one_row_has_rank_one_and_says_what_is_missing():
     assert again.message == selection.message
 
 
+@pytest.mark.long
 def test_constant_data_have_rank_one():
     assert bn.select_rank(np.full((8, 6), 5.0), [1, 2], **QUICK).best == 1
 
