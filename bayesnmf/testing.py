@@ -88,10 +88,11 @@ def _check_density(likelihood: Likelihood, v: Array, mean: Array, given: dict[st
     expected = likelihood.distribution(mean, **given).log_prob(v)
     # NumPyro's negative binomial is off by 1e-6 itself.
     _require_close("log_density is not that of distribution", density, expected, 1e-6, 1e-5)
-    rest = density - likelihood.mean_terms(v, mean, **given)
-    message = "mean_terms leaves out a term that depends on the mean"
     bound = 1e-6 * (1 + jnp.abs(density).max(axis=1))
-    assert jnp.all(jnp.ptp(rest, axis=1) < bound), message
+    for name in ("mean_terms", "varying_terms"):
+        rest = density - getattr(likelihood, name)(v, mean, **given)
+        message = f"{name} leaves out a term that depends on the mean"
+        assert jnp.all(jnp.ptp(rest, axis=1) < bound), message
 
 
 def _check_score(likelihood: Likelihood, v: Array, mean: Array, given: dict[str, Array]) -> None:

@@ -192,14 +192,17 @@ class Likelihood(ABC):
     ) -> Array:
         """Return the log density at ``mean + step`` minus the log density at `mean`.
 
-        Overridden where the difference can be had without cancellation, so that a line search
-        still sees the sign of the last tiny improvements.
+        Overridden where that can be had without cancellation: a line search needs its sign.
         """
         after = self.log_density(v, mean + step, **parameters)
         return after - self.log_density(v, mean, **parameters)
 
     def mean_terms(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
         """Return the log density without the terms that do not involve the mean."""
+        return self.log_density(v, mean, **parameters)
+
+    def varying_terms(self, v: Array, mean: Array, **parameters: Parameter) -> Array:
+        """Return the log density without terms of `v` alone, where leaving them out saves time."""
         return self.log_density(v, mean, **parameters)
 
     def saturated(self, v: Array, **parameters: Parameter) -> Array:
@@ -259,7 +262,7 @@ class Likelihood(ABC):
         """
         return log_linear_step(w, numerator, denominator, log_coefficient, rate)
 
-    # -- counts -------------------------------------------------------------------------------
+    # -- masses of counts, and simulated data -------------------------------------------------
 
     @property
     def gives_mass(self) -> bool:
@@ -277,8 +280,6 @@ class Likelihood(ABC):
             raise ValueError(f"the {self.name.replace('_', ' ')} likelihood gives counts no mass")
         return self.log_density(v, mean, **parameters)
 
-    # -- simulated data -----------------------------------------------------------------------
-
     #: Mean of simulated data where none is asked for, and the least upper bound of all means.
     typical_level: ClassVar[float] = 10.0
     highest_level: ClassVar[float] = math.inf
@@ -291,8 +292,7 @@ class Likelihood(ABC):
         Parameters
         ----------
         rng : numpy.random.Generator
-        mean : ndarray of shape (n_rows, n_columns)
-            Positive.
+        mean : ndarray of shape (n_rows, n_columns), positive
         level : float
             Typical value of V, in units of which a parameter that is not given may be set.
         """

@@ -20,6 +20,7 @@ POWERS = {
     "log_density": 0,
     "log_density_change": 0,
     "mean_terms": 0,
+    "varying_terms": 0,
     "log_mass": 0,
     "score": 1,
     "score_parts": 1,

@@ -91,6 +91,10 @@ class NegativeBinomial(Likelihood):
 
     def log_density(self, v: Array, mean: Array, concentration: Parameter) -> Array:
         """Return the log mass of the NB2 parametrisation."""
+        return self.varying_terms(v, mean, concentration) - v - gammaln(v + 1.0)
+
+    def varying_terms(self, v: Array, mean: Array, concentration: Parameter) -> Array:
+        """Return the log mass without the factorial, which takes as long as all the rest."""
         # Near Poisson, at a large r, the three log gamma functions cancel: Stirling's formula
         # is subtracted from two of them by hand, and the terms grouped so that each is small.
         r = concentration
@@ -101,8 +105,6 @@ class NegativeBinomial(Likelihood):
             + stirling_remainder(v + r)
             - stirling_remainder(r)
             + xlogy(v, mean)
-            - v
-            - gammaln(v + 1.0)
         )
 
     def log_density_change(

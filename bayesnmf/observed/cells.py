@@ -70,8 +70,8 @@ class Cells(NamedTuple):
         """Return the log density of the data as a function of the likelihood's parameters."""
         likelihood, mean = model.likelihood, mean_of(W, H)
         # The terms of the mean leave out those of the parameters, which must all be known.
-        short = not constants and not likelihood.priors
-        function = likelihood.mean_terms if short else likelihood.log_density
+        without = likelihood.varying_terms if likelihood.priors else likelihood.mean_terms
+        function = likelihood.log_density if constants else without
 
         def density(parameters: Parameters) -> Array:
             return jnp.sum(self.kept(function(self.values, mean, **likelihood.known, **parameters)))
@@ -118,7 +118,9 @@ class Cells(NamedTuple):
         penalty = prior.penalty_terms(free, log_space)
         new, slope = half_step(model, self, free, y[first:], mean, parameters, penalty, axis=axis)
         new = jnp.concatenate([known, new]) if first else new
-        return Improved(new, slope, self.density(model, W, H, constants=False)(parameters))
+        # With parameters to infer, what may be left out of the density says little beside its size.
+        constants = bool(model.likelihood.priors)
+        return Improved(new, slope, self.density(model, W, H, constants=constants)(parameters))
 
     def gradients(
         self, model: NMF, W: Array, H: Array, parameters: Parameters

@@ -79,9 +79,7 @@ def test_held_out_cells_count_for_nothing(form):
             for s in ("newton", "accelerated", "mu")
         ],
         *((name, PRIORS[0], "newton") for name in NAMES),
-        ("poisson", PRIORS[-1], "newton"),
         ("poisson", PRIORS[0], "mu"),
-        ("poisson", PRIORS[0], "accelerated"),
     ),
     ids=str,
 )

@@ -171,6 +171,22 @@ def test_log_kernel_is_the_density_up_to_what_the_mean_does_not_touch(name):
 
 
 @every_case
+def test_varying_terms_are_the_density_up_to_what_neither_mean_nor_parameters_touch(name):
+    case = CASES[name]
+    v, mean = spread(np.array(case.values[1:4]).reshape(-1, 1), [[0.02, 0.5, 3.0]])
+    rest = np.concatenate(
+        [
+            case.log_density(v, mean, **parameters)
+            - compiled(name, "varying_terms")(v, mean, **parameters)
+            for parameters in case.ordinary
+        ],
+        axis=1,
+    )
+    expected = np.broadcast_to(rest[:, :1], rest.shape)
+    np.testing.assert_allclose(rest, expected, rtol=1e-9, atol=1e-11)
+
+
+@every_case
 def test_gain_is_the_difference_of_two_densities(name):
     case = CASES[name]
     log_density_change = compiled(name, "log_density_change")

@@ -23,7 +23,10 @@ from bayesnmf.model.mean import observations, product
 NAN = float("nan")
 some_likelihoods = pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[] if n in ("poisson", "beta") else pytest.mark.long) for n in REGISTRY],
+    [
+        pytest.param(n, marks=[] if n in ("poisson", "gaussian") else pytest.mark.long)
+        for n in REGISTRY
+    ],
 )
 every_likelihood = pytest.mark.parametrize("name", REGISTRY)
 MODELS = {

@@ -59,9 +59,7 @@ def in_place():
 @pytest.mark.parametrize(
     ("name", "storage"),
     [
-        *small.short_of(
-            [(name, "masked") for name in small.PLAIN], ("poisson", "masked"), ("beta", "masked")
-        ),
+        *small.short_of([(name, "masked") for name in small.PLAIN], ("poisson", "masked")),
         ("gaussian", "dense"),
         ("poisson", "sparse"),
         ("poisson, mu", "sparse"),

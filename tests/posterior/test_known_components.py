@@ -29,7 +29,7 @@ def table(name="poisson", missing=0.0):
 
 
 #: What the short suite runs of all likelihoods and methods.
-SHORT = (("poisson", "map"), ("gaussian", "map"), ("beta", "map"))
+SHORT = (("poisson", "map"), ("gaussian", "map"))
 
 
 @pytest.mark.parametrize(

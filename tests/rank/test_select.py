@@ -247,9 +247,10 @@ def test_ranks_default_to_ten_or_the_smaller_side():
     "method",
     [
         "map",
-        pytest.param(bn.MCMC(num_warmup=50, num_samples=100, num_chains=2), marks=pytest.mark.long),
+        bn.MCMC(num_warmup=50, num_samples=100, num_chains=2),
     ],
 )
+@pytest.mark.long
 def test_ranks_count_free_components_beside_known_ones(method):
     V, _, H = bn.datasets.make_nmf(30, 12, 3, "poisson", seed=5)
     found = bn.select_rank(V, [0, 1, 2], method=method, H=H[:2], n_replicates=19, progress=False)

@@ -206,7 +206,7 @@ def made_up(name, method, kind):
 @pytest.mark.parametrize(
     ("name", "method"),
     small.short_of(
-        PAIRS, *((name, "mcmc") for name in small.PLAIN), ("poisson", "svi"), ("gamma", "map")
+        PAIRS, ("beta", "mcmc"), ("negative_binomial", "mcmc"), ("poisson", "svi"), ("gamma", "map")
     ),
 )
 def test_every_likelihood_method_and_kind_of_data_is_reported(name, method, tmp_path):

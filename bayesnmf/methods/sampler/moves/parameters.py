@@ -104,7 +104,7 @@ def parameter_move(
         squares = cast(Gram, data).squares(W, H)
         drawn = model.likelihood.conjugate_draw(key, data.n_cells, squares)
         return drawn, {name: jnp.ones_like(value) for name, value in drawn.items()}
-    log_likelihood, effort = data.density(model, W, H), {}
+    log_likelihood, effort = data.density(model, W, H, constants=False), {}
     for name, prior in model.likelihood.priors.items():
         key, key_place, key_slice = jax.random.split(key, 3)
         others = parameters
