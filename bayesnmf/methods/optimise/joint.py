@@ -55,7 +55,7 @@ MAX_STEPS = 200
 
 
 #: Multiplications of a product of the factors beyond which a model's many products would take too long.
-LARGE = 5_000_000
+LARGE = 1_000_000
 
 
 class Joint(NamedTuple):

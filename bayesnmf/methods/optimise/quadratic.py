@@ -3,11 +3,12 @@
 Where the data say much more than the priors, the objective is stiff in all directions but those that
 leave WH as it is, to first order: W + W A and H - A H. Steps of one factor at a time crawl along them. The
 model here couples both factors: with J the derivative of WH and D the curvature of every cell, its second
-derivative is ``J' D J`` and the priors' own, which is positive semidefinite and exactly flat along them.
-So its minimum is where the priors' slope leads: mostly to entries that are zero.
+derivative is ``J' D J``, what the score adds where both factors move, and the priors' own. ``J' D J`` is flat along those
+directions, so the model's minimum is where the priors' slope leads: mostly to entries that are zero.
 
 It is found face by face: conjugate gradients with the rows' own Hessians as preconditioner in the entries
-that may move, then a projected search, which puts more entries at their bound.
+that may move, then a projected search, which puts more entries at their bound. What the score adds may be
+negative. Where that leaves no minimum, a share of the rows' Hessians is added: the model is damped.
 
 References
 ----------
