@@ -156,19 +156,19 @@ def _sweeps(csr, W, H, shape, rates, n_sweeps, thin, seed):  # type: ignore[no-u
                     left, total = left - n, total - share[k]
                 of_W[i, -1] += left
                 of_H[other, -1] += left
-        for factor, counts, rate, sums in (
-            (W, of_W, rates[0], H.sum(axis=0)),
-            (H, of_H, rates[1], W.sum(axis=0)),
-        ):
-            if factor is H:
-                sums = W.sum(axis=0)  # noqa: PLW2901
-            for i in range(len(factor)):
-                for k in range(n_components):
-                    gamma = np.random.gamma(shape + counts[i, k], 1.0)  # noqa: NPY002
-                    factor[i, k] = gamma / (rate + sums[k])
+        _draw_given_counts(W, of_W, shape, rates[0] + H.sum(axis=0))
+        _draw_given_counts(H, of_H, shape, rates[1] + W.sum(axis=0))
         if (sweep + 1) % thin == 0:
             draws_W[sweep // thin], draws_H[sweep // thin] = W, H
     return draws_W, draws_H
+
+
+@numba.njit(nogil=True)
+def _draw_given_counts(factor, counts, shape, rate):  # type: ignore[no-untyped-def]
+    """Draw every entry of a factor given the counts that are allocated to it."""
+    for i in range(len(factor)):
+        for k in range(factor.shape[1]):
+            factor[i, k] = np.random.gamma(shape + counts[i, k], 1.0) / rate[k]  # noqa: NPY002
 
 
 def _effective(W: np.ndarray, H: np.ndarray) -> tuple[float, float, float]:

@@ -67,8 +67,7 @@ class MAP:
     ----------
     solver : {"auto", "newton", "accelerated", "mu"}, default "auto"
         "newton": accelerated block Newton steps, and where those crawl steps of both factors at once.
-        "accelerated": accelerated multiplicative
-        updates. "mu": plain multiplicative updates, those of scikit-learn for the classic
+        "accelerated": accelerated multiplicative updates. "mu": plain multiplicative updates, those of scikit-learn for the classic
         objectives. "auto": "newton" up to 32 components and where one factor is known,
         "accelerated" elsewhere. None of them increases the objective.
     init : {"random", "nndsvd"}, pair of arrays, or list of these, default "random"
@@ -102,7 +101,8 @@ class MAP:
 
     The MAP estimate of a program is found by L-BFGS, from one random start, in log space whatever
     `space` says: `solver`, `init` and `stop` are refused there, and `tol` and `n_init` have no
-    effect. Priors whose rates are inferred, such as ARD, have no MAP estimate in log space.
+    effect. Priors whose rates are inferred, such as ARD, have no MAP estimate in log space. A rate on one
+    factor beside a flat prior on the other has none at all, and is refused.
 
     References
     ----------

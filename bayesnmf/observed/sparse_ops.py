@@ -22,9 +22,7 @@ type Array = Any
 def contract_values(rows: Compressed, y: Array) -> Array:
     """Return ``sum_j v_ij y_kj``, of shape (component, row)."""
     if rows.native:
-        from bayesnmf.observed import native
-
-        return native.contract_values(rows, y)
+        return _native().contract_values(rows, y)
     return _sum_rows(rows, rows.values.astype(y.dtype)[None] * y[:, rows.indices])
 
 
@@ -40,9 +38,7 @@ def contract_ratio(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
         Least value of L.
     """
     if rows.native:
-        from bayesnmf.observed import native
-
-        return native.contract_ratio(rows, x, y, floor)
+        return _native().contract_ratio(rows, x, y, floor)
     ratio = rows.values.astype(x.dtype) / _product(rows, x, y, floor)
     return _sum_rows(rows, ratio[None] * y[:, rows.indices])
 
@@ -58,9 +54,7 @@ def contract_ratio_both(rows: Compressed, x: Array, y: Array, floor: float) -> t
     of_y : array of shape (component, column)
     """
     if rows.native:
-        from bayesnmf.observed import native
-
-        return native.contract_ratio_both(rows, x, y, floor)
+        return _native().contract_ratio_both(rows, x, y, floor)
     ratio = rows.values.astype(x.dtype) / _product(rows, x, y, floor)
     by_cell = ratio[:, None] * x.T[_row_of_cell(rows)]
     of_y = jax.ops.segment_sum(by_cell, rows.indices, y.shape[1]).T
@@ -76,9 +70,7 @@ def share_products(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
         Pairs in the order of ``np.tril_indices``.
     """
     if rows.native:
-        from bayesnmf.observed import native
-
-        return native.share_products(rows, x, y, floor)
+        return _native().share_products(rows, x, y, floor)
     first, second = np.tril_indices(len(x))
     of_cell, mean = _row_of_cell(rows), _product(rows, x, y, floor)
     values = rows.values.astype(x.dtype)
@@ -95,9 +87,7 @@ def share_products(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
 def sum_log(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
     """Return ``sum_j v_ij log L_ij`` of every row; see :func:`contract_ratio`."""
     if rows.native:
-        from bayesnmf.observed import native
-
-        return native.sum_log(rows, x, y, floor)
+        return _native().sum_log(rows, x, y, floor)
     return _sum_rows(rows, rows.values.astype(x.dtype) * jnp.log(_product(rows, x, y, floor)))
 
 
@@ -141,10 +131,15 @@ def sweep(
         ``sum_j v_ij log L_ij`` before the sweep.
     """
     if rows.native:
-        from bayesnmf.observed import native
-
-        return native.sweep(rows, x, y, linear, log_coefficient, floor, known)
+        return _native().sweep(rows, x, y, linear, log_coefficient, floor, known)
     return _plain_sweep(rows, x, y, linear, log_coefficient, floor, known)
+
+
+def _native() -> Any:
+    """Return the native operations, whose import takes Numba's time."""
+    from bayesnmf.observed import native
+
+    return native
 
 
 def _plain_sweep(

@@ -4,7 +4,7 @@ Work is a block of words: a header, and the address and the shape of every argum
 Rows are cut into pieces with equally many stored cells. Every thread takes pieces until none are
 left: the one that XLA called, and as many of XLA's pool as are free meanwhile. The call returns
 without waiting for those, so that calls that other threads make at the same time never wait for
-each other; whoever ends the last piece tells XLA that the results are there.
+each other; the thread that ends the last piece tells XLA that the results are there.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def begin(pointer, task, n_parts, stamp):  # type: ignore[no-untyped-def]
 def pieces(work, starts):  # type: ignore[no-untyped-def]
     """Take pieces that nobody has taken yet: yield the number of each, its first row, and the end.
 
-    Whoever ends the last one tells XLA, and whoever leaves last gives the memory back.
+    The thread that ends the last one tells XLA, and the last to leave gives the memory back.
     """
     n_pieces = load(work + N_PIECES)
     piece = add(work + NEXT, 1)

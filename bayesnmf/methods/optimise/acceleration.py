@@ -56,9 +56,6 @@ KEEP = 0.1
 MAX_STALLED = 30
 
 
-type Pair = tuple[Array, Array]
-
-
 class Factors(NamedTuple):
     """Both factors, component first, and the likelihood's inferred parameters."""
 

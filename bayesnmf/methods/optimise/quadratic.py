@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from bayesnmf.arrays import Array, floor_of, off_zero
-from bayesnmf.methods.optimise.acceleration import Factors, Pair
+from bayesnmf.methods.optimise.acceleration import Factors
 from bayesnmf.methods.optimise.descent import slopes
 from bayesnmf.model import NMF
 from bayesnmf.model.rates import at_optimal_rates
@@ -57,6 +57,9 @@ MAX_HALVINGS = 30
 
 #: Relative lift of the blocks' diagonals, against components that coincide.
 RIDGE = 1e-9
+
+
+type Pair = tuple[Array, Array]
 
 
 class Quadratic(NamedTuple):
