@@ -202,7 +202,7 @@ class MAP:
             # Without a proven majorisation, plain updates are no map to accelerate.
             solver = "newton" if few or not model.likelihood.majorises else "accelerated"
         by_divergence, log_space = self.stop == "divergence", self.space == "log"
-        return Search(solver, self.max_iter, self.tol, by_divergence, log_space)
+        return Search(solver, self.max_iter, self.tol, by_divergence, log_space, fills=log_space)
 
     def _starts(self, model: NMF, matrix: AnyMatrix, key: jax.Array) -> list[Start]:
         starts: list[Start] = []

@@ -12,6 +12,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from bayesnmf.arrays import Array
+from bayesnmf.blas import one_blas_thread
 from bayesnmf.likelihoods.numpy_draws import draw_cells
 from bayesnmf.predictive.blocks import RowBlocks, Stored
 from bayesnmf.predictive.discrepancies import (
@@ -32,6 +33,7 @@ N_VALUES, N_SPECTRUM = 3, 10
 type Pair = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
+@one_blas_thread()
 def observed_and_replicated(
     rows: RowBlocks, draws: dict[str, np.ndarray], seed: int, progress: Progress
 ) -> Pair:

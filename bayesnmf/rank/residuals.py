@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesnmf.arrays import Array, ArrayLike
+from bayesnmf.blas import one_blas_thread
 from bayesnmf.data import Matrix
 from bayesnmf.likelihoods import Likelihood
 from bayesnmf.methods.optimise.search import Search, refit
@@ -60,6 +61,7 @@ class Replicates:
     seed: int
     numbers: tuple[int, ...]
 
+    @one_blas_thread()
     def run(self) -> Residuals:
         """Draw, fit, and return the statistics of each replicate."""
         with jax.enable_x64(self.matrix.dtype == np.float64):

@@ -114,7 +114,7 @@ def select_rank(
     Notes
     -----
     By MAP, a rank costs one search from several starts, `n_folds` refits and `n_replicates` short
-    ones, and a few seconds of compilation.
+    ones. The first rank takes some seconds more to compile programs that further ranks share.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import numpy as np
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise import acceleration, multiplicative
 from bayesnmf.methods.optimise.accelerated_search import accelerated, advance, memory_of, warmed_up
+from bayesnmf.methods.optimise.filling import filled, filled_factors, without_filling
 from bayesnmf.methods.optimise.initial import Start, random_scales
 from bayesnmf.methods.optimise.solution import (
     Search,
@@ -54,6 +55,9 @@ def find_optima(
     if search.solver != "mu":
         starts = [_lifted(start, random_scales(model, matrix)) for start in starts]
     starts = [put_known(model, *start) for start in starts]
+    n_components = model.n_components
+    model = filled(search, model, matrix.shape)
+    starts = [filled_factors(start, model.n_components) for start in starts]
     if search.solver == "mu":
         for done, start in enumerate(starts):
             progress.stage(_of_starts(done, total), total, done)
@@ -65,6 +69,7 @@ def find_optima(
             done = len(solutions)
             progress.stage(_of_starts(done, total, len(group)), total, done)
             solutions += accelerated(search, model, matrix, data, group, progress)
+    solutions = [without_filling(solution, n_components) for solution in solutions]
     return sorted(solutions, key=lambda solution: (not solution.finite, solution.objective))
 
 
@@ -84,14 +89,16 @@ def refit(search: Search, model: NMF, data: Observed, near: Mapping[str, np.ndar
     given = {name: x for name, x in near.items() if name not in ("W", "H")}
     H = np.maximum(near["H"], LIFT * near["H"].max(axis=1, keepdims=True))
     W = np.maximum(near["W"], LIFT * near["W"].max(axis=0, keepdims=True))
-    W, H = put_known(model, W, H)
+    n_components, model = model.n_components, filled(search, model, (len(W), H.shape[1]))
+    W, H = filled_factors(put_known(model, W, H), model.n_components)
     point = multiplicative.first_point(model, W, H, given)
     state = acceleration.first_state(factors_at(point), point.objective, memory_of(point, data))
     state = advance(search, model, data, [state], search.tol, search.max_iter, Silent())[0]
     W, H, parameters = state.accepted
     point = point._replace(W=W.T, H=H, parameters=parameters, objective=state.objective)
     residual = float(state.residual)
-    return solution_at(model, point, residual, int(state.n_iter), residual <= search.tol)
+    solution = solution_at(model, point, residual, int(state.n_iter), residual <= search.tol)
+    return without_filling(solution, n_components)
 
 
 def _classic(

@@ -32,6 +32,8 @@ class Search:
         Stop plain updates by scikit-learn's rule.
     log_space : bool
         Seek the MAP estimate of the logarithms of W and H.
+    fills : bool
+        Fill the model with components of zeros, so that ranks share compiled programs. In log space alone.
     batched : bool
         Run all starts in one batch; by default everywhere but on CPUs.
     """
@@ -41,6 +43,7 @@ class Search:
     tol: float
     by_divergence: bool = False
     log_space: bool = False
+    fills: bool = False
     batched: bool = field(default_factory=lambda: jax.default_backend() != "cpu")
 
 

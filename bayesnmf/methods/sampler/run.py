@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesnmf.blas import one_blas_thread
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise.log_map import log_maps
 from bayesnmf.methods.sampler import NMFState, chains, plan_for
@@ -31,6 +32,7 @@ class Run(NamedTuple):
     enough: bool
 
 
+@one_blas_thread()
 def sample_structured(
     model: NMF,
     matrix: AnyMatrix,
@@ -55,6 +57,7 @@ def sample_structured(
     return _draw(model, data, state, num_samples, progress, rule)
 
 
+@one_blas_thread()
 def resume_structured(
     model: NMF,
     matrix: AnyMatrix,
