@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from threading import Thread
 from typing import Any
 
 import jax
@@ -13,6 +15,32 @@ QUICK = {"xla_backend_optimization_level": "0"}
 #: For what runs in as many threads as there are cores: XLA hands sums of small arrays to a library that shares each
 #: out over threads, which takes several times as long there as a plain loop.
 IN_THREADS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+
+
+def compile_beside(*lowerings: Callable[[], Any]) -> list[Thread]:
+    """Compile programs in threads of their own, while the caller does something else.
+
+    Parameters
+    ----------
+    *lowerings : callable
+        Each returns a lowered program, as ``jax.jit(f).lower(...)`` does.
+
+    Returns
+    -------
+    list of threading.Thread
+        Join them before the programs are called, which would compile them again.
+    """
+    wide = jax.config.jax_enable_x64
+
+    def compile_it(lower: Callable[[], Any]) -> None:
+        # What is wrong here is wrong again when the program is called, where it can be told.
+        with suppress(Exception), jax.enable_x64(wide):
+            lower().compile()
+
+    threads = [Thread(target=compile_it, args=(lower,)) for lower in lowerings]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 class Compiled:

@@ -1,83 +1,66 @@
-"""SVI: a variational approximation of the posterior with NumPyro's stochastic gradients."""
+"""SVI: a variational approximation of the posterior."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from threading import Lock
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import SVI as NumPyroSVI
-from numpyro.infer import Trace_ELBO, init_to_feasible, init_to_value
-from numpyro.infer.autoguide import AutoNormal
-from numpyro.optim import Adam
 
 from bayesnmf.data import AnyMatrix, Matrix
 from bayesnmf.methods.draws import Draws, require_room
-from bayesnmf.methods.optimise.log_map import log_map, log_scales
+from bayesnmf.methods.optimise.initial import generator_of
 from bayesnmf.methods.options import require_counts, require_tolerance
-from bayesnmf.model import Model
-from bayesnmf.model.completion import complete_sites, sites_to_infer
+from bayesnmf.methods.variational import coordinate_ascent
+from bayesnmf.methods.variational.approximation import Approximation, by_ascent, by_guide
+from bayesnmf.methods.variational.guide import fitted_guide
+from bayesnmf.model import NMF, Model
+from bayesnmf.model.completion import complete_sites
 from bayesnmf.model.sites import deterministic_sites, log_joint
+from bayesnmf.observed import serves_sparse
 from bayesnmf.progress import Progress
-
-#: Steps between two looks at the evidence lower bound.
-CHUNK = 1000
-
-
-#: Looks in a row without improvement after which the bound has converged: one alone is often
-#: noise, since the bound climbs slowly along the ridge where W and H trade scale.
-PATIENCE = 3
-
-
-#: First step size of Adam, and the number of steps after which it has halved. The decay in
-#: 1 / step meets the Robbins-Monro conditions.
-STEP_SIZE, HALF_LIFE = 2e-2, 2000
-
-
-#: Draws of the guide that estimate the final bound.
-NUM_FINAL = 256
-
-
-#: A shared guide learns its sites while it is first compiled, which one thread must do alone.
-_LEARNING = Lock()
-
-
-type Given = tuple[Any, jax.Array]  # the model, as a pytree, and V
 
 
 @dataclass(frozen=True)
 class SVI:
-    """Variational inference with a log-normal guide that treats all entries as independent.
+    """Variational inference: the best of simple distributions, then how W and H move together.
 
-    Starts at the MAP estimate in log space with the scales of its curvature, then maximises the
-    evidence lower bound (ELBO). For four million cells or more the start is a coarse MAP estimate, from one
-    short search.
+    The simple distributions treat all entries as independent. That gives means, but understates how far components
+    trade with each other. So the draws come from a distribution with the same means, whose logarithms move
+    together as the curvature of the posterior at the means says (linear response).
 
     Parameters
     ----------
-    algorithm : {"auto", "guide"}, default "auto"
-        "guide": NumPyro's stochastic variational inference. "auto" is the best there is for
-        the model.
+    algorithm : {"auto", "cavi", "guide"}, default "auto"
+        "cavi": coordinate ascent, for Poisson counts, dense or sparse: gamma distributions, an exact bound, tens of Newton steps. "guide":
+        NumPyro's stochastic variational inference with log-normal distributions, for every model; sparse data are expanded. "auto":
+        "cavi" where it serves, else "guide".
     num_steps : int, default 50000
-        Gradient steps at most.
-    tol : float, default 1e-5
-        Stop when for three times 1000 steps the mean ELBO has not improved by more than `tol` nats
-        per observed cell and by more than its Monte Carlo error.
+        Steps at most: of "cavi" for each start, or gradient steps of the guide.
+    tol : float, default 1e-6
+        Stop "cavi" when a Newton step raises the evidence lower bound (ELBO) by no more than `tol` nats an observed cell, and the guide
+        when for three times 1000 steps the mean ELBO has not improved by that much and by more than its Monte Carlo error.
     num_samples : int, default 1000
-        Draws from the fitted guide.
+        Draws.
+    n_init : int, default 4
+        Random starts of "cavi"; the best is kept. The guide starts at the MAP estimate in log space.
+    linear_response : bool, default True
+        False: draw all entries independently. For a program, which has no W and H that are known to it, entries are always independent.
 
     Notes
     -----
-    Independence between W and H is wrong: it understates posterior standard deviations, most of all along
-    the directions in which W and H trade scale. Use MCMC where intervals matter.
+    The fit's attributes hold ``elbo`` and ``elbo_error``, of the distribution of the draws, ``elbo_fitted``, the bound of independent
+    entries that was maximised, and of "cavi" ``elbos``, those of all starts, best first.
 
     References
     ----------
+    Cemgil, A. T. (2009). Bayesian inference for nonnegative matrix factorisation models. Computational Intelligence
+    and Neuroscience 2009, 785152. doi:10.1155/2009/785152
+
+    Giordano, R., Broderick, T. and Jordan, M. I. (2018). Covariances, robustness, and variational Bayes. Journal of
+    Machine Learning Research 19 (51), 1-49. https://jmlr.org/papers/v19/17-670.html
+
     Kucukelbir, A. et al. (2017). Automatic differentiation variational inference. Journal of
     Machine Learning Research 18 (14), 1-45. https://jmlr.org/papers/v18/16-107.html
 
@@ -87,150 +70,97 @@ class SVI:
     'auto'
     """
 
-    algorithm: str = "auto"
+    algorithm: Literal["auto", "cavi", "guide"] = "auto"
     num_steps: int = 50_000
-    tol: float = 1e-5
+    tol: float = 1e-6
     num_samples: int = 1000
+    n_init: int = 4
+    linear_response: bool = True
 
     name: ClassVar[str] = "svi"
     needs_density: ClassVar[bool] = True
-    _algorithms: ClassVar[tuple[str, ...]] = ("auto", "guide")
+    _algorithms: ClassVar[tuple[str, ...]] = ("auto", "cavi", "guide")
 
     def __post_init__(self) -> None:
         if self.algorithm not in self._algorithms:
             raise ValueError(
                 f"unknown algorithm {self.algorithm!r}; valid: {', '.join(self._algorithms)}"
             )
-        require_counts(self, num_steps=1, num_samples=1)
+        require_counts(self, num_steps=1, num_samples=1, n_init=1)
         require_tolerance(self.tol)
 
     def keeps_sparse(self, model: Model, masked: bool) -> bool:
-        """Return False: sparse data are expanded."""
-        return False
+        """Return whether sparse data, with missing cells or not, need not be expanded."""
+        nmf = model.nmf
+        return nmf is not None and self._ascends(nmf) and serves_sparse(nmf, masked)
 
     def run(self, model: Model, matrix: AnyMatrix, key: jax.Array, progress: Progress) -> Draws:
-        """Fit the guide and return draws of it as one chain."""
-        assert isinstance(matrix, Matrix)  # keeps_sparse is False
+        """Approximate the posterior and return draws as one chain."""
         require_room(model, matrix, self.num_samples, "Ask for fewer draws (num_samples)")
-        key_map, key_init, key_draws, key_elbo = jax.random.split(key, 4)
-        center = log_map(model, matrix, key_map, progress)
-        svi, given, state = _started(model, matrix, center, key_init)
-        state, n_steps, converged = self._climb(svi, state, given, matrix, progress)
+        if model.nmf is None:
+            if self.algorithm == "cavi":
+                raise ValueError(
+                    "algorithm='cavi' is for a bayesnmf.NMF with the Poisson likelihood: for a program use 'guide'"
+                )
+            assert isinstance(matrix, Matrix)  # keeps_sparse is False
+            return self._run_program(model, matrix, key, progress)
+        found = self._approximation(model.nmf, matrix, key, progress)
         progress.stage("draws", 1)
-        params = svi.get_params(state)
-        elbo, error = _final_elbo(svi, params, given, key_elbo)
-        draws = _draws(svi, params, key_draws, num_samples=self.num_samples)
-        sites = deterministic_sites(model, matrix, jax.tree.map(np.asarray, draws))
-        sites = complete_sites(model, sites)
-        lp = log_joint(model, matrix, jax.tree.map(np.asarray, draws))
-        ended = "converged" if converged else "stopped at num_steps, not converged,"
-        if not (np.isfinite(elbo) and all(np.isfinite(x).all() for x in (lp, *sites.values()))):
-            converged, ended = False, "stopped at numbers that are not finite, not converged,"
-        return Draws(
-            sites,
-            {"lp": lp},
-            converged,
-            f"{ended} after {n_steps} steps, ELBO {elbo:.6g} (Monte Carlo error {error:.2g})",
-            {"elbo": elbo, "elbo_error": error, "n_iter": n_steps},
-        )
+        drawn = found.draw(self.num_samples, generator_of(jax.random.fold_in(key, 1)))
+        stats = {"lp": drawn.lp[None], "lq": drawn.lq[None]}
+        sites = {name: x[None] for name, x in drawn.sites.items()}
+        info = {"elbo": drawn.elbo, "elbo_error": drawn.elbo_error, **found.info}
+        return _told(sites, stats, found.converged, found.n_iter, info)
 
-    def _climb(
-        self, svi: NumPyroSVI, state: Any, given: Given, matrix: Matrix, progress: Progress
-    ) -> tuple[Any, int, bool]:
-        """Take steps until they no longer improve the bound."""
-        n_steps, best, waited = 0, -np.inf, 0
-        progress.stage("gradient steps", self.num_steps)
-        while n_steps < self.num_steps and waited < PATIENCE:
-            steps = min(CHUNK, self.num_steps - n_steps)
-            state, losses = _steps(svi, state, given, num_steps=steps)
-            bound = -np.asarray(losses, np.float64)
-            n_steps += steps
-            progress.advance(steps)
-            progress.note(f"ELBO {bound.mean():.6g}")
-            error = bound.std() / np.sqrt(steps)
-            improved = bound.mean() - best > max(self.tol * matrix.cells.size, error)
-            waited = 0 if improved else waited + 1
-            best = max(best, bound.mean())
-        return state, n_steps, waited == PATIENCE
+    def _approximation(
+        self, model: NMF, matrix: AnyMatrix, key: jax.Array, progress: Progress
+    ) -> Approximation:
+        options = {"tol": self.tol, "correlated": self.linear_response, "progress": progress}
+        if self._ascends(model):
+            return by_ascent(
+                model, matrix, key, n_init=self.n_init, max_iter=self.num_steps, **options
+            )
+        if self.algorithm == "cavi":
+            raise ValueError(
+                f"algorithm='cavi' is for the Poisson likelihood, not for {model.title}: use algorithm='guide'"
+            )
+        assert isinstance(matrix, Matrix)  # keeps_sparse is False
+        return by_guide(model, matrix, key, num_steps=self.num_steps, **options)
 
+    def _ascends(self, model: NMF) -> bool:
+        return self.algorithm != "guide" and coordinate_ascent.serves(model)
 
-def _started(
-    model: Model, matrix: Matrix, center: dict[str, np.ndarray], key: jax.Array
-) -> tuple[NumPyroSVI, Given, Any]:
-    """Return NumPyro's SVI, its arguments, and its state at the MAP estimate in log space."""
-    V = jnp.asarray(matrix.values)
-    scales = sites_to_infer(model, log_scales(model, matrix, center))
-    center = sites_to_infer(model, center)
-    initial = {f"{name}_auto_scale": jnp.asarray(scale) for name, scale in scales.items()}
-    if model.nmf is not None:
-        svi = _svi_of(jax.tree.structure(model), model.nmf.n_known, V.shape, V.dtype)
-        initial |= {f"{name}_auto_loc": jnp.log(value) for name, value in center.items()}
-        with _LEARNING:
-            return svi, (model, V), _begin(svi, key, (model, V), initial)
-    # A program is no data: it is compiled in, with whatever it holds. Supports of its sites may
-    # depend on V, so the guide has to see them as numbers.
-    given = (jax.tree_util.Partial(model.__call__), V)
-    svi = _new_svi(init_to_value(values=center))
-    return svi, given, svi.init(key, *given, init_params=initial)
+    def _run_program(
+        self, model: Model, matrix: Matrix, key: jax.Array, progress: Progress
+    ) -> Draws:
+        key_map, key_init, key_draws, key_elbo = jax.random.split(key, 4)
+        options = {"num_steps": self.num_steps, "tol": self.tol, "progress": progress}
+        guide = fitted_guide(model, matrix, (key_map, key_init), **options)
+        progress.stage("draws", 1)
+        elbo, error = guide.bound(key_elbo)
+        draws = guide.draws(key_draws, self.num_samples)
+        sites = complete_sites(model, deterministic_sites(model, matrix, draws))
+        stats = {"lp": log_joint(model, matrix, draws)}
+        info = {"elbo": elbo, "elbo_error": error}
+        return _told(sites, stats, guide.converged, guide.n_iter, info)
 
 
-def _new_svi(init_loc_fn: Callable[..., Any]) -> NumPyroSVI:
-    """Return NumPyro's SVI with a guide of its own, which learns the sites when it first runs."""
-    return NumPyroSVI(
-        _run, AutoNormal(_run, init_loc_fn=init_loc_fn), Adam(_step_size), Trace_ELBO()
+def _told(
+    sites: dict[str, np.ndarray],
+    stats: dict[str, np.ndarray],
+    converged: bool,
+    n_iter: int,
+    info: dict[str, Any],
+) -> Draws:
+    """Return draws with a message that says how the run ended."""
+    ended = "converged" if converged else "stopped at num_steps, not converged,"
+    values = (info["elbo"], *stats.values(), *sites.values())
+    if not all(np.isfinite(x).all() for x in values):
+        converged, ended = False, "stopped at numbers that are not finite, not converged,"
+    fitted = info.get("elbo_fitted")
+    beside = "" if fitted is None else f"; {fitted:.6g} where all entries are independent"
+    message = (
+        f"{ended} after {n_iter} steps, ELBO {info['elbo']:.6g} (Monte Carlo error "
+        f"{info['elbo_error']:.2g}{beside})"
     )
-
-
-@lru_cache(maxsize=32)
-def _svi_of(
-    structure: Hashable, n_known: int, shape: tuple[int, ...], dtype: np.dtype
-) -> NumPyroSVI:
-    """Return the one that all fits of a model and a shape share, and with it what is compiled.
-
-    Its guide starts at values that are passed, so it needs none of its own.
-    """
-    return _new_svi(init_to_feasible)
-
-
-def _run(model: Model, V: jax.Array) -> Any:
-    """Run the model as a program of itself and the data, so that its numbers are arguments."""
-    return model(V)
-
-
-def _step_size(step: jax.Array) -> jax.Array:
-    return STEP_SIZE / (1.0 + step / HALF_LIFE)
-
-
-@partial(jax.jit, static_argnames="svi")
-def _begin(svi: NumPyroSVI, key: jax.Array, given: Given, initial: dict[str, jax.Array]) -> Any:
-    return svi.init(key, *given, init_params=initial)
-
-
-@partial(jax.jit, static_argnames=("svi", "num_steps"))
-def _steps(svi: NumPyroSVI, state: Any, given: Given, *, num_steps: int) -> tuple[Any, jax.Array]:
-    return jax.lax.scan(lambda state, _: svi.update(state, *given), state, length=num_steps)
-
-
-@partial(jax.jit, static_argnames=("svi", "num_samples"))
-def _draws(
-    svi: NumPyroSVI, params: dict[str, jax.Array], key: jax.Array, *, num_samples: int
-) -> dict[str, jax.Array]:
-    return svi.guide.sample_posterior(key, params, sample_shape=(1, num_samples))
-
-
-@partial(jax.jit, static_argnames="svi")
-def _losses(
-    svi: NumPyroSVI, params: dict[str, jax.Array], given: Given, keys: jax.Array
-) -> jax.Array:
-    def loss(key: jax.Array) -> jax.Array:
-        return svi.loss.loss(key, params, svi.model, svi.guide, *given)
-
-    return jax.lax.map(loss, keys)
-
-
-def _final_elbo(
-    svi: NumPyroSVI, params: dict[str, jax.Array], given: Given, key: jax.Array
-) -> tuple[float, float]:
-    """Estimate the bound by independent draws of the guide, and the estimate's error."""
-    bound = -np.asarray(_losses(svi, params, given, jax.random.split(key, NUM_FINAL)), np.float64)
-    return float(bound.mean()), float(bound.std(ddof=1) / np.sqrt(NUM_FINAL))
+    return Draws(sites, stats, converged, message, {**info, "n_iter": n_iter})

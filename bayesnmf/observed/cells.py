@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from scipy.special import gammaln
 
 from bayesnmf.arrays import Array, off_zero
 from bayesnmf.data import Matrix
 from bayesnmf.model import NMF
-from bayesnmf.observed.interface import Improved, Parameters, pairs
+from bayesnmf.observed.interface import Allocation, Improved, Parameters, pairs
 from bayesnmf.observed.newton import half_step
 from bayesnmf.observed.products import cell_product, contract
 from bayesnmf.priors import Prior
@@ -177,6 +178,35 @@ class Cells(NamedTuple):
         among = lax.map(of_row, (lines, chosen.T), batch_size=ROWS)
         entries = jnp.take_along_axis(x, chosen, axis=0)
         return jnp.moveaxis(among, 0, -1) * entries[:, None] * entries[None]
+
+    def cross_information(
+        self, model: NMF, x: Array, y: Array, step: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the Fisher information between the logarithms of x and of y, times a step of those of y."""
+        information = self._information(model, mean_of(x, y, axis), parameters)
+        return contract(y, information * cell_product(x, y * step, axis), axis) * x
+
+    def allocate(self, model: NMF, W: Array, H: Array) -> Allocation:
+        """Return how the counts go to the components; the likelihood is Poisson."""
+        mean = mean_of(W, H)
+        ratio = self.kept(self.values / mean)
+        log_sum = jnp.sum(self.kept(self.values * jnp.log(mean)))
+        return Allocation(contract(H, ratio, 1), contract(W, ratio, 0), log_sum)
+
+    def constant(self, model: NMF) -> float:
+        """Return the logarithms of exposures and factorials."""
+        values = np.asarray(self.values, np.float64)
+        exposure = np.asarray(model.likelihood.known.get("exposure", 1.0), np.float64)
+        cells = values * np.log(np.broadcast_to(exposure, values.shape)) - gammaln(values + 1.0)
+        return float(np.sum(cells if self.observed is None else cells[np.asarray(self.observed)]))
+
+    def exposed(self, model: NMF, y: Array, *, axis: int) -> Array:
+        """Return the expected count a unit of every entry of x."""
+        exposure = model.likelihood.known.get("exposure")
+        if self.is_complete and exposure is None:
+            return jnp.sum(y, axis=1, keepdims=True)
+        one = jnp.ones(self.shape, y.dtype)
+        return contract(y, self.kept(one if exposure is None else one * exposure), axis)
 
     def project(self, y: Array, *, axis: int) -> Array:
         """Return VH' or W'V, component first; every cell must be observed."""

@@ -16,8 +16,9 @@ from scipy.special import gammaln, xlogy
 from bayesnmf.arrays import Array, floor_of
 from bayesnmf.data import SparseMatrix
 from bayesnmf.model import NMF
-from bayesnmf.observed.interface import Improved, Parameters
+from bayesnmf.observed.interface import Allocation, Improved, Parameters
 from bayesnmf.observed.sparse_ops import (
+    contract_change,
     contract_ratio,
     contract_ratio_both,
     contract_values,
@@ -132,11 +133,7 @@ class Counts(NamedTuple):
         self, model: NMF, W: Array, H: Array, parameters: Parameters
     ) -> tuple[Array, Array]:
         """Return the derivatives of the log density in W and in H, from one visit of each cell."""
-        # What is summed out of order is the smaller factor, which then stays in cache.
-        if self.rows.n_rows >= self.columns.n_rows:
-            of_W, of_H = contract_ratio_both(self.rows, W, H, floor_of(W.dtype))
-        else:
-            of_H, of_W = contract_ratio_both(self.columns, H, W, floor_of(W.dtype))
+        of_W, of_H = self._ratios(W, H)
         return of_W - self._linear(model, H, axis=1), of_H - self._linear(model, W, axis=0)
 
     def log_density_change(
@@ -181,6 +178,34 @@ class Counts(NamedTuple):
         line, column = jnp.maximum(first, second), jnp.minimum(first, second)
         place = line * (line + 1) // 2 + column
         return self._packed(x, y, axis)[place, jnp.arange(x.shape[1])]
+
+    def cross_information(
+        self, model: NMF, x: Array, y: Array, step: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the observed information between the logarithms of x and of y, times a step of those of y."""
+        stored = self.rows if axis == 1 else self.columns
+        return x * contract_change(stored, x, y, y * step, floor_of(x.dtype))
+
+    def allocate(self, model: NMF, W: Array, H: Array) -> Allocation:
+        """Return how the counts go to the components."""
+        log_sum = jnp.sum(sum_log(self.rows, W, H, floor_of(W.dtype)))
+        return Allocation(*self._ratios(W, H), log_sum)
+
+    def constant(self, model: NMF) -> float:
+        """Return the logarithms of exposures and factorials."""
+        return float(self._constants(model))
+
+    def exposed(self, model: NMF, y: Array, *, axis: int) -> Array:
+        """Return the expected count a unit of every entry of x."""
+        return self._linear(model, y, axis=axis)
+
+    def _ratios(self, W: Array, H: Array) -> tuple[Array, Array]:
+        """Return ``sum_j v_ij H_kj / L_ij`` and ``sum_i v_ij W_ik / L_ij``."""
+        # What is summed out of order is the smaller factor, which then stays in cache.
+        if self.rows.n_rows >= self.columns.n_rows:
+            return contract_ratio_both(self.rows, W, H, floor_of(W.dtype))
+        of_H, of_W = contract_ratio_both(self.columns, H, W, floor_of(W.dtype))
+        return of_W, of_H
 
     def _packed(self, x: Array, y: Array, axis: int) -> Array:
         """Return the observed information about the logarithms of x, packed."""

@@ -17,6 +17,7 @@ import numba
 from bayesnmf.observed.call_frame import own_address, pointer_to
 from bayesnmf.observed.row_loops import (
     both_rows,
+    change_rows,
     log_rows,
     ratio_rows,
     share_rows,
@@ -81,6 +82,24 @@ def contract_ratio_both(factor: Any, kinds: Any, stamp: str) -> Handler:
         n = len(y)
         for part, first, last in pieces(work, rows[0]):
             both_rows(first, last, rows, x, y, floor[0], out, parts[part * n : (part + 1) * n])
+        return 0
+
+    return handle
+
+
+def contract_change(factor: Any, kinds: Any, stamp: str) -> Handler:
+    """Make the function of :func:`bayesnmf.observed.sparse_ops.contract_change`."""
+    start, index, value = kinds
+
+    def handle(pointer):  # type: ignore[no-untyped-def]
+        work = begin(pointer, own_address(), 0, stamp)
+        if work == 0:
+            return 0
+        rows = _line(work, 0, start), _line(work, 1, index), _line(work, 2, value)
+        x, y, floor = _table(work, 3, factor), _table(work, 4, factor), _line(work, 5, factor)
+        step, out = _table(work, 6, factor), _table(work, 7, factor)
+        for _, first, last in pieces(work, rows[0]):
+            change_rows(first, last, rows, x, y, step, floor[0], out)
         return 0
 
     return handle

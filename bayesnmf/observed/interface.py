@@ -33,6 +33,24 @@ class Improved(NamedTuple):
     log_density: Array
 
 
+class Allocation(NamedTuple):
+    """How the counts of the cells go to the components, at a point, and how well it explains them.
+
+    Parameters
+    ----------
+    of_W : array of shape (component, row)
+        ``sum_j v_ij H_kj / L_ij``, with ``L = WH``: times W, the counts of a row that go to a component.
+    of_H : array of shape (component, column)
+        ``sum_i v_ij W_ik / L_ij``.
+    log_sum : scalar
+        ``sum v_ij log L_ij``.
+    """
+
+    of_W: Array
+    of_H: Array
+    log_sum: Array
+
+
 class Observed(Protocol):
     """Data of one model, in some storage.
 
@@ -133,6 +151,11 @@ class Sampled(Observed, Protocol):
     ) -> Array:
         """Return the same information about every logarithm of x alone, (component, row)."""
 
+    def cross_information(
+        self, model: NMF, x: Array, y: Array, step: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the information between the logarithms of x and of y, times a step of those of y."""
+
     def information_among(
         self, model: NMF, x: Array, y: Array, parameters: Parameters, chosen: Array, *, axis: int
     ) -> Array:
@@ -140,6 +163,19 @@ class Sampled(Observed, Protocol):
 
         Components `chosen` are (place, row), and the information is (place, place, row).
         """
+
+
+class Additive(Sampled, Protocol):
+    """Counts that are sums of independent Poisson counts of the components."""
+
+    def allocate(self, model: NMF, W: Array, H: Array) -> Allocation:
+        """Return how the counts go to the components."""
+
+    def constant(self, model: NMF) -> float:
+        """Return what :meth:`allocate` leaves out of the log density: the logarithms of exposures and factorials."""
+
+    def exposed(self, model: NMF, y: Array, *, axis: int) -> Array:
+        """Return the expected count a unit of every entry of x, of shape (component, row) or (component, 1)."""
 
 
 class Gram(Sampled, Protocol):

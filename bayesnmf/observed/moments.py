@@ -177,6 +177,12 @@ class Moments(NamedTuple):
         """Return the Fisher information about every logarithm of x alone."""
         return _precision(model, parameters) * jnp.sum(y * y, axis=1)[:, None] * x * x
 
+    def cross_information(
+        self, model: NMF, x: Array, y: Array, step: Array, parameters: Parameters, *, axis: int
+    ) -> Array:
+        """Return the Fisher information between the logarithms of x and of y, times a step of those of y."""
+        return _precision(model, parameters) * x * ((y @ (y * step).T) @ x)
+
     def information_among(
         self, model: NMF, x: Array, y: Array, parameters: Parameters, chosen: Array, *, axis: int
     ) -> Array:

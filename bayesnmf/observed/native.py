@@ -44,6 +44,11 @@ def contract_ratio_both(rows: Compressed, x: Array, y: Array, floor: float) -> t
     return of_x, jnp.sum(parts.reshape(n_components, n_parts, n), axis=1)
 
 
+def contract_change(rows: Compressed, x: Array, y: Array, step: Array, floor: float) -> Array:
+    """Return ``sum_j (v_ij D_ij / L_ij**2) y_kj``."""
+    return _call("contract_change", rows, (*_lifted(x, y, floor), step), (x.shape,))[0]
+
+
 def share_products(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
     """Return ``sum_j v_ij s_ijk s_ijl`` for every pair k >= l."""
     n_pairs = len(x) * (len(x) + 1) // 2

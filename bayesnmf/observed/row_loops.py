@@ -77,6 +77,25 @@ def both_rows(  # type: ignore[no-untyped-def]
 
 
 @compiled
+def change_rows(first, last, rows, x, y, step, floor, out):  # type: ignore[no-untyped-def]
+    """Add ``sum_j (v_ij D_ij / L_ij**2) y_j``, with D the product of x and `step`, to each row of `out`."""
+    starts, indices, values = rows
+    n_components = x.shape[1]
+    for i in range(first, last):
+        mine, total = x[i], out[i]
+        total[:] = 0.0
+        for j in range(starts[i], starts[i + 1]):
+            other, moved, mean, change = y[indices[j]], step[indices[j]], 0.0, 0.0
+            for k in range(n_components):
+                mean += mine[k] * other[k]
+                change += mine[k] * moved[k]
+            mean = max(mean, floor)
+            ratio = values[j] / mean * (change / mean)
+            for k in range(n_components):
+                total[k] += ratio * other[k]
+
+
+@compiled
 def share_rows(first, last, rows, x, y, floor, out):  # type: ignore[no-untyped-def]
     """Add ``sum_j v_ij s_ijk s_ijl`` of shares ``s_ijk = x_ik y_jk / L_ij`` to each row of `out`."""
     starts, indices, values = rows

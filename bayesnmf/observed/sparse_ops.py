@@ -61,6 +61,20 @@ def contract_ratio_both(rows: Compressed, x: Array, y: Array, floor: float) -> t
     return _sum_rows(rows, ratio[None] * y[:, rows.indices]), of_y
 
 
+def contract_change(rows: Compressed, x: Array, y: Array, step: Array, floor: float) -> Array:
+    """Return ``sum_j (v_ij D_ij / L_ij**2) y_kj``, with D the change of L when y moves by `step`.
+
+    Returns
+    -------
+    array of shape (component, row)
+    """
+    if rows.native:
+        return _native().contract_change(rows, x, y, step, floor)
+    mean, change = _product(rows, x, y, floor), _product(rows, x, step, -jnp.inf)
+    ratio = rows.values.astype(x.dtype) / mean * (change / mean)
+    return _sum_rows(rows, ratio[None] * y[:, rows.indices])
+
+
 def share_products(rows: Compressed, x: Array, y: Array, floor: float) -> Array:
     """Return ``sum_j v_ij s_ijk s_ijl`` for every pair k >= l, with ``s_ijk = x_ki y_kj / L_ij``.
 

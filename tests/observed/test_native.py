@@ -14,6 +14,7 @@ import scipy.sparse
 from bayesnmf.data import SparseMatrix
 from bayesnmf.observed import work
 from bayesnmf.observed.sparse_ops import (
+    contract_change,
     contract_ratio,
     contract_ratio_both,
     contract_values,
@@ -28,6 +29,7 @@ OPERATIONS = {
     "contract_values": lambda rows, x, y: contract_values(rows, y),
     "contract_ratio": lambda rows, x, y: contract_ratio(rows, x, y, FLOOR),
     "contract_ratio_both": lambda rows, x, y: contract_ratio_both(rows, x, y, FLOOR),
+    "contract_change": lambda rows, x, y: contract_change(rows, x, y, y - 1.0, FLOOR),
     "share_products": lambda rows, x, y: share_products(rows, x, y, FLOOR),
     "sum_log": lambda rows, x, y: sum_log(rows, x, y, FLOOR),
     "sweep": lambda rows, x, y: sweep(rows, x, y, _linear(x, y), jnp.zeros((), x.dtype), FLOOR, 1),

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 
 from bayesnmf.observed.sparse_ops import (
+    contract_change,
     contract_ratio,
     contract_ratio_both,
     contract_values,
@@ -70,6 +71,15 @@ def test_one_visit_serves_both_factors(native):
         ratio = V / np.asarray(one.T @ other)
         np.testing.assert_allclose(of_x, other @ ratio.T, rtol=1e-12)
         np.testing.assert_allclose(of_y, one @ ratio, rtol=1e-12)
+
+
+@both
+def test_a_change_of_the_mean_is_the_dense_one(native):
+    V, x, y, _ = problem()
+    step = y * np.random.default_rng(1).normal(size=y.shape)
+    got = jax.jit(lambda *a: contract_change(*a, FLOOR))(rows_of(V, native), x, y, step)
+    mean, change = np.asarray(x.T @ y), np.asarray(x.T @ step)
+    np.testing.assert_allclose(got, y @ (V * change / mean**2).T, rtol=1e-12, atol=1e-14)
 
 
 @both

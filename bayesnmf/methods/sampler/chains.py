@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from threading import Thread
@@ -17,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from bayesnmf.arrays import Array
-from bayesnmf.compilation import IN_THREADS, QUICK, Compiled
+from bayesnmf.compilation import IN_THREADS, QUICK, Compiled, compile_beside
 from bayesnmf.methods.sampler.kernel import NMFKernel, NMFState, refresh_chains, step_chains
 from bayesnmf.methods.sampler.plan import Plan
 from bayesnmf.methods.sampler.target import sites_of
@@ -93,7 +92,7 @@ def begin(
     return NMFKernel().init(keys, num_warmup, values, (model, data), {})
 
 
-def compile_beside(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> list[Thread]:
+def compile_advances(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> list[Thread]:
     """Compile what advances chains in threads of their own, while the caller looks for their start.
 
     Parameters
@@ -108,22 +107,13 @@ def compile_beside(plan: Plan, model: NMF, data: Sampled, like: NMFState) -> lis
     list of threading.Thread
         Join them before chains are advanced, which would compile the same programs again.
     """
-    wide = jax.config.jax_enable_x64
-
-    def compile_it(lower: Callable[[NMFState], Any]) -> None:
-        # What is wrong here is wrong again when chains are advanced, where it can be told.
-        with suppress(Exception), jax.enable_x64(wide):
-            lower(_group_like(like)).compile()
-
     if len(jax.local_devices()) > 1:  # each compiles for itself
         return []
-    programs = [partial(_advance.jitted.lower, plan, model, data)]
+    group = _group_like(like)
+    programs = [partial(_advance.jitted.lower, plan, model, data, group)]
     if plan.adapts:
-        programs.append(partial(_refresh.jitted.lower, model, data))
-    threads = [Thread(target=compile_it, args=(program,)) for program in programs]
-    for thread in threads:
-        thread.start()
-    return threads
+        programs.append(partial(_refresh.jitted.lower, model, data, group))
+    return compile_beside(*programs)
 
 
 def _group_like(state: NMFState) -> NMFState:

@@ -47,7 +47,7 @@ def sample_structured(
     """Run chains, each from an optimum of its own; Ctrl-C ends the run with the draws made so far."""
     data = observe_for_sampling(model, matrix)
     like = _state_like(model, matrix, data, num_chains)
-    compiling = chains.compile_beside(plan_for(model, data), model, data, like)
+    compiling = chains.compile_advances(plan_for(model, data), model, data, like)
     optima = log_maps(model, matrix, key, num_chains, progress)
     values = {name: np.stack([optimum[name] for optimum in optima]) for name in optima[0]}
     state = chains.begin(model, data, values, key, num_warmup)

@@ -248,7 +248,7 @@ def test_what_is_compiled_beside_is_what_chains_run():
     state = chains.begin(model, data, starts(model, matrix, 2), jax.random.key(0), 30)
     jax.clear_caches()
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
-    for thread in chains.compile_beside(plan, model, data, like):
+    for thread in chains.compile_advances(plan, model, data, like):
         thread.join()
     compiled = []
 

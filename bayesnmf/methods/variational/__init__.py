@@ -1,0 +1,1 @@
+"""Variational inference: independent distributions of all entries, and what independence leaves out."""

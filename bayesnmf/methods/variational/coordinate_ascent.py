@@ -1,0 +1,250 @@
+"""Coordinate ascent for Poisson counts: every step is the best distribution of one block given the others.
+
+Counts are sums of independent Poisson counts of the components. Given how they go to the components, entries have gamma
+distributions; given those, the counts of a cell are multinomial in proportion to the exponentials of the mean
+logarithms. A step allocates the counts, which one visit of every cell does for both factors, then takes W, H
+and the scales of the components. Its bound never falls. Steps are accelerated like those of MAP.
+
+References
+----------
+Cemgil, A. T. (2009). Bayesian inference for nonnegative matrix factorisation models. Computational Intelligence
+and Neuroscience 2009, 785152. doi:10.1155/2009/785152
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from threading import Thread
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesnmf import compilation
+from bayesnmf.arrays import Array, off_zero
+from bayesnmf.data import AnyMatrix
+from bayesnmf.methods.optimise import acceleration
+from bayesnmf.methods.optimise.accelerated_search import memory_of
+from bayesnmf.methods.optimise.acceleration import Factors, Mapped
+from bayesnmf.methods.optimise.initial import Start
+from bayesnmf.methods.optimise.multiplicative import first_point
+from bayesnmf.methods.variational.gamma_factors import (
+    RATE_H,
+    RATE_W,
+    Means,
+    balanced,
+    divergence,
+    given_rates,
+    means_of,
+)
+from bayesnmf.methods.variational.information import information_at, solve
+from bayesnmf.model import NMF
+from bayesnmf.observed.interface import Additive, Allocation
+from bayesnmf.priors import Prior
+from bayesnmf.progress import Progress
+
+#: Accelerated steps before the first Newton step: at most so many, and no more once a chunk of them gains less than
+#: this, in nats a cell.
+PATIENCE, CHUNK, NEAR = 200, 20, 1e-5
+
+
+#: Share of its length that a Newton step keeps when it has to be shortened, and how often that may happen.
+SHRINK, MAX_SHRINKAGES = 0.3, 4
+
+
+#: A Newton step changes no logarithm of a shape by more than this.
+LONGEST = 2.0
+
+
+class Ascent(NamedTuple):
+    """Where coordinate ascent ended.
+
+    Attributes
+    ----------
+    point : Factors
+        Shapes of the free entries, component first, and their rates among the parameters.
+    elbo : float
+        The bound there, constants of the data included.
+    n_iter : int
+    converged : bool
+    """
+
+    point: Factors
+    elbo: float
+    n_iter: int
+    converged: bool
+
+
+def serves(model: NMF) -> bool:
+    """Return whether the posterior of a model can be approximated by coordinate ascent."""
+    return model.likelihood.name == "poisson"
+
+
+@jax.jit
+def ended(model: NMF, point: Factors) -> tuple[Means, NMF]:
+    """Return the means of a point, and the model given those of the rates."""
+    means = means_of(model, point)
+    return means, given_rates(model, means).model
+
+
+class State(NamedTuple):
+    """A point, its image under one plain step, and the bound at the point, without constants of the data."""
+
+    point: Factors
+    image: Factors
+    bound: Array
+
+
+def ascend(
+    model: NMF,
+    data: Additive,
+    start: Start,
+    *,
+    max_iter: int,
+    tol: float,
+    progress: Progress,
+    compiling: Iterable[Thread] = (),
+) -> Ascent:
+    """Climb from W and H by accelerated steps, then by Newton steps until one gains no more than `tol` nats a cell."""
+    W, H = (np.maximum(x, np.finfo(x.dtype).tiny) for x in start)
+    point = first(model, data, jnp.asarray(W.T), jnp.asarray(H))
+    n_cells, memory = float(data.n_cells), memory_of(first_point(model, W, H, {}), data)
+    state = acceleration.first_state(point, jnp.asarray(np.inf, point.W.dtype), memory)
+    n_iter, bound, gain = 0, -np.inf, np.inf
+    while n_iter < min(PATIENCE, max_iter) and gain > NEAR * n_cells:
+        n_iter = min(n_iter + CHUNK, max_iter)
+        state = accelerated(model, data, state, np.asarray(n_iter))
+        gain, bound = -float(state.objective) - bound, -float(state.objective)
+        progress.note(f"step {n_iter}, ELBO {bound:.6g}")
+    for thread in compiling:
+        thread.join()
+    at, gain = start_at(state.accepted), np.inf
+    while n_iter < max_iter and gain > tol * n_cells:
+        before, n_iter = float(at.bound), n_iter + 1
+        at = newton_step(model, data, at)
+        gain = float(at.bound) - before
+        progress.note(f"step {n_iter}, ELBO {float(at.bound):.6g}")
+    elbo = float(at.bound) + data.constant(model)
+    return Ascent(at.point, elbo, n_iter, bool(gain <= tol * n_cells and np.isfinite(elbo)))
+
+
+def start_at(point: Factors) -> State:
+    """Return the state from which Newton steps begin: the first is two plain ones."""
+    return State(point, point, jnp.asarray(-np.inf, point.W.dtype))
+
+
+def compile_beside(model: NMF, data: Additive, matrix: AnyMatrix) -> list[Thread]:
+    """Compile Newton's step in a thread, while the caller takes accelerated ones."""
+    k, dtype = model.n_components, jnp.zeros((), matrix.dtype).dtype
+    W, H = (jax.ShapeDtypeStruct((k, n), dtype) for n in matrix.shape)
+
+    def lower() -> Any:
+        point = jax.eval_shape(first, model, data, W, H)
+        bound = jax.ShapeDtypeStruct((), dtype)
+        return newton_step.lower(model, data, State(point, point, bound))
+
+    return compilation.compile_beside(lower)
+
+
+@jax.jit
+def first(model: NMF, data: Additive, W: Array, H: Array) -> Factors:
+    """Return the distributions whose means are W and H, component first."""
+    given = given_rates(model, Means(W, H, W, H)).model
+    rate_W = _rate(given.prior_W, data.exposed(model, H, axis=1), model.n_known_W)
+    rate_H = _rate(given.prior_H, data.exposed(model, W, axis=0), model.n_known_H)
+    return Factors(W * rate_W, H * rate_H, {RATE_W: rate_W, RATE_H: rate_H})
+
+
+@partial(jax.jit, donate_argnames="state")
+def accelerated(
+    model: NMF, data: Additive, state: acceleration.State, max_iter: Array
+) -> acceleration.State:
+    """Continue plain steps, accelerated, until there are `max_iter` of them."""
+    dtype = state.objective.dtype
+    options = {"noise": jnp.zeros((), dtype), "tol": jnp.asarray(-1.0, dtype)}
+
+    def step(point: Factors, n_iter: Array) -> Mapped:
+        image, bound = _map(model, data, point)
+        return Mapped(image, -bound, jnp.ones((), dtype))
+
+    return acceleration.accelerate(
+        step, state, n_cells=data.n_cells, max_iter=max_iter, **options
+    )
+
+
+@jax.jit
+def newton_step(model: NMF, data: Additive, state: State) -> State:
+    """Take a step of all shapes at once, towards where a plain step leads to after many.
+
+    With T the plain step in logarithms of shapes, T(x) = x at the optimum, and the derivative of ``x - T(x)`` is
+    the information divided by the shapes: so the step is the information's inverse times shapes times ``T(x) - x``. It
+    is shortened until the bound, after one plain step, has not fallen.
+    """
+    (point, image, bound), means = state, means_of(model, state.point)
+    given = given_rates(model, means).model
+    at = information_at(given, data, means.log_W, means.log_H, {})
+    change = tuple(
+        new * jnp.where(free > 0, jnp.log(off_zero(new)) - jnp.log(off_zero(old)), 0.0)
+        for new, old, free in zip(image[:2], point[:2], at.free, strict=True)
+    )
+    step = solve(model, data, at, change, {})
+
+    def look(tried: tuple[Array, State, Array]) -> tuple[Array, State, Array]:
+        size, _, count = tried
+        W, H = (
+            x * jnp.exp(jnp.clip(size * d, -LONGEST, LONGEST))
+            for x, d in zip(point[:2], step, strict=True)
+        )
+        image_there, _ = _map(model, data, image._replace(W=W, H=H))
+        new_image, new_bound = _map(model, data, image_there)
+        return SHRINK * size, State(image_there, new_image, new_bound), count + 1
+
+    def too_long(tried: tuple[Array, State, Array]) -> Array:
+        return ~(tried[1].bound >= bound) & (tried[2] <= MAX_SHRINKAGES)
+
+    never = State(point, image, jnp.full_like(bound, jnp.nan))
+    begin = (jnp.ones_like(bound), never, jnp.asarray(0))
+    new = jax.lax.while_loop(too_long, look, begin)[1]
+    return jax.tree.map(lambda x, y: jnp.where(new.bound >= bound, x, y), new, state)
+
+
+def _map(model: NMF, data: Additive, point: Factors) -> tuple[Factors, Array]:
+    """Allocate the counts, then take W, then H, then the components' scales; return that, and the bound before."""
+    means = means_of(model, point)
+    given = given_rates(model, means).model
+    allocated = data.allocate(model, means.log_W, means.log_H)
+    bound = _bound(model, data, point, means, allocated)
+    a, b = model.n_known_W, model.n_known_H
+    W = _shape(given.prior_W, means.log_W * allocated.of_W, point.W, a)
+    H = _shape(given.prior_H, means.log_H * allocated.of_H, point.H, b)
+    rate_W = _rate(given.prior_W, data.exposed(model, means.H, axis=1), a)
+    rate_H = _rate(given.prior_H, data.exposed(model, W / rate_W, axis=0), b)
+    return balanced(given, Factors(W, H, {RATE_W: rate_W, RATE_H: rate_H})), bound
+
+
+def _shape(prior: Prior, counts: Array, old: Array, first: int) -> Array:
+    """Return the shapes of a factor's entries, given the counts that went to them."""
+    free = prior.of_components(first).shape_term(counts) + counts[first:]
+    return jnp.concatenate([old[:first], free]) if first else free
+
+
+def _rate(prior: Prior, exposed: Array, first: int) -> Array:
+    """Return the rates of a factor's entries, given what a unit of each is expected to add."""
+    free = prior.of_components(first).terms(exposed)[1] + exposed[first:]
+    return jnp.concatenate([jnp.ones((first, free.shape[1]), free.dtype), free]) if first else free
+
+
+def _bound(
+    model: NMF, data: Additive, point: Factors, means: Means, allocated: Allocation
+) -> Array:
+    """Return the bound without constants of the data."""
+    given = given_rates(model, means)
+    bound = allocated.log_sum - jnp.sum(means.W * data.exposed(model, means.H, axis=1))
+    for prior, shape, rate, first in (
+        (given.model.prior_W, point.W, point.parameters[RATE_W], model.n_known_W),
+        (given.model.prior_H, point.H, point.parameters[RATE_H], model.n_known_H),
+    ):
+        bound -= divergence(prior.of_components(first), shape[first:], rate[first:])
+    return bound - given.divergence
