@@ -17,7 +17,9 @@ from benchmarks import (
     passes,
     rank,
     refit,
+    single_cell,
     sparse,
+    vi,
 )
 from benchmarks import map as dense
 
@@ -66,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     refit.add_arguments(commands.add_parser("refit", help="exposures to known signatures"))
     new_rows.add_arguments(commands.add_parser("new_rows", help="intervals of rows not seen"))
     cold.add_arguments(commands.add_parser("cold", help="a new process, stage by stage"))
+    single_cell.add_arguments(
+        commands.add_parser("single_cell", help="MCMC of 2.7 million stored counts, about an hour")
+    )
+    vi.add_arguments(commands.add_parser("vi", help="variational inference of counts"))
     gpu.add_arguments(commands.add_parser("gpu", help="a GPU against the processors beside it"))
     return parser
 
@@ -98,10 +104,9 @@ def main() -> None:
             )
         case "cold":
             cold.run(arguments, arguments.repeats)
-        case "gpu" | "new_rows" | "passes" | "refit" as name:
-            {"gpu": gpu, "new_rows": new_rows, "passes": passes, "refit": refit}[name].run(
-                arguments
-            )
+        case "gpu" | "new_rows" | "passes" | "refit" | "single_cell" | "vi" as name:
+            modules = (gpu, new_rows, passes, refit, single_cell, vi)
+            next(x for x in modules if x.__name__.endswith(f".{name}")).run(arguments)
         case "alarms":
             alarms.run(arguments.likelihood, arguments.datasets, arguments.out)
         case "comparison":

@@ -1,7 +1,7 @@
 """Is the posterior right? Simulation-based calibration and coverage of intervals, at length.
 
 Data sets are drawn from the model. One program runs a chain on each of many small ones, started at
-another draw of the prior; larger ones go through :func:`bayesnmf.fit`, by MCMC and by mean-field SVI. The
+another draw of the prior; larger ones go through :func:`bayesnmf.fit`, by MCMC and by SVI, with entries that move together and that do not. The
 truth must fall anywhere among the draws with the same probability (Talts et al. 2018,
 arXiv:1804.06788), and an interval must hold it as often as it says.
 """
@@ -24,6 +24,7 @@ DRAWS, WARMUP, THIN, BATCH = 99, 300, 3, 250
 METHODS = {
     "mcmc": bn.MCMC(num_samples=250, num_chains=2),
     "svi": bn.SVI(),
+    "independent": bn.SVI(linear_response=False),
     "min_ess=100": bn.MCMC(min_ess=100, num_samples=4000),
     "min_ess=400": bn.MCMC(min_ess=400, num_samples=4000),
 }

@@ -57,7 +57,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def simulate(
-    n_cells: int = N_CELLS, n_genes: int = N_GENES, rank: int = RANK, stored: int = STORED, seed: int = 0
+    n_cells: int = N_CELLS,
+    n_genes: int = N_GENES,
+    rank: int = RANK,
+    stored: int = STORED,
+    seed: int = 0,
 ) -> scipy.sparse.csr_array:
     """Draw counts of about so many stored cells."""
     rng = np.random.default_rng(seed)

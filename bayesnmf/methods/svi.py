@@ -115,7 +115,11 @@ class SVI:
     def _approximation(
         self, model: NMF, matrix: AnyMatrix, key: jax.Array, progress: Progress
     ) -> Approximation:
-        options = {"tol": self.tol, "correlated": self.linear_response, "progress": progress}
+        options: dict[str, Any] = {
+            "tol": self.tol,
+            "correlated": self.linear_response,
+            "progress": progress,
+        }
         if self._ascends(model):
             return by_ascent(
                 model, matrix, key, n_init=self.n_init, max_iter=self.num_steps, **options
@@ -134,7 +138,11 @@ class SVI:
         self, model: Model, matrix: Matrix, key: jax.Array, progress: Progress
     ) -> Draws:
         key_map, key_init, key_draws, key_elbo = jax.random.split(key, 4)
-        options = {"num_steps": self.num_steps, "tol": self.tol, "progress": progress}
+        options: dict[str, Any] = {
+            "num_steps": self.num_steps,
+            "tol": self.tol,
+            "progress": progress,
+        }
         guide = fitted_guide(model, matrix, (key_map, key_init), **options)
         progress.stage("draws", 1)
         elbo, error = guide.bound(key_elbo)

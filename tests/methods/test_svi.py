@@ -6,16 +6,18 @@ Its bound and its draws are compared with an exact posterior in ``statistical/te
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import exact
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+import scipy.sparse
 import small
 
 import bayesnmf as bn
-from bayesnmf.methods import svi
+from bayesnmf.methods.variational import approximation, coordinate_ascent, guide
 
 plain = pytest.mark.parametrize("name", small.short_of(list(small.PLAIN), "poisson", "gamma"))
 SHORT = bn.SVI(num_steps=20, num_samples=5)
@@ -27,6 +29,7 @@ def test_records_refuse_what_is_not_an_option():
         ({"num_steps": 0}, "num_steps must be at least 1, not 0"),
         ({"num_samples": 0}, "num_samples must be at least 1, not 0"),
         ({"tol": -1e-3}, "tol must be 0 or more, not -0.001"),
+        ({"n_init": 0}, "n_init must be at least 1, not 0"),
     ):
         with pytest.raises(ValueError, match=words):
             bn.SVI(**options)
@@ -116,20 +119,72 @@ def test_permuted_rows_and_columns_give_the_same_bound():
     np.testing.assert_allclose(b.H, a.H.to_numpy()[:, columns], atol=0.02)
 
 
-def test_the_second_fit_of_the_same_shapes_compiles_nothing():
-    V = small.data(small.LIKELIHOODS["poisson"])
-    functions = (svi._begin, svi._steps, svi._losses, svi._draws)
-    small.run(V, bn.NMF(2), SHORT)
+@pytest.mark.parametrize("algorithm", ["cavi", "guide"])
+def test_the_second_fit_of_the_same_shapes_compiles_nothing(algorithm):
+    V, method = small.data(small.LIKELIHOODS["poisson"]), replace(SHORT, algorithm=algorithm)
+    functions = {
+        "cavi": (coordinate_ascent.accelerated, coordinate_ascent.direction),
+        "guide": (guide._begin, guide._steps, guide._losses),
+    }[algorithm] + (approximation._log_joints,)
+    small.run(V, bn.NMF(2), method)
     compiled = [function._cache_size() for function in functions]
-    small.run(2 * V, bn.NMF(2), SHORT, seed=7)
+    assert min(compiled) > 0
+    small.run(2 * V, bn.NMF(2), method, seed=7)
     assert compiled == [function._cache_size() for function in functions]
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (bn.NMF(2, "gamma"), "for the Poisson likelihood, not for the gamma likelihood: use"),
+        (bn.load_model("cemgil2009"), "for a program use 'guide'"),
+    ],
+    ids=["gamma", "program"],
+)
+def test_coordinate_ascent_is_refused_where_there_is_none(model, words):
+    V = small.data(small.LIKELIHOODS["poisson"]) + 0.5 * isinstance(model, bn.NMF)
+    with pytest.raises(ValueError, match=words):
+        bn.fit(V, model, bn.SVI(algorithm="cavi"), progress=False)
+
+
+@pytest.mark.parametrize("storage", ["missing", "sparse"])
+def test_the_best_of_several_starts_is_kept(storage):
+    V = small.data(small.LIKELIHOODS["poisson"], missing=0.15 if storage == "missing" else 0.0)
+    V = scipy.sparse.csr_array(V) if storage == "sparse" else V
+    fit = small.run(V, bn.NMF(2), bn.SVI(n_init=3, num_samples=5))
+    bounds = fit.tree.attrs["elbos"]
+    assert len(bounds) == 3
+    assert fit.tree.attrs["elbo_fitted"] == max(bounds) == bounds[0]
+    assert fit.tree.attrs["elbo"] > fit.tree.attrs["elbo_fitted"]  # where entries move together
+
+
+@pytest.mark.parametrize("name", small.short_of(small.PLAIN, "poisson", "gaussian"))
+def test_moving_together_raises_the_bound(name):
+    """Also in the long run, where a guide has converged."""
+    V = small.data(small.LIKELIHOODS[name])
+    together, apart = (
+        small.run(V, small.model(name), bn.SVI(linear_response=x, num_samples=4000)).tree.attrs
+        for x in (True, False)
+    )
+    error = np.hypot(together["elbo_error"], apart["elbo_error"])
+    assert together["elbo"] > apart["elbo"] + 3 * error
+
+
+def test_a_large_sparse_matrix_is_not_expanded():
+    rng = np.random.default_rng(0)
+    V = scipy.sparse.random_array((30_000, 20_000), density=1e-5, rng=rng, format="csr")
+    V.data = np.ceil(3.0 * V.data)
+    fit = bn.fit(V, bn.NMF(1), bn.SVI(n_init=1, num_samples=3), progress=False)
+    assert fit.converged
 
 
 def test_guides_of_a_shape_are_shared_and_start_where_they_are_told():
     """Also in a program that is compiled anew, for another number of steps."""
     V = small.data(small.LIKELIHOODS["poisson"])
     bounds = [
-        small.run(unit * V, bn.NMF(2), bn.SVI(num_steps=steps, num_samples=5)).tree.attrs["elbo"]
+        small.run(unit * V, bn.NMF(2), bn.SVI("guide", num_steps=steps, num_samples=5)).tree.attrs[
+            "elbo_fitted"
+        ]
         for unit, steps in ((1, 1), (10, 1), (1, 2), (10, 2))
     ]
     # Each starts at the MAP estimate of its own data, so one more step changes little.
@@ -162,7 +217,8 @@ def test_supports_of_a_program_may_depend_on_its_data():
 
 
 def test_a_bound_that_is_no_number_has_not_converged(monkeypatch):
-    monkeypatch.setattr(svi, "_final_elbo", lambda *_: (np.nan, np.nan))
-    fit = small.run(small.data(small.LIKELIHOODS["poisson"]), small.model("poisson"), "svi")
+    monkeypatch.setattr(guide.Guide, "bound", lambda *_: (np.nan, np.nan))
+    V, program = small.data(small.LIKELIHOODS["poisson"]), bn.load_model("cemgil2009")
+    fit = small.run(V, program, SHORT)
     assert not fit.converged
     assert "stopped at numbers that are not finite, not converged," in fit.message

@@ -154,40 +154,45 @@ def test_nuts_cells_agree_with_the_exact_posterior(chains):
 # -- SVI --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=[1.0, 2.0], ids=["shape 1", "shape 2"])
+@pytest.fixture(
+    scope="module", params=[(1.0, "cavi"), (2.0, "cavi"), (1.0, "guide"), (2.0, "guide")], ids=str
+)
 def approximation(request):
-    return request.param, bn.fit(V, model(request.param), bn.SVI(), seed=1, progress=False)
+    shape, algorithm = request.param
+    svi = bn.SVI(algorithm, num_samples=4000)
+    return shape, bn.fit(V, model(shape), svi, seed=1, progress=False)
 
 
 def test_the_bound_lies_below_the_log_evidence(approximation):
+    """Independent entries lose 0.8 nats and more, to the ridge of the scale; those that move together less."""
     shape, fit = approximation
     assert fit.converged, fit.message
     slack = float(stats.norm.isf(FALSE_ALARM)) * fit.tree.attrs["elbo_error"]
-    gap = oracle(shape).log_evidence() - fit.tree.attrs["elbo"]
-    # Independent log-normal factors lose 0.8 nats here, to the ridge of the scale.
-    assert -slack < gap < 1.5
-    assert slack < 0.3
+    gap, fitted = (
+        oracle(shape).log_evidence() - fit.tree.attrs[name] for name in ("elbo", "elbo_fitted")
+    )
+    assert -slack < gap < 0.6
+    assert 0.6 < fitted < 1.5
+    assert slack < 0.1
 
 
-def test_the_bound_is_the_one_of_its_own_draws(approximation):
-    """The draws' log joint density, with the entropy of a log-normal fitted to them, is the ELBO."""
-    _, fit = approximation
-    w, h = (x[0] for x in originals(fit))
-    logs = np.log(np.concatenate([w, h], axis=1))
-    entropy = np.sum(logs.mean(axis=0) + 0.5 * np.log(2 * np.pi * np.e * logs.var(axis=0)))
-    lp = fit.tree["sample_stats/lp"].to_numpy()[0]
-    # Relative errors of 1000 draws: the log variances scatter by sqrt(2 / 1000) each.
-    spread = np.sqrt(lp.var() / len(lp) + logs.shape[1] / 2 / len(lp))
-    spread = np.hypot(spread, fit.tree.attrs["elbo_error"])
-    assert abs(lp.mean() + entropy - fit.tree.attrs["elbo"]) < limit(1) * spread + 0.05
+def test_weighted_draws_have_the_log_evidence(approximation):
+    """The log densities of draws, joint and of the approximation, with all their constants."""
+    shape, fit = approximation
+    stats_ = fit.tree["sample_stats"]
+    log_ratio = (stats_["lp"] - stats_["lq"]).to_numpy().ravel()
+    weight = np.exp(log_ratio - log_ratio.max())
+    estimate = np.log(weight.mean()) + log_ratio.max()
+    error = weight.std() / weight.mean() / np.sqrt(len(weight))
+    assert error < 0.1
+    assert abs(estimate - oracle(shape).log_evidence()) < limit(1) * error
 
 
-def test_the_approximation_centres_on_the_exact_posterior(approximation):
-    """Its means are near; mean field understates the standard deviation of the scale, here by half."""
+def test_the_approximation_is_near_the_exact_posterior(approximation):
     shape, fit = approximation
     w, h = (x[0] for x in originals(fit))
     total = {"sum W": w.sum(axis=1), "sum H": h.sum(axis=1)}
     for name, draws in total.items():
         mean, sd = (float(x[0]) for x in oracle(shape).moments()[name])
         assert abs(draws.mean() - mean) < 0.4 * sd
-        assert 0.3 * sd < draws.std() < sd
+        assert 0.7 * sd < draws.std() < 1.3 * sd

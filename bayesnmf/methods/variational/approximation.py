@@ -101,12 +101,19 @@ def by_ascent(
     progress: Progress,
 ) -> Approximation:
     """Approximate by coordinate ascent from random starts."""
-    data: Any = dense_cells_of(model, matrix) if isinstance(matrix, Matrix) else observe(model, matrix)
+    data: Any = (
+        dense_cells_of(model, matrix) if isinstance(matrix, Matrix) else observe(model, matrix)
+    )
     compiling, ends = coordinate_ascent.compile_beside(model, data, matrix), []
     for number, rng in enumerate(generator_of(key).spawn(n_init)):
         progress.stage(f"start {number + 1} of {n_init}", n_init, number)
         start = put_known(model, *random_start(model, matrix, rng))
-        options = {"max_iter": max_iter, "tol": tol, "compiling": compiling, "progress": progress}
+        options: dict[str, Any] = {
+            "max_iter": max_iter,
+            "tol": tol,
+            "compiling": compiling,
+            "progress": progress,
+        }
         ends.append(coordinate_ascent.ascend(model, data, start, **options))
     best = max(ends, key=lambda end: (np.isfinite(end.elbo), end.elbo))
     means, given = coordinate_ascent.ended(model, best.point)
@@ -116,9 +123,7 @@ def by_ascent(
         factors = independent(model, means.W, means.H, best.point.W, best.point.H)
     bounds = sorted((end.elbo for end in ends), reverse=True)
     info = {"elbo_fitted": best.elbo, "elbos": bounds}
-    return Approximation(
-        model, data, matrix.dtype, factors, {}, best.converged, best.n_iter, info
-    )
+    return Approximation(model, data, matrix.dtype, factors, {}, best.converged, best.n_iter, info)
 
 
 def by_guide(
@@ -133,16 +138,20 @@ def by_guide(
 ) -> Approximation:
     """Approximate by NumPyro's gradients, from the MAP estimate in log space."""
     key_map, key_init, key_elbo = jax.random.split(key, 3)
-    options = {"num_steps": num_steps, "tol": tol, "progress": progress}
+    options: dict[str, Any] = {"num_steps": num_steps, "tol": tol, "progress": progress}
     guide = fitted_guide(model, matrix, (key_map, key_init), **options)
     data = dense_cells_of(model, matrix)
-    (W, shape_W), (H, shape_H) = _factors_of(guide, model)
-    W, H = (jnp.asarray(x, matrix.dtype) for x in (W, H))
-    others = {name: guide.log_normal(name) for name in (*model.likelihood.priors, *model.hyper_priors)}
-    means = {name: _mean(*others[name]).astype(matrix.dtype) for name in others}
+    of_W, of_H = _factors_of(guide, model)
+    W, H, shape_W, shape_H = (
+        jnp.asarray(x, matrix.dtype) for x in (of_W[0], of_H[0], of_W[1], of_H[1])
+    )
+    others = {
+        name: guide.log_normal(name) for name in (*model.likelihood.priors, *model.hyper_priors)
+    }
+    means = {name: jnp.asarray(_mean(*others[name]), matrix.dtype) for name in others}
     given = model.with_rates(means)
     if correlated:
-        noise = {name: jnp.asarray(means[name]) for name in model.likelihood.priors}
+        noise = {name: means[name] for name in model.likelihood.priors}
         factors = response_at(given, data, W, H, noise)
     else:
         factors = independent(model, W, H, shape_W, shape_H)
@@ -155,18 +164,20 @@ def by_guide(
     )
 
 
-def _factors_of(guide: Guide, model: NMF) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def _factors_of(guide: Guide, model: NMF) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return means of W and of H, component first, and the precisions of their logarithms; 1 for known components."""
     found = []
-    for name, known in (("W", model.W), ("H", model.H)):
-        parts = [] if known is None else [(np.asarray(known), np.ones_like(known))]
-        if known is None or known.shape[1 if name == "W" else 0] < model.n_components:
-            loc, scale = guide.log_normal(name)
+    for name, known, n_known in (("W", model.W, model.n_known_W), ("H", model.H, model.n_known_H)):
+        parts = []
+        if known is not None:
+            table = np.asarray(known).T if name == "W" else np.asarray(known)
+            parts.append((table, np.ones_like(table)))
+        if n_known < model.n_components:
+            loc, scale = (x.T if name == "W" else x for x in guide.log_normal(name))
             parts.append((_mean(loc, scale), scale**-2.0))
-        axis = 1 if name == "W" else 0
-        both = [np.concatenate(x, axis=axis) for x in zip(*parts, strict=True)]
-        found.append(tuple(x.T if name == "W" else x for x in both))
-    return tuple(found)
+        means, precisions = zip(*parts, strict=True)
+        found.append((np.concatenate(means), np.concatenate(precisions)))
+    return found
 
 
 def _mean(loc: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -179,9 +190,9 @@ def _rates(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Draw the rates of the components given the factors, and return the log density of what is drawn."""
     rates, log_density = {}, np.zeros(len(drawn.W))
-    for name, (shape, rate) in _conditionals(model, drawn.W, drawn.H).items():
-        shape, rate = np.asarray(shape, np.float64), np.asarray(rate, np.float64)
-        shape = np.broadcast_to(shape.reshape(len(rate), -1), rate.shape)
+    for name, terms in _conditionals(model, drawn.W, drawn.H).items():
+        given, rate = (np.asarray(x, np.float64) for x in terms)
+        shape = np.broadcast_to(given.reshape(len(rate), -1), rate.shape)
         unit = np.maximum(rng.gamma(shape), np.finfo(float).tiny)
         rates[name] = unit / rate
         each = (shape - 1.0) * np.log(unit) - unit - gammaln(shape) + np.log(rate)

@@ -39,8 +39,9 @@ from bayesnmf.methods.variational.gamma_factors import (
     given_rates,
     means_of,
 )
-from bayesnmf.methods.variational.information import information_at, solve
+from bayesnmf.methods.variational.information import Pair, information_at, solve
 from bayesnmf.model import NMF
+from bayesnmf.model.completion import put_known
 from bayesnmf.observed.interface import Additive, Allocation
 from bayesnmf.priors import Prior
 from bayesnmf.progress import Progress
@@ -108,13 +109,13 @@ def ascend(
     compiling: Iterable[Thread] = (),
 ) -> Ascent:
     """Climb from W and H by accelerated steps, then by Newton steps until one gains no more than `tol` nats a cell."""
-    W, H = (np.maximum(x, np.finfo(x.dtype).tiny) for x in start)
+    W, H = put_known(model, *(np.maximum(x, np.finfo(x.dtype).tiny) for x in start))
     point = first(model, data, jnp.asarray(W.T), jnp.asarray(H))
     n_cells, memory = float(data.n_cells), memory_of(first_point(model, W, H, {}), data)
     state = acceleration.first_state(point, jnp.asarray(np.inf, point.W.dtype), memory)
-    n_iter, bound, gain = 0, -np.inf, np.inf
-    while n_iter < min(PATIENCE, max_iter) and gain > NEAR * n_cells:
-        n_iter = min(n_iter + CHUNK, max_iter)
+    n_iter, bound, gain, patience = 0, -np.inf, np.inf, min(PATIENCE, max_iter - 1)
+    while n_iter < patience and gain > NEAR * n_cells:
+        n_iter = min(n_iter + CHUNK, patience)
         state = accelerated(model, data, state, np.asarray(n_iter))
         gain, bound = -float(state.objective) - bound, -float(state.objective)
         progress.note(f"step {n_iter}, ELBO {bound:.6g}")
@@ -136,16 +137,15 @@ def start_at(point: Factors) -> State:
 
 
 def compile_beside(model: NMF, data: Additive, matrix: AnyMatrix) -> list[Thread]:
-    """Compile Newton's step in a thread, while the caller takes accelerated ones."""
+    """Compile Newton's step in threads, while the caller takes accelerated ones."""
     k, dtype = model.n_components, jnp.zeros((), matrix.dtype).dtype
     W, H = (jax.ShapeDtypeStruct((k, n), dtype) for n in matrix.shape)
-
-    def lower() -> Any:
-        point = jax.eval_shape(first, model, data, W, H)
-        bound = jax.ShapeDtypeStruct((), dtype)
-        return newton_step.lower(model, data, State(point, point, bound))
-
-    return compilation.compile_beside(lower)
+    point, number = jax.eval_shape(first, model, data, W, H), jax.ShapeDtypeStruct((), dtype)
+    state: Any = State(point, point, number)  # type: ignore[arg-type]
+    return compilation.compile_beside(
+        lambda: direction.lower(model, data, state),
+        lambda: stepped.lower(model, data, point, (W, H), number),
+    )
 
 
 @jax.jit
@@ -169,45 +169,55 @@ def accelerated(
         image, bound = _map(model, data, point)
         return Mapped(image, -bound, jnp.ones((), dtype))
 
-    return acceleration.accelerate(
-        step, state, n_cells=data.n_cells, max_iter=max_iter, **options
-    )
+    return acceleration.accelerate(step, state, n_cells=data.n_cells, max_iter=max_iter, **options)
 
 
-@jax.jit
 def newton_step(model: NMF, data: Additive, state: State) -> State:
     """Take a step of all shapes at once, towards where a plain step leads to after many.
 
-    With T the plain step in logarithms of shapes, T(x) = x at the optimum, and the derivative of ``x - T(x)`` is
-    the information divided by the shapes: so the step is the information's inverse times shapes times ``T(x) - x``. It
-    is shortened until the bound, after one plain step, has not fallen.
+    It is shortened until the bound, after one plain step, has not fallen.
     """
-    (point, image, bound), means = state, means_of(model, state.point)
+    step, none = direction(model, data, state), np.zeros((), state.bound.dtype)
+    begin = state.point._replace(parameters=state.image.parameters)
+    for tries in range(MAX_SHRINKAGES + 1):
+        # At last two plain steps, which lower nothing but by rounding.
+        size = none + SHRINK**tries if tries < MAX_SHRINKAGES else none
+        point, _ = stepped(model, data, begin, step, size)
+        new = State(point, *stepped(model, data, point, step, none))
+        if new.bound >= state.bound:
+            return new
+    return state
+
+
+@jax.jit
+def direction(model: NMF, data: Additive, state: State) -> Pair:
+    """Return Newton's step in the logarithms of the shapes.
+
+    With T the plain step in these logarithms, T(x) = x at the optimum, and the derivative of ``x - T(x)`` is
+    the information divided by the shapes: so the step is the information's inverse times shapes times ``T(x) - x``.
+    """
+    (point, image, _), means = state, means_of(model, state.point)
     given = given_rates(model, means).model
     at = information_at(given, data, means.log_W, means.log_H, {})
-    change = tuple(
-        new * jnp.where(free > 0, jnp.log(off_zero(new)) - jnp.log(off_zero(old)), 0.0)
-        for new, old, free in zip(image[:2], point[:2], at.free, strict=True)
+
+    def change(new: Array, old: Array, free: Array) -> Array:
+        return new * jnp.where(free > 0, jnp.log(off_zero(new)) - jnp.log(off_zero(old)), 0.0)
+
+    of_W = change(image.W, point.W, at.free[0])
+    of_H = change(image.H, point.H, at.free[1])
+    return solve(model, data, at, (of_W, of_H), {})
+
+
+@jax.jit
+def stepped(
+    model: NMF, data: Additive, point: Factors, step: Pair, size: Array
+) -> tuple[Factors, Array]:
+    """Return what a plain step makes of a point that has gone a part of a step, and the bound before it."""
+    W, H = (
+        x * jnp.exp(jnp.clip(size * d, -LONGEST, LONGEST))
+        for x, d in zip(point[:2], step, strict=True)
     )
-    step = solve(model, data, at, change, {})
-
-    def look(tried: tuple[Array, State, Array]) -> tuple[Array, State, Array]:
-        size, _, count = tried
-        W, H = (
-            x * jnp.exp(jnp.clip(size * d, -LONGEST, LONGEST))
-            for x, d in zip(point[:2], step, strict=True)
-        )
-        image_there, _ = _map(model, data, image._replace(W=W, H=H))
-        new_image, new_bound = _map(model, data, image_there)
-        return SHRINK * size, State(image_there, new_image, new_bound), count + 1
-
-    def too_long(tried: tuple[Array, State, Array]) -> Array:
-        return ~(tried[1].bound >= bound) & (tried[2] <= MAX_SHRINKAGES)
-
-    never = State(point, image, jnp.full_like(bound, jnp.nan))
-    begin = (jnp.ones_like(bound), never, jnp.asarray(0))
-    new = jax.lax.while_loop(too_long, look, begin)[1]
-    return jax.tree.map(lambda x, y: jnp.where(new.bound >= bound, x, y), new, state)
+    return _map(model, data, point._replace(W=W, H=H))
 
 
 def _map(model: NMF, data: Additive, point: Factors) -> tuple[Factors, Array]:

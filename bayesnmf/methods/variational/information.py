@@ -53,6 +53,10 @@ def information_at(
     packed = data.information(model, W, H, parameters)
 
     def block(x: Array, packed: Array, prior: Prior, first: int) -> tuple[Array, Array]:
+        identity = jnp.eye(len(x), dtype=x.dtype)
+        if first == len(x):
+            blocks = jnp.broadcast_to(identity, (x.shape[1], *identity.shape))
+            return blocks, jnp.zeros((len(x), 1), x.dtype)
         lines, columns = pairs(len(x))
         place = jnp.zeros((len(x), len(x)), int)
         place = place.at[lines, columns].set(jnp.arange(len(lines)))
@@ -61,7 +65,7 @@ def information_at(
         full = packed[place] * (free[:, None] * free[None])[..., None]
         shape = jnp.broadcast_to(prior.shape_term(x), x.shape)
         diagonal = jnp.where(free[:, None] > 0, shape, 1.0)
-        full += jnp.eye(len(x), dtype=x.dtype)[..., None] * diagonal[:, None]
+        full += identity[..., None] * diagonal[:, None]
         return jnp.moveaxis(full, -1, 0), free[:, None]
 
     (of_W, free_W), (of_H, free_H) = (
@@ -76,6 +80,8 @@ def crossed(
 ) -> Array:
     """Return the information between both factors times a step: of H's logarithms where `axis` is 1, else of W's."""
     x, y = (at.W, at.H) if axis == 1 else (at.H, at.W)
+    if model.n_components in (model.n_known_W, model.n_known_H):
+        return jnp.zeros_like(x)
     own, other = at.free if axis == 1 else at.free[::-1]
     return own * data.cross_information(model, x, y, other * step, parameters, axis=axis)
 
@@ -84,19 +90,24 @@ def inverse_roots(model: NMF, at: Information) -> Pair:
     """Return R of every block B with ``R B R' = 1`` and ``R' R = B**-1``; it is lower triangular."""
 
     def roots(blocks: Array, n_known: int) -> Array:
-        identity = jnp.broadcast_to(jnp.eye(blocks.shape[-1], dtype=blocks.dtype), blocks.shape)
-        if n_known == model.n_components:  # nothing is inferred, and XLA cannot solve for constants
-            return identity
-        return lax.linalg.triangular_solve(
-            jnp.linalg.cholesky(blocks), identity, left_side=True, lower=True
-        )
+        identity = jnp.eye(blocks.shape[-1], dtype=blocks.dtype)
+        if n_known == model.n_components:  # nothing is inferred
+            return jnp.broadcast_to(identity, blocks.shape)
+        lower = jnp.linalg.cholesky(blocks)
+
+        # Line by line for all blocks at once: XLA's call of LAPACK does not find it in every program.
+        def line(k: Array, found: Array) -> Array:
+            row = lax.dynamic_index_in_dim(lower, k, axis=1, keepdims=False)
+            own = lax.dynamic_index_in_dim(row, k, axis=1)
+            new = (identity[k][None] - jnp.einsum("il,ilm->im", row, found)) / own
+            return lax.dynamic_update_index_in_dim(found, new, k, axis=1)
+
+        return lax.fori_loop(0, len(identity), line, jnp.zeros_like(blocks))
 
     return roots(at.blocks[0], model.n_known_W), roots(at.blocks[1], model.n_known_H)
 
 
-def solve(
-    model: NMF, data: Sampled, at: Information, right: Pair, parameters: Parameters
-) -> Pair:
+def solve(model: NMF, data: Sampled, at: Information, right: Pair, parameters: Parameters) -> Pair:
     """Return the inverse of the information times a pair, nearly, by conjugate gradients."""
     roots = inverse_roots(model, at)
 
@@ -127,6 +138,8 @@ def solve(
 
     right = _each(jnp.multiply, right, at.free)
     along = conditioned(right)
+    if model.n_components in (model.n_known_W, model.n_known_H):
+        return along  # rows are independent
     size = _dot(right, along)
     begin: State = (_each(jnp.zeros_like, right), right, along, size, jnp.asarray(0))
 

@@ -8,7 +8,8 @@ correlations of W and H. K**2 of them, of the scales and trades of K components,
 ones are found, and the others are left out.
 
 Each entry then has a gamma distribution with its mean, and with the precision of its logarithm as shape: without any
-data that is its prior. The entries' normal scores are those of the Gaussian.
+data that is its prior. The entries' normal scores are those of the Gaussian. The scale of a component, which leaves WH as it
+is, is taken apart: it multiplies W and divides H.
 
 References
 ----------
@@ -59,6 +60,8 @@ class Response(NamedTuple):
     right : ndarray of shape (n, column, component)
     n_known : pair of int
         Known components of W and of H, which do not vary.
+    pull_W, pull_H : ndarray of shape (row or 1, component), or None
+        Shapes of the priors, which alone hold the scale of a component; None where no entry moves with another.
     """
 
     mean_W: np.ndarray
@@ -69,22 +72,27 @@ class Response(NamedTuple):
     left: np.ndarray
     right: np.ndarray
     n_known: tuple[int, int]
+    pull_W: np.ndarray | None = None
+    pull_H: np.ndarray | None = None
 
 
-def response_at(
-    model: NMF, data: Sampled, W: Array, H: Array, parameters: Parameters
-) -> Response:
+def response_at(model: NMF, data: Sampled, W: Array, H: Array, parameters: Parameters) -> Response:
     """Return the distribution around whole factors, component first, given the rates."""
     at, roots = _blocks(model, data, W, H, parameters)
     correlations, left, right = _directions(model, data, at, roots, parameters)
     return Response(
         np.asarray(W).T,
         np.asarray(H).T,
-        *(np.asarray(root) for root in roots),
+        np.asarray(roots[0]),
+        np.asarray(roots[1]),
         np.minimum(correlations, 1.0 - LEAST),
         left.reshape(len(left), *W.shape[::-1]),
         right.reshape(len(right), *H.shape[::-1]),
         (model.n_known_W, model.n_known_H),
+        *(
+            np.broadcast_to(np.asarray(prior.shape_term(x)), x.shape).T
+            for prior, x in ((model.prior_W, W), (model.prior_H, H))
+        ),
     )
 
 
