@@ -46,6 +46,10 @@ def scrambled(W: np.ndarray, H: np.ndarray, seed: int = 1) -> tuple[np.ndarray, 
 class MadeUp(bn.SVI):
     """A method that compiles nothing: draws that follow from the seed and the missing cells."""
 
+    def keeps_sparse(self, model: Any, masked: bool) -> bool:
+        """Return False: values are looked at."""
+        return False
+
     def run(self, model: Any, matrix: Any, key: Any, progress: bool) -> Draws:
         V, n_components = np.asarray(matrix.values), model.n_components
         rng = np.random.default_rng(int(np.isnan(V).sum()))

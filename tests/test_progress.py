@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,9 +88,16 @@ def test_nuts_does_too(capsys, opened):
 
 
 @pytest.mark.numpyro_promotion("rank")
-def test_variational_inference_does_too(capsys, opened):
-    _, shown = of_fit(capsys, opened, SVI)
-    assert shown == ["start values", "gradient steps", "draws", "diagnostics"]
+@pytest.mark.parametrize(
+    ("algorithm", "first"),
+    [
+        ("cavi", [f"start {i} of 4" for i in (1, 2, 3, 4)]),
+        ("guide", ["start values", "gradient steps"]),
+    ],
+)
+def test_variational_inference_does_too(capsys, opened, algorithm, first):
+    _, shown = of_fit(capsys, opened, replace(SVI, algorithm=algorithm))
+    assert shown == [*first, "draws", "diagnostics"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, FloatingPointError])

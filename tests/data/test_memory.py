@@ -158,7 +158,7 @@ def test_mean_at_takes_the_names_of_the_data():
     "expand",
     [
         lambda V: matrix_for(V, bn.NMF(2, "gamma"), bn.MAP()),
-        lambda V: matrix_for(V, bn.NMF(2), bn.SVI()),
+        lambda V: matrix_for(V, bn.NMF(2), bn.SVI("guide")),
         lambda V: settings_of(
             V, None, "poisson", "map", "gamma", "gamma", "auto", n_folds=2, n_replicates=19, seed=0
         ),

@@ -15,7 +15,10 @@ from bayesnmf.posterior.endings import EMPTY, describe_empty, warn_of_ending
 from bayesnmf.rank.ard import kept_by_ard
 from bayesnmf.rank.settings import settings_of
 
-TINY = small.METHODS | {"map": bn.MAP(n_init=1, max_iter=20)}
+TINY = small.METHODS | {
+    "map": bn.MAP(n_init=1, max_iter=20),
+    "svi": bn.SVI(num_steps=5, num_samples=20),
+}
 #: Shares of each row: the whole matrix sums to 6, against 22 coefficients.
 COUNTS = small.data(small.LIKELIHOODS["poisson"])
 SHARES = (1 + COUNTS) / (1 + COUNTS).sum(axis=1, keepdims=True)
