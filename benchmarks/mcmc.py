@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -40,6 +41,7 @@ SAMPLERS = {
     "nuts-3000": 3000,
     "nutpie-500": 500,
     "nutpie-3000": 3000,
+    "nutpie_lowrank-3000": 3000,
 }
 CELLS = 400
 
@@ -92,9 +94,12 @@ def _one(name: str, sampler: str, seed: int, warm: bool) -> dict[str, float]:
         V = bn.datasets.breast21().to_numpy()
     else:
         V, _, _ = bn.datasets.make_nmf(*source, rank, likelihood, seed=0)
-    prepare = {"structured": _structured, "nuts": _nuts, "nutpie": _nutpie}[
-        sampler.partition("-")[0]
-    ]
+    prepare = {
+        "structured": _structured,
+        "nuts": _nuts,
+        "nutpie": _nutpie,
+        "nutpie_lowrank": partial(_nutpie, low_rank=True),
+    }[sampler.partition("-")[0]]
     shape = 0.5 if name.endswith("shape-0.5") else 1.0
     sample = prepare(V, likelihood, rank, shape, seed, SAMPLERS[sampler])
     sites, lp = sample()
@@ -177,9 +182,18 @@ def _nuts(
 
 
 def _nutpie(
-    V: np.ndarray, likelihood: str, rank: int, shape: float, seed: int, num_samples: int
+    V: np.ndarray,
+    likelihood: str,
+    rank: int,
+    shape: float,
+    seed: int,
+    num_samples: int,
+    low_rank: bool = False,
 ) -> Sample:
-    """Write the model as a user of PyMC would, and sample it by nutpie with its defaults."""
+    """Write the model as a user of PyMC would, and sample it by nutpie.
+
+    With its defaults, or with the metric of low rank that it learns from draws and gradients.
+    """
     import nutpie
     import pymc as pm
 
@@ -207,7 +221,13 @@ def _nutpie(
 
     def sample() -> Sites:
         found = nutpie.sample(
-            compiled, draws=num_samples, tune=500, chains=2, seed=seed, progress_bar=False
+            compiled,
+            draws=num_samples,
+            tune=500,
+            chains=2,
+            seed=seed,
+            progress_bar=False,
+            low_rank_modified_mass_matrix=low_rank,
         )
         posterior = found["posterior"]
         sites = {name: posterior[name].to_numpy() for name in ("W", "H")}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayesnmf.convergence import MAX_RHAT, MIN_DRAWS, convergence, subset
 from bayesnmf.markup import fragment
+from bayesnmf.posterior.approximate import told_of_approximation
 from bayesnmf.posterior.clusters import in_words
 from bayesnmf.posterior.result import Fit
 from bayesnmf.posterior.uniqueness import MIN_TRADE, mean_trades
@@ -97,10 +98,7 @@ def _judged(fit: Fit) -> Check:
         )
     table, parts = _table(_quantities(fit)), _components(fit)
     if fit.method == "svi":
-        message = (
-            f"Variational fit {fit.message}. Its draws are independent, so R-hat and ESS say "
-            "nothing of the approximation; compare with MCMC."
-        )
+        message = f"Variational fit {fit.message}. {told_of_approximation(fit)}"
         return Check(table, fit.converged, message, parts)
     n_chains = fit.tree["posterior"].sizes["chain"]
     if n_chains < 2:
