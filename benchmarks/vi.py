@@ -31,6 +31,8 @@ from benchmarks import single_cell
 #: Gaps to the best bound, as shares of it.
 GAPS = (1e-4, 1e-5, 1e-6, 1e-7)
 PARTS = ("ascent", "hpfrec")
+#: Shape of the entries' priors in hpfrec, which both get.
+HPF_SHAPE = 0.3
 #: Steps of hpfrec, each a run of its own.
 HPF_STEPS = (10, 20, 50, 100, 200, 400)
 
@@ -87,10 +89,11 @@ def compare_steps(name: str, V: Any, rank: int) -> None:
         print(f"{kind:10s}" + "".join(f"{t:10.3f}" for t in times), flush=True)
 
 
-def _setting(V: Any, rank: int) -> tuple[Any, Any, Any]:
+def _setting(V: Any, rank: int, shape: float = 1.0) -> tuple[Any, Any, Any]:
     sparse = scipy.sparse.issparse(V)
     matrix = SparseMatrix.of(V) if sparse else Matrix.of(V)
-    model = bn.NMF(rank, "poisson").resolve(matrix)
+    priors = bn.priors.Gamma(shape), bn.priors.Gamma(shape)
+    model = bn.NMF(rank, "poisson", *priors).resolve(matrix)
     data = observe(model, matrix) if sparse else dense_cells_of(model, matrix)
     W, H = random_start(model, matrix, np.random.default_rng(0))
     return model, data, ascent.first(model, data, jnp.asarray(W.T), jnp.asarray(H))
@@ -119,7 +122,7 @@ def _own(model: Any, data: Any, point: Any) -> Curve:
     """Yield the same of accelerated steps and Newton steps, as :func:`coordinate_ascent.ascend` takes them."""
     begin = jax.tree.map(jnp.copy, point)
     infinite = jnp.asarray(np.inf, point.W.dtype)
-    state = acceleration.first_state(begin, infinite, acceleration.MEMORY)
+    state = acceleration.first_state(begin, infinite, ascent.MEMORY)
     n_cells, spent, n, bound, gain = float(data.n_cells), 0.0, 0, -np.inf, np.inf
     while n < ascent.PATIENCE and gain > ascent.NEAR * n_cells:
         began, n = time.perf_counter(), n + ascent.CHUNK
@@ -165,7 +168,7 @@ def compare_with_hpfrec() -> None:
             V, np.asarray(peer.Theta, float), np.asarray(peer.Beta, float).T
         )
         print(f"hpfrec, {steps:4d} steps {took:8.2f} s  {likelihood:15.1f}", flush=True)
-    setting = _setting(V.astype(float), single_cell.RANK)
+    setting = _setting(V.astype(float), single_cell.RANK, HPF_SHAPE)
     list(_own(*setting))  # compiles
     for spent, _, point in _own(*setting):
         means = means_of(setting[0], point)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesnmf import compilation
-from bayesnmf.arrays import Array, off_zero
+from bayesnmf.arrays import Array
 from bayesnmf.data import AnyMatrix
 from bayesnmf.methods.optimise import acceleration
 from bayesnmf.methods.optimise.accelerated_search import memory_of
@@ -39,7 +39,7 @@ from bayesnmf.methods.variational.gamma_factors import (
     given_rates,
     means_of,
 )
-from bayesnmf.methods.variational.information import Pair, information_at, solve
+from bayesnmf.methods.variational.information import Pair, information_at, lifted, solve
 from bayesnmf.model import NMF
 from bayesnmf.model.completion import put_known
 from bayesnmf.observed.interface import Additive, Allocation
@@ -51,8 +51,16 @@ from bayesnmf.progress import Progress
 PATIENCE, CHUNK, NEAR = 200, 20, 1e-5
 
 
+#: Differences of points that the acceleration remembers: with more, a step costs more than it gains.
+MEMORY = 4
+
+
 #: Share of its length that a Newton step keeps when it has to be shortened, and how often that may happen.
 SHRINK, MAX_SHRINKAGES = 0.3, 4
+
+
+#: Share of the prior's part of Newton's system that other terms may take away.
+MOST_TAKEN = 0.95
 
 
 #: A Newton step changes no logarithm of a shape by more than this.
@@ -111,7 +119,8 @@ def ascend(
     """Climb from W and H by accelerated steps, then by Newton steps until one gains no more than `tol` nats a cell."""
     W, H = put_known(model, *(np.maximum(x, np.finfo(x.dtype).tiny) for x in start))
     point = first(model, data, jnp.asarray(W.T), jnp.asarray(H))
-    n_cells, memory = float(data.n_cells), memory_of(first_point(model, W, H, {}), data)
+    n_cells = float(data.n_cells)
+    memory = min(memory_of(first_point(model, W, H, {}), data), MEMORY)
     state = acceleration.first_state(point, jnp.asarray(np.inf, point.W.dtype), memory)
     n_iter, bound, gain, patience = 0, -np.inf, np.inf, min(PATIENCE, max_iter - 1)
     while n_iter < patience and gain > NEAR * n_cells:
@@ -193,19 +202,24 @@ def newton_step(model: NMF, data: Additive, state: State) -> State:
 def direction(model: NMF, data: Additive, state: State) -> Pair:
     """Return Newton's step in the logarithms of the shapes.
 
-    With T the plain step in these logarithms, T(x) = x at the optimum, and the derivative of ``x - T(x)`` is
-    the information divided by the shapes: so the step is the information's inverse times shapes times ``T(x) - x``.
+    With shapes A and their image A' under a plain step, ``log A' - log A`` has to vanish. When the logarithms of shapes go by
+    d, mean logarithms go by ``y = g d`` with ``g = A psi'(A)``, and images by ``(A' - P) y`` with P the information
+    at the exponentials of the mean logarithms. So ``(P + A' / g - A') y = A' (log A' - log A)``.
     """
     (point, image, _), means = state, means_of(model, state.point)
     given = given_rates(model, means).model
     at = information_at(given, data, means.log_W, means.log_H, {})
-
-    def change(new: Array, old: Array, free: Array) -> Array:
-        return new * jnp.where(free > 0, jnp.log(off_zero(new)) - jnp.log(off_zero(old)), 0.0)
-
-    of_W = change(image.W, point.W, at.free[0])
-    of_H = change(image.H, point.H, at.free[1])
-    return solve(model, data, at, (of_W, of_H), {})
+    rights, gains, lifts = [], [], []
+    priors = given.prior_W, given.prior_H
+    for begin, end, prior, free in zip(point[:2], image[:2], priors, at.free, strict=True):
+        old, new = (jnp.where(free > 0, x, 1.0) for x in (begin, end))
+        gains.append(old * _trigamma(old))
+        rights.append(new * (jnp.log(new) - jnp.log(old)))
+        # Far from the optimum the system need not be positive definite: it keeps a share of the prior's part.
+        least = -MOST_TAKEN * jnp.where(free > 0, prior.shape_term(old), 0.0)
+        lifts.append(jnp.maximum(new / gains[-1] - new, least))
+    y_W, y_H = solve(model, data, lifted(at, lifts[0], lifts[1]), (rights[0], rights[1]), {})
+    return y_W / gains[0], y_H / gains[1]
 
 
 @jax.jit
@@ -218,6 +232,15 @@ def stepped(
         for x, d in zip(point[:2], step, strict=True)
     )
     return _map(model, data, point._replace(W=W, H=H))
+
+
+def _trigamma(x: Array) -> Array:
+    """Return the derivative of the digamma function, to eight digits."""
+    total = jnp.zeros_like(x)
+    for shift in range(6):
+        total += 1.0 / (x + shift) ** 2
+    far = 1.0 / (x + 6.0)
+    return total + far * (1.0 + far * (0.5 + far * (1 / 6 + far**2 * (-1 / 30 + far**2 / 42))))
 
 
 def _map(model: NMF, data: Additive, point: Factors) -> tuple[Factors, Array]:

@@ -86,6 +86,15 @@ def crossed(
     return own * data.cross_information(model, x, y, other * step, parameters, axis=axis)
 
 
+def lifted(at: Information, of_W: Array, of_H: Array) -> Information:
+    """Return the information with numbers added to its diagonal, (component, row) and (component, column)."""
+
+    def add(blocks: Array, more: Array) -> Array:
+        return blocks + more.T[:, :, None] * jnp.eye(len(more), dtype=blocks.dtype)[None]
+
+    return at._replace(blocks=(add(at.blocks[0], of_W), add(at.blocks[1], of_H)))
+
+
 def inverse_roots(model: NMF, at: Information) -> Pair:
     """Return R of every block B with ``R B R' = 1`` and ``R' R = B**-1``; it is lower triangular."""
 
