@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -110,7 +110,11 @@ class SVI:
         stats = {"lp": drawn.lp[None], "lq": drawn.lq[None]}
         sites = {name: x[None] for name, x in drawn.sites.items()}
         info = {"elbo": drawn.elbo, "elbo_error": drawn.elbo_error, **found.info}
-        return _told(sites, stats, found.converged, found.n_iter, info)
+        draws = _told(sites, stats, found.converged, found.n_iter, info)
+        if not found.interrupted:
+            return draws
+        starts = f"; interrupted after {len(info['elbos'])} of {self.n_init} starts"
+        return replace(draws, message=draws.message + starts, interrupted=True)
 
     def _approximation(
         self, model: NMF, matrix: AnyMatrix, key: jax.Array, progress: Progress

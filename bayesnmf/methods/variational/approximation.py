@@ -61,6 +61,8 @@ class Approximation(NamedTuple):
     converged : bool
     n_iter : int
     info : dict
+    interrupted : bool
+        Whether Ctrl-C ended the search.
     """
 
     model: NMF
@@ -71,6 +73,7 @@ class Approximation(NamedTuple):
     converged: bool
     n_iter: int
     info: dict[str, Any]
+    interrupted: bool = False
 
     def draw(self, number: int, rng: np.random.Generator) -> Evaluated:
         """Draw all sites."""
@@ -100,11 +103,12 @@ def by_ascent(
     correlated: bool,
     progress: Progress,
 ) -> Approximation:
-    """Approximate by coordinate ascent from random starts."""
+    """Approximate by coordinate ascent from random starts; Ctrl-C keeps the best of those that have ended."""
     data: Any = (
         dense_cells_of(model, matrix) if isinstance(matrix, Matrix) else observe(model, matrix)
     )
-    compiling, ends = coordinate_ascent.compile_beside(model, data, matrix), []
+    compiling = coordinate_ascent.compile_beside(model, data, matrix)
+    ends, interrupted = [], False
     for number, rng in enumerate(generator_of(key).spawn(n_init)):
         progress.stage(f"start {number + 1} of {n_init}", n_init, number)
         start = put_known(model, *random_start(model, matrix, rng))
@@ -114,7 +118,13 @@ def by_ascent(
             "compiling": compiling,
             "progress": progress,
         }
-        ends.append(coordinate_ascent.ascend(model, data, start, **options))
+        try:
+            ends.append(coordinate_ascent.ascend(model, data, start, **options))
+        except KeyboardInterrupt:
+            if not ends:
+                raise
+            interrupted = True
+            break
     best = max(ends, key=lambda end: (np.isfinite(end.elbo), end.elbo))
     means, given = coordinate_ascent.ended(model, best.point)
     if correlated:
@@ -123,7 +133,8 @@ def by_ascent(
         factors = independent(model, means.W, means.H, best.point.W, best.point.H)
     bounds = sorted((end.elbo for end in ends), reverse=True)
     info = {"elbo_fitted": best.elbo, "elbos": bounds}
-    return Approximation(model, data, matrix.dtype, factors, {}, best.converged, best.n_iter, info)
+    end = best.converged, best.n_iter, info, interrupted
+    return Approximation(model, data, matrix.dtype, factors, {}, *end)
 
 
 def by_guide(

@@ -38,9 +38,7 @@ def assert_same_optimum(ours, theirs):
         np.testing.assert_allclose(ours.sites[name], x, rtol=1e-2, atol=1e-2 * np.max(x))
 
 
-@pytest.mark.parametrize(
-    "name", small.short_of(small.DISTINCT, "poisson", "negative_binomial", "gaussian", "beta")
-)
+@pytest.mark.parametrize("name", small.short_of(small.DISTINCT, "negative_binomial"))
 def test_every_likelihood_has_the_optimum_of_the_model_itself(name, float64):
     likelihood = small.LIKELIHOODS[name]
     matrix = Matrix.of(small.data(likelihood, missing=0.15))
@@ -60,8 +58,8 @@ PRIORS = {
 }
 
 
-@pytest.mark.parametrize("prior", small.short_of(list(PRIORS), *list(PRIORS)[1:]))
-@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("prior", small.short_of(list(PRIORS), "sparse", "a rate a component"))
+@pytest.mark.parametrize("storage", small.short_of(["dense", "sparse"], "sparse"))
 def test_every_prior_and_storage_has_the_optimum_of_the_model_itself(prior, storage, float64):
     V = small.data(small.LIKELIHOODS["poisson"])
     matrix = Matrix.of(V) if storage == "dense" else SparseMatrix.of(scipy.sparse.csr_array(V))
