@@ -46,7 +46,7 @@ from bayesnmf.observed.interface import Additive, Allocation
 from bayesnmf.priors import Prior
 from bayesnmf.progress import Progress
 
-#: Accelerated steps before the first Newton step: at most so many, and no more once a chunk of them gains less than
+#: Accelerated steps before the first Newton step: at most so many, and no more once a chunk of them raises the bound less than
 #: this, in nats a cell.
 PATIENCE, CHUNK, NEAR = 200, 20, 1e-5
 
@@ -122,22 +122,22 @@ def ascend(
     n_cells = float(data.n_cells)
     memory = min(memory_of(first_point(model, W, H, {}), data), MEMORY)
     state = acceleration.first_state(point, jnp.asarray(np.inf, point.W.dtype), memory)
-    n_iter, bound, gain, patience = 0, -np.inf, np.inf, min(PATIENCE, max_iter - 1)
-    while n_iter < patience and gain > NEAR * n_cells:
+    n_iter, bound, rise, patience = 0, -np.inf, np.inf, min(PATIENCE, max_iter - 1)
+    while n_iter < patience and rise > NEAR * n_cells:
         n_iter = min(n_iter + CHUNK, patience)
         state = accelerated(model, data, state, np.asarray(n_iter))
-        gain, bound = -float(state.objective) - bound, -float(state.objective)
+        rise, bound = -float(state.objective) - bound, -float(state.objective)
         progress.note(f"step {n_iter}, ELBO {bound:.6g}")
     for thread in compiling:
         thread.join()
-    at, gain = start_at(state.accepted), np.inf
-    while n_iter < max_iter and gain > tol * n_cells:
+    at, rise = start_at(state.accepted), np.inf
+    while n_iter < max_iter and rise > tol * n_cells:
         before, n_iter = float(at.bound), n_iter + 1
         at = newton_step(model, data, at)
-        gain = float(at.bound) - before
+        rise = float(at.bound) - before
         progress.note(f"step {n_iter}, ELBO {float(at.bound):.6g}")
     elbo = float(at.bound) + data.constant(model)
-    return Ascent(at.point, elbo, n_iter, bool(gain <= tol * n_cells and np.isfinite(elbo)))
+    return Ascent(at.point, elbo, n_iter, bool(rise <= tol * n_cells and np.isfinite(elbo)))
 
 
 def start_at(point: Factors) -> State:

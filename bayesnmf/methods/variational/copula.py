@@ -99,23 +99,23 @@ def _scales(
     Along it W and H go opposite ways, and only the priors' shapes have a say: so it is independent of what is left of the
     logarithms without it. Components that are known in a factor have none.
     """
-    if response.pull_W is None or response.pull_H is None:
+    if response.prior_shape_W is None or response.prior_shape_H is None:
         none = np.zeros((len(logs_W), 1, logs_W.shape[2]))
         return none, none[0, 0]
-    total = response.pull_W.sum(axis=0) + response.pull_H.sum(axis=0)
+    total = response.prior_shape_W.sum(axis=0) + response.prior_shape_H.sum(axis=0)
     free = np.arange(len(total)) >= max(response.n_known)
-    pulled = np.einsum("ik,dik->dk", response.pull_W, logs_W)
-    pulled -= np.einsum("jk,djk->dk", response.pull_H, logs_H)
-    return np.where(free, pulled / total, 0.0)[:, None], np.where(free, 1.0 / total, 0.0)
+    weighted = np.einsum("ik,dik->dk", response.prior_shape_W, logs_W)
+    weighted -= np.einsum("jk,djk->dk", response.prior_shape_H, logs_H)
+    return np.where(free, weighted / total, 0.0)[:, None], np.where(free, 1.0 / total, 0.0)
 
 
 def _bend(response: Response, of_W: _Entries, of_H: _Entries) -> np.ndarray:
     """Return how the volume changes where scales are taken out of logarithms that are then stretched."""
-    if response.pull_W is None or response.pull_H is None:
+    if response.prior_shape_W is None or response.prior_shape_H is None:
         return np.zeros(len(of_W.values))
-    total = response.pull_W.sum(axis=0) + response.pull_H.sum(axis=0)
-    shrunk = np.einsum("ik,dik->dk", response.pull_W, np.exp(-of_W.log_stretch))
-    shrunk += np.einsum("jk,djk->dk", response.pull_H, np.exp(-of_H.log_stretch))
+    total = response.prior_shape_W.sum(axis=0) + response.prior_shape_H.sum(axis=0)
+    shrunk = np.einsum("ik,dik->dk", response.prior_shape_W, np.exp(-of_W.log_stretch))
+    shrunk += np.einsum("jk,djk->dk", response.prior_shape_H, np.exp(-of_H.log_stretch))
     free = np.arange(len(total)) >= max(response.n_known)
     return np.sum(np.where(free, np.log(shrunk / total), 0.0), axis=1)
 
@@ -169,10 +169,10 @@ def _gamma_values(score: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.
     doi:10.1073/pnas.17.12.684), and for large shapes taken to be; else the quantile itself is taken. The density is that
     of what is drawn.
     """
-    spread = np.sqrt(1.0 / (9.0 * shape))
-    root = np.maximum(1.0 - spread**2 + score * spread, 1e-3)
+    std = np.sqrt(1.0 / (9.0 * shape))
+    root = np.maximum(1.0 - std**2 + score * std, 1e-3)
     values = shape * root**3
-    log_ratio = -np.log(3.0 * shape * spread) - 2.0 * np.log(root)
+    log_ratio = -np.log(3.0 * shape * std) - 2.0 * np.log(root)
     few = np.broadcast_to(shape < LARGE, score.shape)
     exact, own = np.broadcast_to(shape, score.shape)[few], score[few]
     found = np.maximum(gammaincinv(exact, ndtr(own)), np.finfo(float).tiny)

@@ -56,11 +56,11 @@ class Response(NamedTuple):
         R of each row: its logarithms vary as ``R' z``, with z standard normal given the other factor.
     correlations : ndarray of shape (n,)
     left : ndarray of shape (n, row, component)
-        Directions of z of W, orthonormal; each pulls against one of H.
+        Directions of z of W, orthonormal; each goes against one of H.
     right : ndarray of shape (n, column, component)
     n_known : pair of int
         Known components of W and of H, which do not vary.
-    pull_W, pull_H : ndarray of shape (row or 1, component), or None
+    prior_shape_W, prior_shape_H : ndarray of shape (row or 1, component), or None
         Shapes of the priors, which alone hold the scale of a component; None where no entry moves with another.
     """
 
@@ -72,8 +72,8 @@ class Response(NamedTuple):
     left: np.ndarray
     right: np.ndarray
     n_known: tuple[int, int]
-    pull_W: np.ndarray | None = None
-    pull_H: np.ndarray | None = None
+    prior_shape_W: np.ndarray | None = None
+    prior_shape_H: np.ndarray | None = None
 
 
 def response_at(model: NMF, data: Sampled, W: Array, H: Array, parameters: Parameters) -> Response:
