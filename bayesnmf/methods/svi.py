@@ -16,7 +16,6 @@ from bayesnmf.methods.variational import coordinate_ascent
 from bayesnmf.methods.variational.approximation import Approximation, by_ascent, by_guide
 from bayesnmf.methods.variational.guide import fitted_guide
 from bayesnmf.model import NMF, Model
-from bayesnmf.model.completion import complete_sites
 from bayesnmf.model.sites import deterministic_sites, log_joint
 from bayesnmf.observed import serves_sparse
 from bayesnmf.progress import Progress
@@ -50,8 +49,8 @@ class SVI:
 
     Notes
     -----
-    The fit's attributes hold ``elbo`` and ``elbo_error``, of the distribution of the draws, ``elbo_fitted``, the bound of independent
-    entries that was maximised, and of "cavi" ``elbos``, those of all starts, best first.
+    The fit's attributes hold ``elbo`` and ``elbo_error``, of the distribution of the draws, ``elbo_fitted``, the
+    bound that was maximised (of independent entries; that of "cavi" also takes the allocation of the counts as independent of them), and of "cavi" ``elbos``, those of all starts, best first.
 
     References
     ----------
@@ -151,7 +150,7 @@ class SVI:
         progress.stage("draws", 1)
         elbo, error = guide.bound(key_elbo)
         draws = guide.draws(key_draws, self.num_samples)
-        sites = complete_sites(model, deterministic_sites(model, matrix, draws))
+        sites = deterministic_sites(model, matrix, draws)
         stats = {"lp": log_joint(model, matrix, draws)}
         info = {"elbo": elbo, "elbo_error": error}
         return _told(sites, stats, guide.converged, guide.n_iter, info)
@@ -170,7 +169,7 @@ def _told(
     if not all(np.isfinite(x).all() for x in values):
         converged, ended = False, "stopped at numbers that are not finite, not converged,"
     fitted = info.get("elbo_fitted")
-    beside = "" if fitted is None else f"; {fitted:.6g} where all entries are independent"
+    beside = "" if fitted is None else f"; the bound that was maximised is {fitted:.6g}"
     message = (
         f"{ended} after {n_iter} steps, ELBO {info['elbo']:.6g} (Monte Carlo error "
         f"{info['elbo_error']:.2g}{beside})"

@@ -155,7 +155,7 @@ def advance(
     return [jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(len(states))]
 
 
-def memory_of(point: multiplicative.Point, data: Observed) -> int:
+def memory_of(point: multiplicative.Point | acceleration.Factors, data: Observed) -> int:
     """Return how many pairs of factors may be remembered in the memory that the data take."""
     per_step = 2 * (point.W.nbytes + point.H.nbytes)
     budget = max(sum(leaf.nbytes for leaf in jax.tree.leaves(data)), LEAST_BUDGET)

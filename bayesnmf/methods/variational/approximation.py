@@ -18,9 +18,8 @@ from bayesnmf.methods.variational.copula import Drawn, draw
 from bayesnmf.methods.variational.guide import Guide, fitted_guide
 from bayesnmf.methods.variational.response import Response, independent, response_at
 from bayesnmf.model import NMF
-from bayesnmf.model.completion import put_known
 from bayesnmf.model.rates import conditional
-from bayesnmf.observed import dense_cells_of, observe
+from bayesnmf.observed import dense_cells_of, observe_for_sampling
 from bayesnmf.observed.interface import Sampled
 from bayesnmf.progress import Progress
 
@@ -104,14 +103,12 @@ def by_ascent(
     progress: Progress,
 ) -> Approximation:
     """Approximate by coordinate ascent from random starts; Ctrl-C keeps the best of those that have ended."""
-    data: Any = (
-        dense_cells_of(model, matrix) if isinstance(matrix, Matrix) else observe(model, matrix)
-    )
+    data: Any = observe_for_sampling(model, matrix)
     compiling = coordinate_ascent.compile_beside(model, data, matrix)
     ends, interrupted = [], False
     for number, rng in enumerate(generator_of(key).spawn(n_init)):
         progress.stage(f"start {number + 1} of {n_init}", n_init, number)
-        start = put_known(model, *random_start(model, matrix, rng))
+        start = random_start(model, matrix, rng)
         options: dict[str, Any] = {
             "max_iter": max_iter,
             "tol": tol,

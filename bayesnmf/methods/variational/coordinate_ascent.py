@@ -25,11 +25,11 @@ import numpy as np
 from bayesnmf import compilation
 from bayesnmf.arrays import Array
 from bayesnmf.data import AnyMatrix
+from bayesnmf.likelihoods import Poisson
 from bayesnmf.methods.optimise import acceleration
 from bayesnmf.methods.optimise.accelerated_search import memory_of
 from bayesnmf.methods.optimise.acceleration import Factors, Mapped
 from bayesnmf.methods.optimise.initial import Start
-from bayesnmf.methods.optimise.multiplicative import first_point
 from bayesnmf.methods.variational.gamma_factors import (
     RATE_H,
     RATE_W,
@@ -73,7 +73,7 @@ class Ascent(NamedTuple):
     Attributes
     ----------
     point : Factors
-        Shapes of the free entries, component first, and their rates among the parameters.
+        Shapes of all entries, component first, and their rates among the parameters.
     elbo : float
         The bound there, constants of the data included.
     n_iter : int
@@ -88,7 +88,7 @@ class Ascent(NamedTuple):
 
 def serves(model: NMF) -> bool:
     """Return whether the posterior of a model can be approximated by coordinate ascent."""
-    return model.likelihood.name == "poisson"
+    return isinstance(model.likelihood, Poisson)
 
 
 @jax.jit
@@ -120,7 +120,7 @@ def ascend(
     W, H = put_known(model, *(np.maximum(x, np.finfo(x.dtype).tiny) for x in start))
     point = first(model, data, jnp.asarray(W.T), jnp.asarray(H))
     n_cells = float(data.n_cells)
-    memory = min(memory_of(first_point(model, W, H, {}), data), MEMORY)
+    memory = min(memory_of(point, data), MEMORY)
     state = acceleration.first_state(point, jnp.asarray(np.inf, point.W.dtype), memory)
     n_iter, bound, rise, patience = 0, -np.inf, np.inf, min(PATIENCE, max_iter - 1)
     while n_iter < patience and rise > NEAR * n_cells:
